@@ -1,0 +1,155 @@
+// IstioCertificateService over gRPC: authenticate, authorise, sign, and say no with the right code.
+// In: CreateCertificate calls; out: chains. Peers are told what is wrong with their request, never why they were not believed.
+// server.ts adds `definition` and `handlers` to its TLS server.
+
+import { fileURLToPath } from 'node:url';
+import type { handleUnaryCall, ServiceDefinition, StatusObject, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import type { Log, Meter } from '../lib/ports.ts';
+import { authenticate, type Authenticator } from './authenticators.ts';
+import type { Authority } from './authority.ts';
+import { type AuthenticatedCall, credentialsOf } from './credentials.ts';
+import { attempt, type CaError, type CaErrorCode } from './errors.ts';
+
+export interface CertificateRequest {
+  readonly csr: string;
+  readonly validity_duration: string;
+  readonly metadata: { readonly fields?: Readonly<Record<string, unknown>> } | null;
+}
+
+export interface CertificateResponse {
+  readonly cert_chain: readonly string[];
+}
+
+export interface CertificateService {
+  readonly definition: ServiceDefinition;
+  readonly handlers: UntypedServiceImplementation;
+}
+
+/** Tells a stranger nothing about which check failed. */
+const OPAQUE = 'caller could not be authenticated';
+
+/** The service, ready for `server.addService(definition, handlers)`. */
+export function certificateService(
+  authority: Authority,
+  authenticators: readonly Authenticator[],
+  log: Log,
+  meter: Meter,
+): CertificateService {
+  const scoped = log.child('ca');
+  const counters = countersOf(meter);
+
+  const answer = async (call: AuthenticatedCall & { readonly request: CertificateRequest }): Promise<Answer> => {
+    counters.requests.inc();
+    const credentials = credentialsOf(call);
+    const peer = credentials.address;
+    const decision = await authenticate(authenticators, credentials);
+    const reason = decision.kind === 'refused' ? decision.reason : impersonationIn(call.request);
+    if (decision.kind === 'refused' || reason !== undefined) {
+      counters.unauthenticated.inc();
+      scoped.warn({ peer, reason }, 'certificate request refused: not authenticated');
+      return refusal(status.UNAUTHENTICATED, OPAQUE);
+    }
+    const { identities } = decision.caller;
+    const seconds = Number(call.request.validity_duration);
+    const result = await attempt(() => authority.certify(call.request.csr, identities, seconds));
+    if (result.ok) {
+      counters.issued.inc();
+      scoped.debug({ peer, identities, source: decision.caller.source }, 'certificate issued');
+      return { ok: true, value: { cert_chain: result.value } };
+    }
+    const { code, error } = RIM[result.error.code];
+    counters.refused.inc({ error });
+    scoped.warn(
+      { peer, identities, code: result.error.code, reason: result.error.message },
+      'certificate request refused',
+    );
+    return refusal(code, textFor(code, result.error));
+  };
+
+  const createCertificate: handleUnaryCall<CertificateRequest, CertificateResponse> = (call, callback) => {
+    answer(call).then(
+      (result) => (result.ok ? callback(null, result.value) : callback(result.status)),
+      (error: unknown) => {
+        scoped.error({ err: error }, 'certificate request failed unexpectedly');
+        callback({ code: status.INTERNAL, details: 'internal error' });
+      },
+    );
+  };
+  return { definition: certificateServiceDefinition(), handlers: { CreateCertificate: createCertificate } };
+}
+
+type Answer =
+  | { readonly ok: true; readonly value: CertificateResponse }
+  | { readonly ok: false; readonly status: StatusObject };
+
+function refusal(code: status, details: string): Answer {
+  return { ok: false, status: { code, details, metadata: new Metadata() } };
+}
+
+/** What is wrong with the request is the caller's to know; what is wrong with the signer is the operator's. */
+function textFor(code: status, error: CaError): string {
+  return code === status.INVALID_ARGUMENT ? error.message : `certificate not issued: ${error.code}`;
+}
+
+/** Speaking for another workload needs a trusted node account; there are none here, so it is refused like a bad credential. */
+function impersonationIn(request: CertificateRequest): string | undefined {
+  const wanted = request.metadata?.fields?.['ImpersonatedIdentity'];
+  return wanted === undefined ? undefined : 'impersonation asked for and not permitted';
+}
+
+type MetricError = 'CSR_ERROR' | 'TTL_ERROR' | 'CA_NOT_READY' | 'CERT_GEN_ERROR';
+
+const csrError = { code: status.INVALID_ARGUMENT, error: 'CSR_ERROR' } as const;
+const generationError = { code: status.INTERNAL, error: 'CERT_GEN_ERROR' } as const;
+const notReady = { code: status.INTERNAL, error: 'CA_NOT_READY' } as const;
+
+/** Codes of this folder to gRPC and to the label of the error metric. */
+const RIM: Readonly<Record<CaErrorCode, { readonly code: status; readonly error: MetricError }>> = {
+  CSR_MALFORMED: csrError,
+  CSR_TOO_LARGE: csrError,
+  CSR_SIGNATURE_ALGORITHM: csrError,
+  CSR_SIGNATURE_INVALID: csrError,
+  KEY_TYPE_UNSUPPORTED: csrError,
+  KEY_TOO_WEAK: csrError,
+  SAN_NOT_ALLOWED: csrError,
+  TTL_TOO_LONG: { code: status.INVALID_ARGUMENT, error: 'TTL_ERROR' },
+  NOT_READY: notReady,
+  BUNDLE_INCOMPLETE: notReady,
+  BUNDLE_INVALID: notReady,
+  ROOT_SWAP_REFUSED: notReady,
+  STATE_DAMAGED: notReady,
+  IDENTITY_INVALID: generationError,
+  SIGNER_EXPIRED: generationError,
+  SIGNING_FAILED: generationError,
+};
+
+function countersOf(meter: Meter) {
+  return {
+    requests: meter.counter('citadel_server_csr_count', 'Certificate requests received.'),
+    unauthenticated: meter.counter(
+      'citadel_server_authentication_failure_count',
+      'Requests whose caller was not believed.',
+    ),
+    refused: meter.counter('citadel_server_csr_sign_err_count', 'Requests of known callers that were refused.', [
+      'error',
+    ]),
+    issued: meter.counter('citadel_server_success_cert_issuance_count', 'Certificates issued.'),
+  };
+}
+
+/** The service's definition, from the .proto beside src/ and dist/ alike. */
+export function certificateServiceDefinition(): ServiceDefinition {
+  const root = fileURLToPath(new URL('../../proto', import.meta.url));
+  const loaded = loadSync('istio/v1/auth/ca.proto', {
+    includeDirs: [root],
+    keepCase: true,
+    longs: String,
+    defaults: true,
+  });
+  const definition = loaded['istio.v1.auth.IstioCertificateService'];
+  if (definition === undefined || 'format' in definition)
+    throw new Error('IstioCertificateService is missing in ca.proto');
+  return definition as ServiceDefinition;
+}

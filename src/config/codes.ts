@@ -1,0 +1,81 @@
+// Every code that a Finding can carry, in one table: the reference page, `analyze` and the tests read it.
+// Codes of the form ISTnnnn mean what they mean in `istioctl analyze`; MELnnnn are our own.
+
+import type { Severity } from './object.ts';
+
+export interface CodeEntry {
+  /** The usual severity; a finding may be milder or graver where its place says so. */
+  readonly severity: Severity;
+  readonly summary: string;
+}
+
+export const FINDING_CODES = {
+  IST0002: { severity: 'warning', summary: 'The object uses a field or value that is deprecated.' },
+  IST0106: {
+    severity: 'error',
+    summary: 'The object is not valid: a field has a wrong type or a value that is not allowed.',
+  },
+  IST0128: {
+    severity: 'warning',
+    summary: 'A DestinationRule originates TLS without CA certificates: the server is not verified.',
+  },
+  IST0129: {
+    severity: 'warning',
+    summary: 'A port of a DestinationRule originates TLS without CA certificates: the server is not verified.',
+  },
+  IST0130: {
+    severity: 'warning',
+    summary: 'A rule of a VirtualService can never be reached: an earlier one takes all requests.',
+  },
+  IST0131: { severity: 'info', summary: 'A match of a VirtualService repeats an earlier one and never applies.' },
+  IST0133: { severity: 'warning', summary: 'The object is valid, but something in it is unlikely to be meant.' },
+  IST0134: {
+    severity: 'warning',
+    summary: 'A ServiceEntry has a TCP port without addresses: it takes all traffic of that port.',
+  },
+  IST0151: { severity: 'warning', summary: 'An EnvoyFilter inserts relative to a filter that may be absent.' },
+  MEL0001: { severity: 'error', summary: 'A file can not be read.' },
+  MEL0002: {
+    severity: 'error',
+    summary: 'A document is not well-formed YAML or JSON; its last good version stays in force.',
+  },
+  MEL0003: {
+    severity: 'error',
+    summary: 'A file is larger than the limit and was not read; its last good version stays in force.',
+  },
+  MEL0004: {
+    severity: 'error',
+    summary: 'A document is no Kubernetes object: apiVersion, kind or metadata.name is missing.',
+  },
+  MEL0005: {
+    severity: 'info',
+    summary: 'The object is of a kind that this control plane does not use; it is ignored.',
+  },
+  MEL0006: { severity: 'error', summary: 'The API group is ours, but it has no such kind or version.' },
+  MEL0007: { severity: 'warning', summary: 'The object is defined more than once; the first by path is in force.' },
+  MEL0008: { severity: 'warning', summary: 'The object has a field that does not exist; it is ignored.' },
+  MEL0009: { severity: 'error', summary: 'The metadata of the object is not valid.' },
+  MEL0010: { severity: 'error', summary: 'Aliases of a YAML document expand beyond the limit.' },
+  MEL0011: { severity: 'error', summary: 'The folder of configuration can not be read.' },
+  MEL0012: {
+    severity: 'warning',
+    summary: 'The object comes from several sources; the first by precedence is in force.',
+  },
+  MEL0013: { severity: 'error', summary: 'An internal check failed on the object; it was left out.' },
+  MEL0020: {
+    severity: 'error',
+    summary: 'A field of the mesh configuration has a wrong type or value; the last good one is kept.',
+  },
+  MEL0021: { severity: 'warning', summary: 'The mesh configuration has a field that does not exist; it is ignored.' },
+  MEL0022: { severity: 'error', summary: 'The mesh configuration can not be read as YAML; the last good one is kept.' },
+  MEL0030: {
+    severity: 'error',
+    summary: 'A network of the mesh networks is not valid; the last good definition is kept.',
+  },
+  MEL0040: {
+    severity: 'error',
+    summary: 'The Kubernetes API refuses a list or a watch; what was last read stays in force.',
+  },
+} as const satisfies Readonly<Record<string, CodeEntry>>;
+
+export type FindingCode = keyof typeof FINDING_CODES;

@@ -1,0 +1,91 @@
+// Which API groups, versions and kinds are read, and how each is scoped.
+// In: apiVersion and kind as written. Out: our Kind, or why not. Called by parse/ and by the Kubernetes source.
+
+import type { Kind } from './object.ts';
+
+export interface KindInfo {
+  readonly kind: Kind;
+  /** '' is Kubernetes' core group. */
+  readonly group: string;
+  /** All are read alike; the first is what one asks the API server for when it has several. */
+  readonly versions: readonly string[];
+  /** The resource's name in URLs. */
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
+const NETWORKING = 'networking.istio.io';
+const SECURITY = 'security.istio.io';
+const TELEMETRY = 'telemetry.istio.io';
+const EXTENSIONS = 'extensions.istio.io';
+
+/** Groups of which an unknown kind is a mistake. Of other groups it is none of our business. */
+export const OWN_GROUPS: readonly string[] = [NETWORKING, SECURITY, TELEMETRY, EXTENSIONS];
+
+const CORE_V1 = ['v1'];
+const ISTIO_ALL = ['v1', 'v1beta1', 'v1alpha3', 'v1alpha1'];
+
+function kindOf(kind: Kind, group: string, versions: readonly string[], plural: string, namespaced = true): KindInfo {
+  return { kind, group, versions, plural, namespaced };
+}
+
+export const KINDS: readonly KindInfo[] = [
+  kindOf('Namespace', '', CORE_V1, 'namespaces', false),
+  kindOf('Node', '', CORE_V1, 'nodes', false),
+  kindOf('Pod', '', CORE_V1, 'pods'),
+  kindOf('Service', '', CORE_V1, 'services'),
+  kindOf('ServiceAccount', '', CORE_V1, 'serviceaccounts'),
+  kindOf('Secret', '', CORE_V1, 'secrets'),
+  kindOf('ConfigMap', '', CORE_V1, 'configmaps'),
+  kindOf('EndpointSlice', 'discovery.k8s.io', CORE_V1, 'endpointslices'),
+  kindOf('VirtualService', NETWORKING, ISTIO_ALL, 'virtualservices'),
+  kindOf('DestinationRule', NETWORKING, ISTIO_ALL, 'destinationrules'),
+  kindOf('Gateway', NETWORKING, ISTIO_ALL, 'gateways'),
+  kindOf('ServiceEntry', NETWORKING, ISTIO_ALL, 'serviceentries'),
+  kindOf('WorkloadEntry', NETWORKING, ISTIO_ALL, 'workloadentries'),
+  kindOf('WorkloadGroup', NETWORKING, ISTIO_ALL, 'workloadgroups'),
+  kindOf('Sidecar', NETWORKING, ISTIO_ALL, 'sidecars'),
+  kindOf('EnvoyFilter', NETWORKING, ISTIO_ALL, 'envoyfilters'),
+  kindOf('ProxyConfig', NETWORKING, ISTIO_ALL, 'proxyconfigs'),
+  kindOf('PeerAuthentication', SECURITY, ISTIO_ALL, 'peerauthentications'),
+  kindOf('RequestAuthentication', SECURITY, ISTIO_ALL, 'requestauthentications'),
+  kindOf('AuthorizationPolicy', SECURITY, ISTIO_ALL, 'authorizationpolicies'),
+  kindOf('Telemetry', TELEMETRY, ISTIO_ALL, 'telemetries'),
+  kindOf('WasmPlugin', EXTENSIONS, ISTIO_ALL, 'wasmplugins'),
+  kindOf('TrafficExtension', EXTENSIONS, ISTIO_ALL, 'trafficextensions'),
+];
+
+const BY_NAME: ReadonlyMap<string, KindInfo> = new Map(KINDS.map((info) => [`${info.group}/${info.kind}`, info]));
+const BY_KIND: ReadonlyMap<Kind, KindInfo> = new Map(KINDS.map((info) => [info.kind, info]));
+
+export type KindLookup =
+  | { readonly kind: 'known'; readonly info: KindInfo }
+  /** Of a group that others own. */
+  | { readonly kind: 'foreign' }
+  /** Of a group or kind of ours, yet neither known nor harmless. */
+  | { readonly kind: 'unknown'; readonly expected: string };
+
+export function groupOf(apiVersion: string): string {
+  const slash = apiVersion.lastIndexOf('/');
+  return slash < 0 ? '' : apiVersion.slice(0, slash);
+}
+
+export function lookUpKind(apiVersion: string, kind: string): KindLookup {
+  const group = groupOf(apiVersion);
+  const version = apiVersion.slice(apiVersion.lastIndexOf('/') + 1);
+  const info = BY_NAME.get(`${group}/${kind}`);
+  if (info !== undefined) {
+    return info.versions.includes(version)
+      ? { kind: 'known', info }
+      : { kind: 'unknown', expected: `a version of ${kind} among ${info.versions.join(', ')}` };
+  }
+  if (!OWN_GROUPS.includes(group)) return { kind: 'foreign' };
+  const kinds = KINDS.filter((candidate) => candidate.group === group).map((candidate) => candidate.kind);
+  return { kind: 'unknown', expected: `one of ${kinds.join(', ')}` };
+}
+
+export function kindInfo(kind: Kind): KindInfo {
+  const info = BY_KIND.get(kind);
+  if (info === undefined) throw new Error(`kind ${kind} is missing from the table`);
+  return info;
+}

@@ -1,0 +1,119 @@
+// Proxies: what one says of itself (Proxy), what it shares with others (ProxyClass), what is its own (Workload).
+
+import type { ConfigObject } from '../config/object.ts';
+import type { IngressListener, PolicySet } from './policy.ts';
+import type { Service, ServicePort } from './service.ts';
+
+export type ProxyType = 'sidecar' | 'router';
+export type IpFamily = 'v4' | 'v6' | 'dual';
+/**
+ * `current`: the proxy reports an Envoy for which the older spelling of some fields is deprecated (1.33 and later), and gets
+ * the newer one. `classic`: it reports nothing, or an older build, and gets the fields that every supported Envoy takes.
+ */
+export type Dialect = 'classic' | 'current';
+export type InterceptionMode = 'REDIRECT' | 'TPROXY' | 'NONE';
+
+/** One connected proxy, parsed from its node. */
+export interface Proxy {
+  readonly id: string;
+  readonly type: ProxyType;
+  readonly addresses: readonly string[];
+  /** `web-0.shop`: the third part of the node id. */
+  readonly instance: string;
+  readonly namespace: string;
+  readonly dnsDomain: string;
+  readonly clusterId: string;
+  readonly network: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly nodeLocality: string;
+  readonly dialect: Dialect;
+}
+
+/**
+ * What decides the outbound configuration of a proxy and nothing else: proxies for which all of it is equal get the
+ * same object, and with it the same scope, resources and views.
+ */
+export interface ProxyClass {
+  /** Total, deterministic text of all that follows. */
+  readonly key: string;
+  readonly type: ProxyType;
+  readonly namespace: string;
+  readonly dnsDomain: string;
+  readonly family: IpFamily;
+  readonly dialect: Dialect;
+  readonly clusterId: string;
+  readonly network: string;
+  /** REQUESTED_NETWORK_VIEW; empty = all. */
+  readonly networkView: readonly string[];
+  /** `region/zone/subzone` */
+  readonly locality: string;
+  readonly interception: InterceptionMode;
+  /** Labels that some selector or rule of the present configuration mentions; all others are left out. Routers: all. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Set only while something depends on the node (node-local services, failover by host). */
+  readonly nodeName: string;
+  /** Own addresses that are endpoints of headless services: no listener is made for them. */
+  readonly ownHeadlessAddresses: readonly string[];
+  readonly settings: ProxySettings;
+  /** ISTIO_VERSION; for EnvoyFilter proxyVersion. */
+  readonly version: string;
+  /** Node metadata, only while an EnvoyFilter matches on it. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** Switches that a proxy brings in its metadata. */
+export interface ProxySettings {
+  readonly dnsCapture: boolean;
+  readonly httpProxyPort: number;
+  readonly http10: boolean;
+  /** Envoy duration or undefined. */
+  readonly idleTimeout?: string | undefined;
+  readonly unprivileged: boolean;
+  readonly inboundExactBalance: boolean;
+  readonly outboundExactBalance: boolean;
+  readonly tlsServerCertChain?: string | undefined;
+  readonly tlsServerKey?: string | undefined;
+  readonly tlsServerRootCert?: string | undefined;
+  readonly tlsClientCertChain?: string | undefined;
+  readonly tlsClientKey?: string | undefined;
+  readonly tlsClientRootCert?: string | undefined;
+  readonly statusPort: number;
+  readonly prometheusPort: number;
+  readonly generator: string;
+  /** credential metadata present: external SDS available. */
+  readonly externalSds: boolean;
+  readonly enableSelfDiscovery: boolean;
+  /** PROXY_CONFIG metadata over mesh defaultConfig, parsed JSON; same object for equal content. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>;
+  readonly meshId: string;
+  readonly canonicalService: string;
+  readonly canonicalRevision: string;
+}
+
+/** One inbound port of a workload. */
+export interface ServiceTarget {
+  readonly service: Service;
+  readonly port: ServicePort;
+  /** The port on which the workload listens. */
+  readonly targetPort: number;
+}
+
+/**
+ * What decides the inbound configuration: shared by all proxies for which all of it is the same (the pods of one
+ * Deployment), so that their inbound listener is rendered once.
+ */
+export interface Workload {
+  readonly key: string;
+  readonly proxyClass: ProxyClass;
+  /** All labels in use. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Sorted by service age, then hostname; one per (targetPort, protocol). */
+  readonly targets: readonly ServiceTarget[];
+  readonly policies: PolicySet;
+  /** The Sidecar's ingress listeners; undefined when inbound ports come from services. */
+  readonly ingress?: readonly IngressListener[] | undefined;
+  readonly sidecar?: ConfigObject | undefined;
+  /** Own addresses, only where a listener has to bind them (mode NONE, bound ingress listeners, IPv6). */
+  readonly addresses: readonly string[];
+}

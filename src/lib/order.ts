@@ -1,0 +1,26 @@
+/** Total order of strings by UTF-16 code unit: the same on every machine and in every locale. */
+export function compareStrings(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Numeric ascending. */
+export function compareNumbers(a: number, b: number): number {
+  return a - b;
+}
+
+/** Chains comparators: the first that tells two values apart decides. */
+export function orderBy<T>(...comparators: readonly ((a: T, b: T) => number)[]): (a: T, b: T) => number {
+  return (a, b) => {
+    for (const compare of comparators) {
+      const order = compare(a, b);
+      if (order !== 0) return order;
+    }
+    return 0;
+  };
+}
+
+/** The entries of a string-keyed record, sorted by key. */
+export function sortedEntries<T>(record: Readonly<Record<string, T>> | undefined): [string, T][] {
+  if (record === undefined) return [];
+  return Object.entries(record).sort((a, b) => compareStrings(a[0], b[0]));
+}

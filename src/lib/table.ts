@@ -1,0 +1,224 @@
+// An immutable keyed table cut into buckets, and the derivations over it.
+// In: keyed values whose identity means equality. Out: tables that share every untouched bucket by identity.
+// A derivation opens only the buckets that changed, and in them only the entries that changed: the cost of one
+// change is the number of buckets plus one bucket, whatever the size of the table.
+// Called by every stage between store and views.
+
+import { fnv1a } from './hash.ts';
+
+export type Bucket<V> = ReadonlyMap<string, V>;
+
+/** Large tables use 256 buckets: 10,000 entries make buckets of 40, and comparing 256 identities costs a microsecond. */
+export const TABLE_BUCKETS = 256;
+
+const EMPTY: Bucket<never> = new Map<string, never>();
+
+export interface Table<V> {
+  readonly buckets: readonly Bucket<V>[];
+  readonly size: number;
+}
+
+const EMPTY_TABLE: Table<never> = { buckets: emptyBuckets(TABLE_BUCKETS), size: 0 };
+
+function emptyBuckets(count: number): Bucket<never>[] {
+  return Array.from({ length: count }, () => EMPTY);
+}
+
+export function emptyTable<V>(): Table<V> {
+  return EMPTY_TABLE;
+}
+
+export function bucketIndex(key: string, count: number): number {
+  return fnv1a(key) % count;
+}
+
+export function tableGet<V>(table: Table<V>, key: string): V | undefined {
+  return table.buckets[bucketIndex(key, table.buckets.length)]?.get(key);
+}
+
+export function* tableValues<V>(table: Table<V>): Generator<V> {
+  for (const bucket of table.buckets) yield* bucket.values();
+}
+
+export function* tableEntries<V>(table: Table<V>): Generator<[string, V]> {
+  for (const bucket of table.buckets) yield* bucket.entries();
+}
+
+/**
+ * The table with the given entries put (a value) or taken out (undefined). Buckets without a real change, and the
+ * table itself when nothing changed, keep their identity.
+ */
+export function tableWith<V>(table: Table<V>, changes: Iterable<readonly [string, V | undefined]>): Table<V> {
+  const opened = new Map<number, Map<string, V>>();
+  let size = table.size;
+  for (const [key, value] of changes) {
+    const index = bucketIndex(key, table.buckets.length);
+    const current: Bucket<V> = opened.get(index) ?? table.buckets[index] ?? EMPTY;
+    if (current.get(key) === value) continue;
+    const copy = opened.get(index) ?? new Map(current);
+    opened.set(index, copy);
+    if (value === undefined) {
+      copy.delete(key);
+      size--;
+    } else {
+      if (!copy.has(key)) size++;
+      copy.set(key, value);
+    }
+  }
+  if (opened.size === 0) return table;
+  const buckets = table.buckets.slice();
+  for (const [index, bucket] of opened) buckets[index] = bucket.size === 0 ? EMPTY : bucket;
+  return { buckets, size };
+}
+
+/** A table holding exactly these entries; buckets equal to the previous table's keep their identity. */
+export function tableFrom<V>(entries: Iterable<readonly [string, V]>, previous: Table<V> = emptyTable<V>()): Table<V> {
+  const count = previous.buckets.length;
+  const buckets: (Map<string, V> | undefined)[] = Array.from({ length: count });
+  for (const [key, value] of entries) {
+    const index = bucketIndex(key, count);
+    let bucket = buckets[index];
+    if (bucket === undefined) {
+      bucket = new Map();
+      buckets[index] = bucket;
+    }
+    bucket.set(key, value);
+  }
+  return keepBuckets(buckets, previous);
+}
+
+/** A one-bucket table for the few entries of one proxy, where 256 buckets would cost more than they save. */
+export function smallTable<V>(entries: Iterable<readonly [string, V]>): Table<V> {
+  const bucket = new Map(entries);
+  return { buckets: [bucket], size: bucket.size };
+}
+
+function keepBuckets<V>(buckets: readonly (Bucket<V> | undefined)[], previous: Table<V>): Table<V> {
+  let same = buckets.length === previous.buckets.length;
+  let size = 0;
+  const kept = buckets.map((bucket, index) => {
+    const before = previous.buckets[index] ?? EMPTY;
+    const now: Bucket<V> =
+      bucket === undefined || bucket.size === 0 ? EMPTY : sameEntries(bucket, before) ? before : bucket;
+    if (now !== before) same = false;
+    size += now.size;
+    return now;
+  });
+  return same ? previous : { buckets: kept, size };
+}
+
+function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}
+
+/** A table derived from another, with what it was derived from, so that the next derivation can start there. */
+export interface Derived<A, B> {
+  readonly input: Table<A>;
+  readonly shared: readonly unknown[];
+  readonly output: Table<B>;
+}
+
+/**
+ * Maps every entry of `input` by `build`; undefined leaves the entry out. `shared` are the further inputs that every
+ * entry may read: when one of them is not the same object as before, every entry is built again, and `build` gets
+ * the entry's previous output to keep where it is equal.
+ */
+export function deriveTable<A, B>(
+  previous: Derived<A, B> | undefined,
+  input: Table<A>,
+  shared: readonly unknown[],
+  build: (value: A, key: string, before: B | undefined) => B | undefined,
+): Derived<A, B> {
+  const keep = previous !== undefined && sameList(previous.shared, shared);
+  if (keep && previous.input === input) return previous;
+  const buckets = input.buckets.map((bucket, index) => {
+    const oldIn = previous?.input.buckets[index];
+    const oldOut = previous?.output.buckets[index];
+    if (keep && oldIn === bucket && oldOut !== undefined) return oldOut;
+    return deriveBucket(bucket, keep ? oldIn : undefined, oldOut, build);
+  });
+  const output = keepBuckets(buckets, previous?.output ?? { buckets: emptyBuckets(buckets.length), size: 0 });
+  return { input, shared, output };
+}
+
+/** A derivation over two tables of the same keys; an entry is built again when its value in either one changed. */
+export interface Derived2<A, C, B> {
+  readonly left: Table<A>;
+  readonly right: Table<C>;
+  readonly shared: readonly unknown[];
+  readonly output: Table<B>;
+}
+
+/** As `deriveTable`, with a second value for each key of `left` looked up in `right` (undefined when it has none). */
+export function deriveTable2<A, C, B>(
+  previous: Derived2<A, C, B> | undefined,
+  left: Table<A>,
+  right: Table<C>,
+  shared: readonly unknown[],
+  build: (value: A, other: C | undefined, key: string, before: B | undefined) => B | undefined,
+): Derived2<A, C, B> {
+  const keep = previous !== undefined && sameList(previous.shared, shared);
+  if (keep && previous.left === left && previous.right === right) return previous;
+  const buckets = left.buckets.map((bucket, index) => {
+    const others = right.buckets[index] ?? EMPTY;
+    const oldLeft = keep ? previous.left.buckets[index] : undefined;
+    const oldRight = keep ? previous.right.buckets[index] : undefined;
+    const oldOut = previous?.output.buckets[index];
+    if (oldLeft === bucket && oldRight === others && oldOut !== undefined) return oldOut;
+    return deriveBucket(bucket, undefined, oldOut, (value, key, before) => {
+      const unchanged = oldLeft !== undefined && oldLeft.get(key) === value && oldRight?.get(key) === others.get(key);
+      return unchanged ? before : build(value, others.get(key), key, before);
+    });
+  });
+  const empty: Table<B> = { buckets: emptyBuckets(buckets.length), size: 0 };
+  return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? empty) };
+}
+
+function deriveBucket<A, B>(
+  bucket: Bucket<A>,
+  oldIn: Bucket<A> | undefined,
+  oldOut: Bucket<B> | undefined,
+  build: (value: A, key: string, before: B | undefined) => B | undefined,
+): Bucket<B> {
+  if (bucket.size === 0) return EMPTY;
+  const out = new Map<string, B>();
+  for (const [key, value] of bucket) {
+    const before = oldOut?.get(key);
+    const result = oldIn !== undefined && oldIn.get(key) === value ? before : build(value, key, before);
+    if (result !== undefined) out.set(key, result);
+  }
+  return out;
+}
+
+/** True when both lists hold the same objects in the same order. */
+export function sameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** `next`, or `previous` itself when both hold the same objects in the same order: keeps identity over rebuilds. */
+export function keepList<T>(previous: readonly T[] | undefined, next: readonly T[]): readonly T[] {
+  return previous !== undefined && sameList(previous, next) ? previous : next;
+}
+
+/** The keys whose values differ between two tables of the same shape; buckets that are the same object are not opened. */
+export function* tableDiff<V>(
+  from: Table<V>,
+  to: Table<V>,
+): Generator<readonly [string, V | undefined, V | undefined]> {
+  const count = Math.max(from.buckets.length, to.buckets.length);
+  for (let i = 0; i < count; i++) {
+    const a = from.buckets[i] ?? EMPTY;
+    const b = to.buckets[i] ?? EMPTY;
+    if (a === b) continue;
+    for (const [key, value] of b) {
+      const before = a.get(key);
+      if (before !== value) yield [key, before, value];
+    }
+    for (const [key, value] of a) if (!b.has(key)) yield [key, value, undefined];
+  }
+}

@@ -1,0 +1,68 @@
+// The views of one class of proxies: its scope translated, encoded, hashed, and kept for the next time.
+// In: a scope. Out: for each xDS type the tables of resources that every proxy of the class shares.
+// Called by the plane once per class and change; proxies only look up.
+
+import type { Draft } from '../ir/draft.ts';
+import { TYPE_URL } from '../ir/draft.ts';
+import type { Scope } from '../ir/snapshot.ts';
+import { type Derived, deriveTable, keepList, type Table, tableFrom, tableGet } from '../lib/table.ts';
+import { type Resource, resourceFor } from '../resources/resource.ts';
+import { type ResourceTable, shardKey } from '../resources/view.ts';
+import { type ClassResources, translateClass } from '../translate/index.ts';
+
+/** Everything that a class has translated, by type URL. */
+export interface ClassViews {
+  readonly scope: Scope;
+  readonly resources: ClassResources;
+  readonly tables: ReadonlyMap<string, ResourceTable>;
+  readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
+}
+
+/** Translates a scope; returns `previous` when nothing came out differently. */
+export function classViews(scope: Scope, previous: ClassViews | undefined): ClassViews {
+  const resources = translateClass(scope, previous?.resources);
+  const derived = new Map<string, Derived<readonly Draft[], readonly Resource[]>>();
+  const tables = new Map<string, ResourceTable>();
+  const keyed: readonly (readonly [string, Table<readonly Draft[]>])[] = [
+    [TYPE_URL.cluster, resources.clusters],
+    [TYPE_URL.endpoint, resources.endpoints],
+  ];
+  for (const [typeUrl, drafts] of keyed) {
+    const step = deriveTable(previous?.derived.get(typeUrl), drafts, [], encodeGroup);
+    derived.set(typeUrl, step);
+    tables.set(typeUrl, step.output);
+  }
+  const listed: readonly (readonly [string, readonly Draft[]])[] = [
+    [TYPE_URL.listener, resources.listeners],
+    [TYPE_URL.route, resources.routes],
+    [TYPE_URL.extension, resources.extensions],
+    [TYPE_URL.nameTable, resources.nameTables],
+  ];
+  for (const [typeUrl, drafts] of listed) tables.set(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl)));
+  return { scope, resources, tables, derived };
+}
+
+function encodeGroup(
+  drafts: readonly Draft[],
+  _key: string,
+  before: readonly Resource[] | undefined,
+): readonly Resource[] {
+  return keepList(before, drafts.map(resourceFor));
+}
+
+/** Groups drafts by the key under which views look them up; equal buckets keep their identity. */
+export function tableOf(drafts: readonly Draft[], previous?: ResourceTable): ResourceTable {
+  const groups = new Map<string, Resource[]>();
+  for (const draft of drafts) {
+    const key = shardKey(draft.name);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [resourceFor(draft)]);
+    else group.push(resourceFor(draft));
+  }
+  const kept = [...groups].map(([key, group]) => [key, keepList(previousGroup(previous, key), group)] as const);
+  return tableFrom(kept, previous);
+}
+
+function previousGroup(previous: ResourceTable | undefined, key: string): readonly Resource[] | undefined {
+  return previous === undefined ? undefined : tableGet(previous, key);
+}

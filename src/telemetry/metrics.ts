@@ -1,0 +1,45 @@
+// Metrics by prom-client, behind the Meter port. Asking twice for one name gives the same metric.
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Meter } from '../lib/ports.ts';
+
+export interface MetricsRoot {
+  readonly meter: Meter;
+  /** The Prometheus text page. */
+  render(): Promise<string>;
+  readonly contentType: string;
+  /** Called before each page, to refresh gauges that are cheaper to read than to keep. */
+  onScrape(refresh: () => void): void;
+}
+
+export function createMetrics(): MetricsRoot {
+  const registry = new Registry();
+  const refreshers: (() => void)[] = [];
+  const named = <T>(name: string, make: () => T): T => (registry.getSingleMetric(name) as T | undefined) ?? make();
+  const meter: Meter = {
+    counter: (name, help, labelNames = []) => {
+      const metric = named(name, () => new Counter({ name, help, labelNames: [...labelNames], registers: [registry] }));
+      return { inc: (labels, by = 1) => (labels === undefined ? metric.inc(by) : metric.inc({ ...labels }, by)) };
+    },
+    gauge: (name, help, labelNames = []) => {
+      const metric = named(name, () => new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] }));
+      return { set: (value, labels) => (labels === undefined ? metric.set(value) : metric.set({ ...labels }, value)) };
+    },
+    histogram: (name, help, buckets, labelNames = []) => {
+      const make = () => new Histogram({ name, help, buckets: [...buckets], labelNames: [...labelNames], registers: [registry] });
+      const metric = named(name, make);
+      return { observe: (value, labels) => (labels === undefined ? metric.observe(value) : metric.observe({ ...labels }, value)) };
+    },
+  };
+  return {
+    meter,
+    render: () => {
+      for (const refresh of refreshers) refresh();
+      return registry.metrics();
+    },
+    contentType: registry.contentType,
+    onScrape: (refresh) => {
+      refreshers.push(refresh);
+    },
+  };
+}

@@ -1,0 +1,41 @@
+// What a cluster reads of its proxy and mesh: the same object for every class that agrees on it, so that classes share
+// rendered clusters.
+
+import type { MeshConfig } from '../../config/mesh.ts';
+import type { Dialect, IpFamily, ProxyClass, ProxyType } from '../../ir/proxy.ts';
+import type { Scope } from '../../ir/snapshot.ts';
+import { memo } from '../../lib/memo.ts';
+
+export interface ClusterContext {
+  readonly mesh: MeshConfig;
+  readonly type: ProxyType;
+  readonly family: IpFamily;
+  readonly dialect: Dialect;
+  /** TLS_CLIENT_* metadata: files in place of SDS. */
+  readonly clientCertChain: string;
+  readonly clientKey: string;
+  readonly clientRootCert: string;
+}
+
+const contexts = memo(
+  (
+    mesh: MeshConfig,
+    type: ProxyType,
+    family: IpFamily,
+    dialect: Dialect,
+    clientCertChain: string,
+    clientKey: string,
+    clientRootCert: string,
+  ): ClusterContext => {
+    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert };
+  },
+);
+
+export function clusterContext(mesh: MeshConfig, { type, family, dialect, settings }: ProxyClass): ClusterContext {
+  const { tlsClientCertChain = '', tlsClientKey = '', tlsClientRootCert = '' } = settings;
+  return contexts(mesh, type, family, dialect, tlsClientCertChain, tlsClientKey, tlsClientRootCert);
+}
+
+export function scopeContext(scope: Scope): ClusterContext {
+  return clusterContext(scope.mesh, scope.proxyClass);
+}

@@ -1,0 +1,97 @@
+// How a cluster finds its endpoints: the `type` of the cluster and the fields that go with it.
+
+import type { TrafficPolicy } from '../../config/generated/types.ts';
+import { anyOf } from '../../codec/index.ts';
+import type { IpFamily } from '../../ir/proxy.ts';
+import type { Service, ServicePort } from '../../ir/service.ts';
+import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
+import type { ClusterContext } from './context.ts';
+
+const CARES: Cluster['typedDnsResolverConfig'] = {
+  name: 'envoy.network.dns_resolver.cares',
+  typedConfig: anyOf('envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig', { udpMaxQueries: 100 }),
+};
+
+/** Spread over refreshes of many clusters, so that they don't ask in step. */
+const DNS_JITTER = '0.100s';
+
+export function discovery(
+  service: Service,
+  port: ServicePort,
+  name: string,
+  policy: TrafficPolicy,
+  assignment: ClusterLoadAssignment | undefined,
+  context: ClusterContext,
+): Partial<Cluster> {
+  if (service.resolution === 'DynamicDNS') return dynamicDns(service, context.family);
+  const passthrough = service.resolution === 'Passthrough' && context.type === 'sidecar';
+  if (passthrough || policy.loadBalancer?.simple === 'PASSTHROUGH') return originalDst(service, port);
+  if (service.resolution === 'DNSLB') return dns('STRICT_DNS', assignment, context);
+  if (service.resolution === 'DNSRoundRobinLB') return dns('LOGICAL_DNS', assignment, context);
+  return {
+    type: 'EDS',
+    edsClusterConfig: {
+      serviceName: name,
+      edsConfig: { ads: {}, initialFetchTimeout: '0s', resourceApiVersion: 'V3' },
+    },
+  };
+}
+
+/** Bytes go where the client meant them to; a ServiceEntry may still move the port. */
+function originalDst(service: Service, port: ServicePort): Partial<Cluster> {
+  const moved =
+    service.registry === 'External' && typeof port.targetPort === 'number' && port.targetPort !== port.number;
+  return {
+    type: 'ORIGINAL_DST',
+    lbPolicy: 'CLUSTER_PROVIDED',
+    originalDstLbConfig: moved ? { upstreamPortOverride: Number(port.targetPort) } : undefined,
+  };
+}
+
+function dns(
+  type: 'STRICT_DNS' | 'LOGICAL_DNS',
+  assignment: ClusterLoadAssignment | undefined,
+  context: ClusterContext,
+): Partial<Cluster> {
+  const dnsLookupFamily = lookupFamily(context.family);
+  const dnsRefreshRate = context.mesh.dnsRefreshRate;
+  if (context.dialect === 'classic') {
+    const legacy = { dnsLookupFamily, dnsRefreshRate, respectDnsTtl: true, dnsJitter: DNS_JITTER };
+    return { type, ...legacy, typedDnsResolverConfig: CARES, loadAssignment: assignment };
+  }
+  return {
+    clusterType: {
+      name: 'envoy.cluster.dns',
+      typedConfig: anyOf('envoy.extensions.clusters.dns.v3.DnsCluster', {
+        dnsRefreshRate,
+        respectDnsTtl: true,
+        dnsJitter: DNS_JITTER,
+        dnsLookupFamily,
+        allAddressesInSingleEndpoint: type === 'LOGICAL_DNS' || undefined,
+        typedDnsResolverConfig: CARES,
+      }),
+    },
+    loadAssignment: assignment,
+  };
+}
+
+/** One cache for all ports of a host: it is the same name that is looked up. */
+function dynamicDns(service: Service, family: IpFamily): Partial<Cluster> {
+  return {
+    lbPolicy: 'CLUSTER_PROVIDED',
+    clusterType: {
+      name: 'envoy.clusters.dynamic_forward_proxy',
+      typedConfig: anyOf('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
+        dnsCacheConfig: { name: dnsCacheName(service.hostname), dnsLookupFamily: lookupFamily(family) },
+      }),
+    },
+  };
+}
+
+export function dnsCacheName(host: string): string {
+  return `${host}_dfp_dns_cache`;
+}
+
+export function lookupFamily(family: IpFamily): 'V4_ONLY' | 'V6_ONLY' | 'ALL' {
+  return family === 'v4' ? 'V4_ONLY' : family === 'v6' ? 'V6_ONLY' : 'ALL';
+}

@@ -1,0 +1,211 @@
+// Inbound clusters: from the sidecar to its own workload, one for each port that it serves.
+
+import type { ConnectionPoolSettings } from '../../config/generated/types.ts';
+import { type Draft, originOf } from '../../ir/draft.ts';
+import type { IngressListener } from '../../ir/policy.ts';
+import type { ServiceTarget, Workload } from '../../ir/proxy.ts';
+import type { Scope } from '../../ir/snapshot.ts';
+import type { Protocol, Service } from '../../ir/service.ts';
+import { memo } from '../../lib/memo.ts';
+import { keepList, tableGet } from '../../lib/table.ts';
+import type { Cluster } from '../../messages/index.ts';
+import { draftOf, originOfRef } from '../draft.ts';
+import { socketAddress } from '../envoy.ts';
+import { type ClusterContext, scopeContext } from './context.ts';
+import { inboundSource } from './inbound-source.ts';
+import { inboundClusterName } from './names.ts';
+import { effectivePolicy, withMeshDefaults } from './policy.ts';
+import { protocolOptions, upstreamProtocol } from './protocol.ts';
+import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
+import { staticClusters } from './static.ts';
+
+const CLUSTER = 'envoy.config.cluster.v3.Cluster';
+
+/** "Never": connections to the workload are closed by it, not by a sweep. */
+const CLEANUP_INTERVAL = '9223372035s';
+
+/** Static clusters and those of the workload's own ports. */
+export function inboundClusters(scope: Scope, workload: Workload): readonly Draft[] {
+  const context = scopeContext(scope);
+  const dynamicDns = scope.outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS';
+  const shared = staticClusters(scope.mesh, context, dynamicDns);
+  if (context.type === 'router') return shared;
+  const own = workload.ingress === undefined ? fromTargets(scope, workload, context) : fromIngress(workload, context);
+  return join(shared, own);
+}
+
+const join = memo((shared: readonly Draft[], own: readonly Draft[]): readonly Draft[] => [...shared, ...own]);
+
+const lists = memo((_workload: Workload, _count: number): { last: readonly Draft[] | undefined } => ({
+  last: undefined,
+}));
+
+function keep(workload: Workload, drafts: readonly Draft[]): readonly Draft[] {
+  const slot = lists(workload, drafts.length);
+  slot.last = keepList(slot.last, drafts);
+  return slot.last;
+}
+
+function fromTargets(scope: Scope, workload: Workload, context: ClusterContext): readonly Draft[] {
+  if (context.type === 'sidecar' && workload.proxyClass.interception === 'NONE') return keep(workload, []);
+  const byPort = new Map<number, ServiceTarget[]>();
+  for (const target of workload.targets) {
+    const group = byPort.get(target.targetPort);
+    if (group === undefined) byPort.set(target.targetPort, [target]);
+    else group.push(target);
+  }
+  const drafts = [...byPort.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const services = [...new Set(group.map((target) => target.service))];
+    const rule = tableGet(scope.services, first.service.hostname)?.rule;
+    const pool = withMeshDefaults(effectivePolicy(rule, first.port.number, undefined), context.mesh).connectionPool;
+    const own = workload.sidecar === undefined ? undefined : sidecarPool(workload);
+    return [
+      targetCluster(first.service, first.targetPort, first.port.protocol, own ?? pool, servicesKey(services), context),
+    ];
+  });
+  return keep(workload, drafts);
+}
+
+function sidecarPool(workload: Workload): ConnectionPoolSettings | undefined {
+  const spec = workload.sidecar?.spec as { readonly inboundConnectionPool?: ConnectionPoolSettings } | undefined;
+  return spec?.inboundConnectionPool;
+}
+
+/** The same list object for the same services, so that it can be a memo input. */
+function servicesKey(services: readonly Service[]): readonly Service[] {
+  const [first, ...rest] = services;
+  return first === undefined ? [] : serviceLists(first, ...rest);
+}
+
+const serviceLists = memo((first: Service, ...rest: readonly Service[]): readonly Service[] => [first, ...rest]);
+
+const targetCluster = memo(
+  (
+    _service: Service,
+    targetPort: number,
+    protocol: Protocol,
+    pool: ConnectionPoolSettings | undefined,
+    services: readonly Service[],
+    context: ClusterContext,
+  ): Draft => {
+    const name = inboundClusterName(targetPort);
+    const cluster: Cluster = {
+      ...common(name, protocol, pool, context),
+      ...originalDst(),
+      ...inboundSource(context.family),
+      metadata: metadata(services),
+    };
+    return draftOf(
+      CLUSTER,
+      name,
+      cluster,
+      services.flatMap((service) => service.refs.map((ref) => originOfRef(ref))),
+    );
+  },
+);
+
+function fromIngress(workload: Workload, context: ClusterContext): readonly Draft[] {
+  const pool = sidecarPool(workload);
+  const drafts = (workload.ingress ?? []).map((listener) => ingressCluster(listener, workload, pool, context));
+  return keep(workload, drafts);
+}
+
+const ingressCluster = memo(
+  (
+    listener: IngressListener,
+    workload: Workload,
+    shared: ConnectionPoolSettings | undefined,
+    context: ClusterContext,
+  ): Draft => {
+    const { spec } = listener;
+    const port = spec.port?.number ?? 0;
+    const name = inboundClusterName(port);
+    const services = workload.targets.filter((target) => target.targetPort === port).map((target) => target.service);
+    const protocol = ingressProtocol(spec.port?.protocol);
+    const cluster: Cluster = {
+      ...common(name, protocol, spec.connectionPool ?? shared, context),
+      ...ingressDestination(name, spec.defaultEndpoint ?? '', workload, context),
+      metadata: services.length === 0 ? undefined : metadata([...new Set(services)]),
+    };
+    const origins =
+      workload.sidecar === undefined ? [] : [originOf(workload.sidecar, `spec.ingress[${listener.index}]`)];
+    return draftOf(CLUSTER, name, cluster, origins);
+  },
+);
+
+/** Ports of a Sidecar name their protocol as ports of a ServiceEntry do. */
+function ingressProtocol(text = ''): Protocol {
+  const known: Readonly<Record<string, Protocol>> = {
+    HTTP: 'HTTP',
+    HTTP2: 'HTTP2',
+    GRPC: 'GRPC',
+    'GRPC-WEB': 'GRPC-Web',
+    HTTP_PROXY: 'HTTP_PROXY',
+    HTTPS: 'HTTPS',
+    TLS: 'TLS',
+    TCP: 'TCP',
+    MONGO: 'Mongo',
+    REDIS: 'Redis',
+    MYSQL: 'MySQL',
+    UDP: 'UDP',
+  };
+  return known[text.toUpperCase()] ?? 'AUTO';
+}
+
+function ingressDestination(
+  name: string,
+  endpoint: string,
+  workload: Workload,
+  context: ClusterContext,
+): Partial<Cluster> {
+  if (endpoint === '') return { ...originalDst(), ...inboundSource(context.family) };
+  if (endpoint.startsWith('unix://')) return { ...staticAt(name, endpoint, 0), ...inboundSource(context.family) };
+  const colon = endpoint.lastIndexOf(':');
+  const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, '');
+  const port = Number(endpoint.slice(colon + 1));
+  if (host !== '0.0.0.0' && host !== '::') return staticAt(name, host, port);
+  return { ...staticAt(name, workload.addresses[0] ?? '127.0.0.1', port), ...inboundSource(context.family) };
+}
+
+function staticAt(name: string, address: string, port: number): Partial<Cluster> {
+  return {
+    type: 'STATIC',
+    loadAssignment: {
+      clusterName: name,
+      endpoints: [{ lbEndpoints: [{ endpoint: { address: socketAddress(address, port) } }] }],
+    },
+  };
+}
+
+function originalDst(): Partial<Cluster> {
+  return { type: 'ORIGINAL_DST', lbPolicy: 'CLUSTER_PROVIDED', cleanupInterval: CLEANUP_INTERVAL };
+}
+
+function common(
+  name: string,
+  protocol: Protocol,
+  pool: ConnectionPoolSettings | undefined,
+  context: ClusterContext,
+): Cluster {
+  // The workload is reached by what its port declares: mesh-wide upgrades are for the way between proxies.
+  const upstream =
+    protocol === 'AUTO'
+      ? 'downstream'
+      : upstreamProtocol(protocol, pool, { ...context.mesh, h2UpgradePolicy: 'DO_NOT_UPGRADE' }, 'sidecar');
+  return {
+    name,
+    altStatName: `${name};`,
+    ...connectTimeout(pool, context.mesh),
+    ...circuitBreakers(pool),
+    ...tcpKeepalive(pool, context.mesh),
+    commonLbConfig: {},
+    typedExtensionProtocolOptions: protocolOptions({ protocol: upstream, pool }),
+  };
+}
+
+function metadata(services: readonly Service[]): Cluster['metadata'] {
+  const list = services.map(({ hostname: host, name, namespace }) => ({ host, name, namespace }));
+  return { filterMetadata: { istio: { services: list } } };
+}

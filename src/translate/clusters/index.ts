@@ -1,0 +1,98 @@
+// Clusters (CDS). In: a class's visible services, their DestinationRules and the identities of their endpoints.
+// Out: drafts by hostname. Endpoint addresses matter only to DNS clusters, which carry them: for all others an endpoint
+// change ends at the comparison of the identity list.
+
+import type { Draft } from '../../ir/draft.ts';
+import type { ServiceEndpoints } from '../../ir/endpoint.ts';
+import type { Scope } from '../../ir/snapshot.ts';
+import type { ServicePort } from '../../ir/service.ts';
+import type { ScopedService } from '../../ir/traffic.ts';
+import { type Derived2, deriveTable2, keepList, type Table } from '../../lib/table.ts';
+import { dnsAssignment } from '../endpoints/index.ts';
+import { type ClusterContext, scopeContext } from './context.ts';
+import { outboundCluster } from './outbound.ts';
+import { effectivePolicy } from './policy.ts';
+
+export { inboundClusters } from './inbound.ts';
+export { effectivePolicy, subsetOf } from './policy.ts';
+export * from './names.ts';
+
+export interface OutboundClusters {
+  /** By hostname. */
+  readonly table: Table<readonly Draft[]>;
+  readonly derived: Derived2<ScopedService, ServiceEndpoints, readonly Draft[]>;
+}
+
+const NO_IDENTITIES: readonly string[] = [];
+
+/** Outbound clusters of a class; services whose inputs are the same keep their drafts. */
+export function outboundClusters(scope: Scope, previous: OutboundClusters | undefined): OutboundClusters {
+  const context = scopeContext(scope);
+  const sniDnat = scope.gateway?.hasAutoPassthrough === true;
+  const shared = [context, scope.networks, scope.peerAuthn, scope.proxyClass, sniDnat];
+  const derived = deriveTable2(
+    previous?.derived,
+    scope.services,
+    scope.endpoints,
+    shared,
+    (scoped, endpoints, _host, before) => keepList(before, serviceClusters(scope, scoped, endpoints, context, sniDnat)),
+  );
+  return derived === previous?.derived ? previous : { table: derived.output, derived };
+}
+
+function serviceClusters(
+  scope: Scope,
+  scoped: ScopedService,
+  endpoints: ServiceEndpoints | undefined,
+  context: ClusterContext,
+  sniDnat: boolean,
+): readonly Draft[] {
+  const { service, rule } = scoped;
+  if (service.resolution === 'Alias') return [];
+  const drafts: Draft[] = [];
+  for (const port of service.ports) {
+    if (port.protocol === 'UDP' || !servable(scoped, port)) continue;
+    const subsets = service.resolution === 'DynamicDNS' ? [undefined] : [undefined, ...(rule?.subsets ?? [])];
+    for (const subset of subsets) {
+      const policy = effectivePolicy(rule, port.number, subset);
+      const identities = endpoints?.identities ?? NO_IDENTITIES;
+      const assignment = isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset) : undefined;
+      if (isDns(scoped) && assignment === undefined) continue;
+      drafts.push(
+        outboundCluster(
+          service,
+          port,
+          subset,
+          rule,
+          policy,
+          scoped.mtls,
+          accounts(scoped, identities),
+          assignment,
+          false,
+          context,
+        ),
+      );
+      if (sniDnat && !service.meshExternal) {
+        drafts.push(
+          outboundCluster(service, port, subset, rule, policy, scoped.mtls, NO_IDENTITIES, assignment, true, context),
+        );
+      }
+    }
+  }
+  return drafts;
+}
+
+/** A dynamic forward proxy resolves what HTTP or SNI names; opaque TCP names nothing. */
+function servable(scoped: ScopedService, port: ServicePort): boolean {
+  if (scoped.service.resolution !== 'DynamicDNS') return true;
+  return port.protocol === 'HTTP' || port.protocol === 'TLS' || port.protocol === 'GRPC' || port.protocol === 'HTTP2';
+}
+
+function isDns({ service }: ScopedService): boolean {
+  return service.resolution === 'DNSLB' || service.resolution === 'DNSRoundRobinLB';
+}
+
+/** Identities of the endpoints; those declared on the service are already among them. */
+function accounts(scoped: ScopedService, identities: readonly string[]): readonly string[] {
+  return scoped.service.meshExternal ? NO_IDENTITIES : identities;
+}

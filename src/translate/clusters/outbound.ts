@@ -1,0 +1,175 @@
+// One outbound cluster: a port of a service, or a subset of it, as one class of clients sees it.
+
+import type { Subset, TrafficPolicy } from '../../config/generated/types.ts';
+import { type Draft, type Origin, originOf } from '../../ir/draft.ts';
+import type { Service, ServicePort } from '../../ir/service.ts';
+import type { DestinationRule } from '../../ir/traffic.ts';
+import { anyOf } from '../../codec/index.ts';
+import { memo } from '../../lib/memo.ts';
+import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
+import { draftOf } from '../draft.ts';
+import { localityWeighted } from '../endpoints/locality-setting.ts';
+import type { ClusterContext } from './context.ts';
+import { discovery } from './discovery.ts';
+import { outboundClusterName, sniClusterName } from './names.ts';
+import { withMeshDefaults } from './policy.ts';
+import { protocolOptions, upstreamProtocol } from './protocol.ts';
+import { circuitBreakers, connectTimeout, loadBalancer, outlierDetection, tcpKeepalive } from './settings.ts';
+import { type UpstreamTls, upstreamTls } from './tls.ts';
+
+const CLUSTER = 'envoy.config.cluster.v3.Cluster';
+
+/** Everything that one cluster is made from, besides its service: what is not here can't be read. */
+export interface ClusterInputs {
+  readonly port: ServicePort;
+  readonly subset: Subset | undefined;
+  readonly rule: DestinationRule | undefined;
+  readonly policy: TrafficPolicy;
+  readonly mtls: 'STRICT' | 'PERMISSIVE' | 'DISABLE' | undefined;
+  readonly identities: readonly string[];
+  /** Endpoints of DNS clusters, which carry them inside. */
+  readonly assignment: ClusterLoadAssignment | undefined;
+  /** The cluster of an AUTO_PASSTHROUGH gateway: named by SNI, passes bytes through. */
+  readonly sniDnat: boolean;
+}
+
+/** The draft of an outbound cluster, rendered once for equal inputs whichever class asks. */
+export const outboundCluster = memo(
+  (
+    service: Service,
+    port: ServicePort,
+    subset: Subset | undefined,
+    rule: DestinationRule | undefined,
+    policy: TrafficPolicy,
+    mtls: ClusterInputs['mtls'],
+    identities: readonly string[],
+    assignment: ClusterLoadAssignment | undefined,
+    sniDnat: boolean,
+    context: ClusterContext,
+  ): Draft => {
+    const inputs = {
+      port,
+      subset,
+      rule,
+      policy: withMeshDefaults(policy, context.mesh),
+      mtls,
+      identities,
+      assignment,
+      sniDnat,
+    };
+    const cluster = render(service, inputs, context);
+    return draftOf(CLUSTER, cluster.name ?? '', cluster, origins(service, rule));
+  },
+);
+
+function render(service: Service, inputs: ClusterInputs, context: ClusterContext): Cluster {
+  const { port, subset, rule, policy, sniDnat } = inputs;
+  const subsetName = subset?.name ?? '';
+  const sni = sniClusterName(port.number, subsetName, service.hostname);
+  const name = sniDnat ? sni : outboundClusterName(port.number, subsetName, service.hostname);
+  const pool = policy.connectionPool;
+  const found = discovery(service, port, name, policy, inputs.assignment, context);
+  const originalDst = found.type === 'ORIGINAL_DST';
+  const protocol = upstreamProtocol(port.protocol, pool, context.mesh, context.type);
+  const tls = sniDnat
+    ? undefined
+    : upstreamTls({
+        service,
+        rule,
+        tls: policy.tls,
+        mtls: inputs.mtls,
+        identities: inputs.identities,
+        sni,
+        protocol,
+        originalDst,
+        context,
+      });
+  const dynamic = service.resolution === 'DynamicDNS';
+  return {
+    name,
+    altStatName: `${name};`,
+    ...connectTimeout(pool, context.mesh),
+    ...circuitBreakers(pool, policy),
+    ...balancing(policy, originalDst, dynamic),
+    ...found,
+    ...(dynamic ? {} : { commonLbConfig: commonLb(service, policy, context) }),
+    ...outlierDetection(policy.outlierDetection),
+    ...tcpKeepalive(pool, context.mesh),
+    ...withProxyProtocol(tls, policy),
+    typedExtensionProtocolOptions: protocolOptions({
+      protocol,
+      pool,
+      autoSni: tls?.autoSni,
+      autoSanValidation: tls?.autoSanValidation,
+    }),
+    metadata: metadata(service, rule, subsetName, tls?.originated === true),
+  };
+}
+
+function balancing(policy: TrafficPolicy, originalDst: boolean, dynamic: boolean): Partial<Cluster> {
+  if (originalDst || dynamic) return { lbPolicy: 'CLUSTER_PROVIDED' };
+  return loadBalancer(policy.loadBalancer);
+}
+
+function commonLb(service: Service, policy: TrafficPolicy, context: ClusterContext): Cluster['commonLbConfig'] {
+  const minimum = policy.outlierDetection?.minHealthPercent ?? 0;
+  return {
+    healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },
+    localityWeightedLbConfig: localityWeighted(service, policy, context.mesh) ? {} : undefined,
+  };
+}
+
+/** DestinationRule `proxyProtocol`: the header goes in front of whatever socket there is. */
+function withProxyProtocol(tls: UpstreamTls | undefined, policy: TrafficPolicy): Partial<Cluster> {
+  const fields = tls?.fields ?? {};
+  const version = policy.proxyProtocol?.version;
+  if (policy.proxyProtocol === undefined) return fields;
+  const wrap = (socket: Cluster['transportSocket']): Cluster['transportSocket'] => ({
+    name: 'envoy.transport_sockets.upstream_proxy_protocol',
+    typedConfig: anyOf('envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport', {
+      config: { version: version === 'V2' ? 'V2' : 'V1' },
+      transportSocket: socket ?? RAW,
+    }),
+  });
+  const { transportSocketMatches: matches } = fields;
+  if (matches === undefined) return { transportSocket: wrap(fields.transportSocket) };
+  return {
+    transportSocketMatches: matches.map((match) =>
+      'bytes' in match ? match : { ...match, transportSocket: wrap(match.transportSocket) },
+    ),
+  };
+}
+
+const RAW: NonNullable<Cluster['transportSocket']> = {
+  name: 'envoy.transport_sockets.raw_buffer',
+  typedConfig: anyOf('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
+};
+
+function metadata(
+  service: Service,
+  rule: DestinationRule | undefined,
+  subset: string,
+  originated: boolean,
+): Cluster['metadata'] {
+  const object = rule?.objects[0];
+  const config =
+    object === undefined
+      ? undefined
+      : `/apis/networking.istio.io/v1/namespaces/${object.namespace}/destination-rule/${object.name}`;
+  return {
+    filterMetadata: {
+      istio: {
+        ...(config === undefined ? {} : { config }),
+        ...(subset === '' ? {} : { subset }),
+        ...(service.meshExternal ? { external: true } : {}),
+        ...(originated ? { alpn_override: 'false' } : {}),
+        services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
+      },
+    },
+  };
+}
+
+function origins(service: Service, rule: DestinationRule | undefined): readonly Origin[] {
+  const services = service.refs.map((ref) => ({ ...ref, generation: 0 }));
+  return rule === undefined ? services : [...services, ...rule.objects.map((object) => originOf(object))];
+}

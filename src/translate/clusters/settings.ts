@@ -1,0 +1,135 @@
+// DestinationRule settings as fields of envoy.config.cluster.v3.Cluster.
+
+import type {
+  ConnectionPoolSettings,
+  LoadBalancerSettings,
+  OutlierDetection,
+  TcpKeepalive,
+  TrafficPolicy,
+} from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
+import type { Cluster } from '../../messages/index.ts';
+import { protoDuration, wholeSeconds } from '../../lib/duration.ts';
+
+/** "No limit": Envoy's own defaults (1024) would break large meshes silently. */
+const UNLIMITED = 4294967295;
+
+/** The kernel's defaults, which an empty `tcpKeepalive` stands for. */
+const KEEPALIVE_DEFAULTS = { probes: 3, time: '7200s', interval: '75s' };
+
+type Fields = Partial<Cluster>;
+
+/** Circuit breakers: every limit is off unless the pool sets it. */
+export function circuitBreakers(pool: ConnectionPoolSettings | undefined, policy?: TrafficPolicy): Fields {
+  const budget = policy?.retryBudget;
+  return {
+    circuitBreakers: {
+      thresholds: [
+        {
+          maxConnections: positive(pool?.tcp?.maxConnections) ?? UNLIMITED,
+          maxPendingRequests: positive(pool?.http?.http1MaxPendingRequests) ?? UNLIMITED,
+          maxRequests: positive(pool?.http?.http2MaxRequests) ?? UNLIMITED,
+          maxRetries: positive(pool?.http?.maxRetries) ?? UNLIMITED,
+          retryBudget:
+            budget === undefined
+              ? undefined
+              : {
+                  budgetPercent: { value: budget.percent ?? 20 },
+                  minRetryConcurrency: budget.minRetryConcurrency ?? 3,
+                },
+        },
+      ],
+    },
+  };
+}
+
+export function connectTimeout(pool: ConnectionPoolSettings | undefined, mesh: MeshConfig): Fields {
+  return { connectTimeout: protoDuration(pool?.tcp?.connectTimeout) ?? mesh.connectTimeout };
+}
+
+/** TCP keepalive: the mesh's, each field overridden by the pool's. */
+export function tcpKeepalive(pool: ConnectionPoolSettings | undefined, mesh: MeshConfig): Fields {
+  const base: TcpKeepalive | undefined = mesh.tcpKeepalive;
+  const own = pool?.tcp?.tcpKeepalive;
+  if (base === undefined && own === undefined) return {};
+  const seconds = (text: string): number => wholeSeconds(text) ?? 0;
+  return {
+    upstreamConnectionOptions: {
+      tcpKeepalive: {
+        keepaliveProbes: own?.probes ?? base?.probes ?? KEEPALIVE_DEFAULTS.probes,
+        keepaliveTime: seconds(own?.time ?? base?.time ?? KEEPALIVE_DEFAULTS.time),
+        keepaliveInterval: seconds(own?.interval ?? base?.interval ?? KEEPALIVE_DEFAULTS.interval),
+      },
+    },
+  };
+}
+
+/** Outlier detection; success-rate ejection is always off, as the API has no field for it. */
+export function outlierDetection(outlier: OutlierDetection | undefined): Fields {
+  if (outlier === undefined) return {};
+  const split = outlier.splitExternalLocalOriginErrors === true;
+  const errors = outlier.consecutive5xxErrors;
+  const gateway = outlier.consecutiveGatewayErrors;
+  return {
+    outlierDetection: {
+      interval: protoDuration(outlier.interval),
+      baseEjectionTime: protoDuration(outlier.baseEjectionTime),
+      maxEjectionPercent: positive(outlier.maxEjectionPercent),
+      consecutive5xx: errors,
+      enforcingConsecutive5xx: errors === undefined ? undefined : errors > 0 ? 100 : 0,
+      consecutiveGatewayFailure: gateway,
+      enforcingConsecutiveGatewayFailure: gateway === undefined ? undefined : gateway > 0 ? 100 : 0,
+      enforcingSuccessRate: 0,
+      splitExternalLocalOriginErrors: split || undefined,
+      consecutiveLocalOriginFailure: split ? positive(outlier.consecutiveLocalOriginFailures) : undefined,
+      enforcingConsecutiveLocalOriginFailure:
+        split && positive(outlier.consecutiveLocalOriginFailures) !== undefined ? 100 : undefined,
+      enforcingLocalOriginSuccessRate: split ? 0 : undefined,
+    },
+  };
+}
+
+/** Load balancing policy of a cluster whose endpoints Envoy may choose among. */
+export function loadBalancer(settings: LoadBalancerSettings | undefined): Fields {
+  const hash = settings?.consistentHash;
+  if (hash !== undefined) {
+    if (hash.maglev !== undefined) {
+      const tableSize = positive(hash.maglev.tableSize);
+      return { lbPolicy: 'MAGLEV', maglevLbConfig: tableSize === undefined ? undefined : { tableSize } };
+    }
+    const minimumRingSize = positive(hash.ringHash?.minimumRingSize) ?? positive(hash.minimumRingSize) ?? 1024;
+    return { lbPolicy: 'RING_HASH', ringHashLbConfig: { minimumRingSize } };
+  }
+  const slowStart = slowStartOf(settings);
+  switch (settings?.simple) {
+    case 'ROUND_ROBIN':
+      return { lbPolicy: 'ROUND_ROBIN', roundRobinLbConfig: slowStart };
+    case 'RANDOM':
+      return { lbPolicy: 'RANDOM' };
+    case 'PASSTHROUGH':
+      return { lbPolicy: 'CLUSTER_PROVIDED', type: 'ORIGINAL_DST' };
+    case 'LEAST_CONN':
+    case 'LEAST_REQUEST':
+    case 'UNSPECIFIED':
+    case undefined:
+      return { lbPolicy: 'LEAST_REQUEST', leastRequestLbConfig: slowStart };
+  }
+}
+
+function slowStartOf(settings: LoadBalancerSettings | undefined): { slowStartConfig: object } | undefined {
+  const warmup = settings?.warmup;
+  const window = warmup?.duration ?? settings?.warmupDurationSecs;
+  if (window === undefined) return undefined;
+  return {
+    slowStartConfig: {
+      slowStartWindow: protoDuration(window),
+      // The key is mandatory in RuntimeDouble; no runtime layer of ours has one of this name.
+      aggression: warmup?.aggression === undefined ? undefined : { defaultValue: warmup.aggression, runtimeKey: '(' },
+      minWeightPercent: { value: warmup?.minimumPercent ?? 10 },
+    },
+  };
+}
+
+function positive(value: number | undefined): number | undefined {
+  return value !== undefined && value > 0 ? value : undefined;
+}

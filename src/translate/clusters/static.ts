@@ -1,0 +1,82 @@
+// The clusters that every proxy has whatever the mesh holds.
+
+import type { MeshConfig } from '../../config/mesh.ts';
+import type { Draft } from '../../ir/draft.ts';
+import { anyOf } from '../../codec/index.ts';
+import { memo } from '../../lib/memo.ts';
+import type { Cluster } from '../../messages/index.ts';
+import { draftOf } from '../draft.ts';
+import type { ClusterContext } from './context.ts';
+import { inboundSource } from './inbound-source.ts';
+import { lookupFamily } from './discovery.ts';
+import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts';
+import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
+
+const CLUSTER = 'envoy.config.cluster.v3.Cluster';
+const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/** Idle HTTP connections to unknown hosts are given up sooner than Envoy's hour: nobody counts them. */
+const PASSTHROUGH_IDLE = '300s';
+
+/** Hosts that a sidecar may resolve at a time under ALLOW_ANY_DYNAMIC_DNS. */
+const MAX_DYNAMIC_HOSTS = 1024;
+
+export const staticClusters = memo(
+  (mesh: MeshConfig, context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
+    const clusters = [blackHole(mesh)];
+    if (context.type === 'sidecar') {
+      clusters.push(passthrough(PASSTHROUGH_CLUSTER, mesh, {}));
+      clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, mesh, inboundSource(context.family)));
+      if (dynamicDns) clusters.push(anyDynamicDns(mesh, context));
+    }
+    return clusters.map((cluster) => draftOf(CLUSTER, cluster.name ?? '', cluster, []));
+  },
+);
+
+function blackHole(mesh: MeshConfig): Cluster {
+  return {
+    name: BLACK_HOLE_CLUSTER,
+    altStatName: `${BLACK_HOLE_CLUSTER};`,
+    type: 'STATIC',
+    ...connectTimeout(undefined, mesh),
+  };
+}
+
+function passthrough(name: string, mesh: MeshConfig, source: Partial<Cluster>): Cluster {
+  return {
+    name,
+    altStatName: `${PASSTHROUGH_CLUSTER};`,
+    type: 'ORIGINAL_DST',
+    lbPolicy: 'CLUSTER_PROVIDED',
+    ...connectTimeout(undefined, mesh),
+    ...circuitBreakers(undefined),
+    ...tcpKeepalive(undefined, mesh),
+    typedExtensionProtocolOptions: {
+      [OPTIONS]: anyOf(OPTIONS, {
+        commonHttpProtocolOptions: { idleTimeout: PASSTHROUGH_IDLE },
+        useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+      }),
+    },
+    ...source,
+  };
+}
+
+function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
+  return {
+    name: DYNAMIC_DNS_CLUSTER,
+    altStatName: `${DYNAMIC_DNS_CLUSTER};`,
+    lbPolicy: 'CLUSTER_PROVIDED',
+    ...connectTimeout(undefined, mesh),
+    ...circuitBreakers(undefined),
+    clusterType: {
+      name: 'envoy.clusters.dynamic_forward_proxy',
+      typedConfig: anyOf('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
+        dnsCacheConfig: {
+          name: `${DYNAMIC_DNS_CLUSTER}_dns_cache`,
+          dnsLookupFamily: lookupFamily(context.family),
+          maxHosts: MAX_DYNAMIC_HOSTS,
+        },
+      }),
+    },
+  };
+}

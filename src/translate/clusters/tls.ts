@@ -1,0 +1,210 @@
+// Transport sockets towards endpoints: mesh mTLS (inferred or asked for), TLS origination, or none.
+
+import type { ClientTLSSettings } from '../../config/generated/types.ts';
+import type { Dialect } from '../../ir/proxy.ts';
+import type { DestinationRule } from '../../ir/traffic.ts';
+import type { Service } from '../../ir/service.ts';
+import { anyOf } from '../../codec/index.ts';
+import { memo } from '../../lib/memo.ts';
+import type { Cluster, Messages } from '../../messages/index.ts';
+import type { ClusterContext } from './context.ts';
+import type { UpstreamProtocol } from './protocol.ts';
+
+const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
+type UpstreamTlsContext = Messages[typeof TLS];
+type CommonTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext'];
+type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig'];
+type ValidationContext = Messages['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext'];
+type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
+
+const TLS_PARAMS = { tlsMinimumProtocolVersion: 'TLSv1_2', tlsMaximumProtocolVersion: 'TLSv1_3' } as const;
+
+export interface UpstreamTlsInputs {
+  readonly service: Service;
+  readonly rule: DestinationRule | undefined;
+  readonly tls: ClientTLSSettings | undefined;
+  readonly mtls: 'STRICT' | 'PERMISSIVE' | 'DISABLE' | undefined;
+  /** SPIFFE ids that the endpoints may present. */
+  readonly identities: readonly string[];
+  /** The SNI of mesh traffic: `outbound_.PORT_.SUBSET_.HOST`. */
+  readonly sni: string;
+  readonly protocol: UpstreamProtocol;
+  /** No endpoint metadata to choose by: the socket is used for all of them. */
+  readonly originalDst: boolean;
+  readonly context: ClusterContext;
+}
+
+export interface UpstreamTls {
+  readonly fields: Partial<Cluster>;
+  readonly autoSni: boolean;
+  readonly autoSanValidation: boolean;
+  /** TLS of the user's own: the sidecar's ALPN must not be put over it. */
+  readonly originated: boolean;
+}
+
+const PLAIN: UpstreamTls = { fields: {}, autoSni: false, autoSanValidation: false, originated: false };
+
+const RAW_BUFFER: TransportSocket = {
+  name: 'envoy.transport_sockets.raw_buffer',
+  typedConfig: anyOf('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
+};
+
+export function upstreamTls(inputs: UpstreamTlsInputs): UpstreamTls {
+  const { tls } = inputs;
+  switch (tls?.mode) {
+    case 'ISTIO_MUTUAL':
+      return { ...PLAIN, fields: { transportSocket: meshSocket(inputs) } };
+    case 'SIMPLE':
+    case 'MUTUAL':
+      return originated(inputs, tls);
+    case 'DISABLE':
+      return PLAIN;
+    case undefined:
+      // `tls: {}` reads as DISABLE, the API's zero value; only its absence leaves the choice to us.
+      return tls === undefined ? automatic(inputs) : PLAIN;
+  }
+}
+
+/** Auto mTLS: endpoints say by metadata whether they take it; where none can say, the inference decided for all. */
+function automatic(inputs: UpstreamTlsInputs): UpstreamTls {
+  const { service, mtls, context } = inputs;
+  if (!context.mesh.enableAutoMtls || service.meshExternal || mtls === undefined || mtls === 'DISABLE') return PLAIN;
+  const socket = meshSocket(inputs);
+  if (inputs.originalDst) return { ...PLAIN, fields: { transportSocket: socket } };
+  return {
+    ...PLAIN,
+    fields: {
+      transportSocketMatches: [
+        { name: 'tlsMode-istio', match: { tlsMode: 'istio' }, transportSocket: socket },
+        { name: 'tlsMode-disabled', match: {}, transportSocket: RAW_BUFFER },
+      ],
+    },
+  };
+}
+
+function meshSocket(inputs: UpstreamTlsInputs): TransportSocket {
+  const { tls, context } = inputs;
+  const sans =
+    tls?.subjectAltNames !== undefined && tls.subjectAltNames.length > 0 ? tls.subjectAltNames : inputs.identities;
+  const { clientCertChain, clientKey, clientRootCert } = context;
+  const certificate =
+    clientCertChain === '' || clientKey === ''
+      ? workloadSecret('default')
+      : fileSecret(`file-cert:${clientCertChain}~${clientKey}`);
+  const root = clientRootCert === '' ? workloadSecret('ROOTCA') : fileSecret(`file-root:${clientRootCert}`);
+  return tlsSocket({
+    sni: tls?.sni !== undefined && tls.sni !== '' ? tls.sni : inputs.sni,
+    commonTlsContext: {
+      alpnProtocols: inputs.protocol === 'http2' ? ['istio', 'h2'] : ['istio'],
+      tlsParams: TLS_PARAMS,
+      tlsCertificateSdsSecretConfigs: [certificate],
+      combinedValidationContext: {
+        defaultValidationContext: sanMatchers(sans, context.dialect),
+        validationContextSdsSecretConfig: root,
+      },
+    },
+  });
+}
+
+function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): UpstreamTls {
+  const { service, context } = inputs;
+  const byCredential = tls.credentialName !== undefined && tls.credentialName !== '';
+  // A sidecar has no right to read secrets unless the rule is for its workload alone: without the credential there
+  // is nothing to authenticate with, so no TLS at all is sent and the server refuses in the open.
+  const readable =
+    context.type === 'router' || inputs.rule?.workloadSelector !== undefined || isConfigMap(tls.credentialName);
+  if (byCredential && !readable) return PLAIN;
+  const given = tls.subjectAltNames ?? [];
+  const sans = given.length > 0 ? given : service.meshExternal ? service.subjectAltNames : [];
+  const sni = tls.sni ?? '';
+  const common: CommonTlsContext = {
+    tlsParams: TLS_PARAMS,
+    alpnProtocols:
+      inputs.protocol === 'http2' ? ['h2'] : inputs.protocol === 'downstream' ? ['h2', 'http/1.1'] : undefined,
+    ...clientCertificate(tls, byCredential),
+    ...validation(tls, byCredential, sanMatchers(sans, context.dialect)),
+  };
+  const autoSni = sni === '';
+  return {
+    fields: { transportSocket: tlsSocket({ sni: sni === '' ? undefined : sni, commonTlsContext: common }) },
+    autoSni,
+    autoSanValidation: autoSni && sans.length === 0 && tls.insecureSkipVerify !== true,
+    originated: true,
+  };
+}
+
+function clientCertificate(tls: ClientTLSSettings, byCredential: boolean): CommonTlsContext {
+  if (tls.mode !== 'MUTUAL') return {};
+  if (byCredential) return { tlsCertificateSdsSecretConfigs: [credentialSecret(credentialUri(tls.credentialName))] };
+  return {
+    tlsCertificateSdsSecretConfigs: [fileSecret(`file-cert:${tls.clientCertificate ?? ''}~${tls.privateKey ?? ''}`)],
+  };
+}
+
+function validation(
+  tls: ClientTLSSettings,
+  byCredential: boolean,
+  defaultValidationContext: ValidationContext,
+): CommonTlsContext {
+  if (tls.insecureSkipVerify === true) return {};
+  const secret = byCredential
+    ? credentialSecret(credentialCaUri(tls.credentialName))
+    : fileSecret(
+        tls.caCertificates === undefined || tls.caCertificates === ''
+          ? 'file-root:system'
+          : `file-root:${tls.caCertificates}`,
+      );
+  return { combinedValidationContext: { defaultValidationContext, validationContextSdsSecretConfig: secret } };
+}
+
+function isConfigMap(credential: string | undefined): boolean {
+  return credential?.startsWith('configmap://') === true;
+}
+
+function credentialUri(credential = ''): string {
+  return credential.includes('://') ? credential : `kubernetes://${credential}`;
+}
+
+function credentialCaUri(credential = ''): string {
+  return isConfigMap(credential) ? credential : `${credentialUri(credential)}-cacert`;
+}
+
+/** Accepted names. The untyped matcher looks at every kind of SAN; typed ones say which kinds a name can be. */
+function sanMatchers(names: readonly string[], dialect: Dialect): ValidationContext {
+  if (names.length === 0) return {};
+  if (dialect === 'classic') return { matchSubjectAltNames: names.map((exact) => ({ exact })) };
+  const kinds = (name: string): readonly ('URI' | 'DNS' | 'IP_ADDRESS')[] =>
+    name.includes('://') ? ['URI'] : ['DNS', 'IP_ADDRESS'];
+  return {
+    matchTypedSubjectAltNames: names.flatMap((exact) =>
+      kinds(exact).map((sanType) => ({ sanType, matcher: { exact } })),
+    ),
+  };
+}
+
+/** Secrets of the workload itself come from the agent's socket, and without them the cluster can't work: no timeout. */
+const workloadSecret = memo1((name) => ({ name, sdsConfig: { ...agentSds(), initialFetchTimeout: '0s' } }));
+const fileSecret = memo1((name) => ({ name, sdsConfig: agentSds() }));
+const credentialSecret = memo1((name) => ({ name, sdsConfig: { ads: {}, resourceApiVersion: 'V3' } }));
+
+function agentSds(): Messages['envoy.config.core.v3.ConfigSource'] {
+  return {
+    apiConfigSource: {
+      apiType: 'GRPC',
+      transportApiVersion: 'V3',
+      setNodeOnFirstMessageOnly: true,
+      grpcServices: [{ envoyGrpc: { clusterName: 'sds-grpc' } }],
+    },
+    resourceApiVersion: 'V3',
+  };
+}
+
+function memo1(build: (name: string) => SdsSecretConfig): (name: string) => SdsSecretConfig {
+  const anchor = {};
+  const run = memo((_anchor: object, name: string) => build(name));
+  return (name) => run(anchor, name);
+}
+
+function tlsSocket(context: UpstreamTlsContext): TransportSocket {
+  return { name: 'envoy.transport_sockets.tls', typedConfig: anyOf(TLS, context) };
+}

@@ -1,0 +1,44 @@
+// The one way from a message to a draft: encoded at once, so that a memoised renderer keeps the bytes with the draft.
+
+import type { ObjectRef } from '../config/object.ts';
+import type { Draft, Origin } from '../ir/draft.ts';
+import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
+import type { Messages } from '../messages/index.ts';
+import { encode } from '../codec/index.ts';
+import { TYPE_PREFIX } from './envoy.ts';
+
+/** Message types that are sent as resources of their own. */
+export type ResourceType = keyof Messages;
+
+/** Encodes a message; `origins` are sorted and each kept once. */
+export function draftOf<T extends ResourceType>(
+  type: T,
+  name: string,
+  message: Messages[T],
+  origins: Iterable<Origin>,
+): Draft {
+  return { typeUrl: TYPE_PREFIX + type, name, bytes: encode(type, message), origins: uniqueOrigins(origins) };
+}
+
+const byIdentity = orderBy<Origin>(
+  (a, b) => compareStrings(a.kind, b.kind),
+  (a, b) => compareStrings(a.namespace, b.namespace),
+  (a, b) => compareStrings(a.name, b.name),
+  (a, b) => compareNumbers(a.generation, b.generation),
+  (a, b) => compareStrings(a.field ?? '', b.field ?? ''),
+  (a, b) => compareStrings(a.lost ?? '', b.lost ?? ''),
+);
+
+/** Each origin once, in a total order. */
+export function uniqueOrigins(origins: Iterable<Origin>): readonly Origin[] {
+  const sorted = [...origins].sort(byIdentity);
+  return sorted.filter((origin, index) => {
+    const before = sorted[index - 1];
+    return before === undefined || byIdentity(before, origin) !== 0;
+  });
+}
+
+/** The origin of something known by reference only, such as the objects behind a Service. */
+export function originOfRef(ref: ObjectRef, field?: string, lost?: string): Origin {
+  return { kind: ref.kind, namespace: ref.namespace, name: ref.name, generation: 0, field, lost };
+}

@@ -1,0 +1,115 @@
+// One ClusterLoadAssignment: the endpoints of one port and subset of a service, as one place in the mesh sees them.
+
+import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
+import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
+import type { PeerAuthnIndex } from '../../ir/snapshot.ts';
+import type { Service, ServicePort } from '../../ir/service.ts';
+import type { ClusterLoadAssignment, Messages } from '../../messages/index.ts';
+import { socketAddress } from '../envoy.ts';
+import { applyLocality, byLocality, type LocalityGroup, type WeightedEndpoint } from './groups.ts';
+import type { TopologyFacts } from './locality-setting.ts';
+import { type NetworkView, throughGateways } from './networks.ts';
+
+type LbEndpoint = Messages['envoy.config.endpoint.v3.LbEndpoint'];
+
+export interface AssignmentInputs {
+  readonly service: Service;
+  readonly port: ServicePort;
+  readonly subset: Subset | undefined;
+  readonly endpoints: ServiceEndpoints | undefined;
+  /** Health is left out of DNS clusters: what a name resolves to is not known to the registry. */
+  readonly embedded: boolean;
+  /** `on`: every endpoint. `auto`: those that have a sidecar and whose policy doesn't disable it. */
+  readonly mtls: 'on' | 'auto' | 'off';
+  /** UNHEALTHY endpoints are sent, so that Envoy can fall back to them in a panic. */
+  readonly unhealthy: boolean;
+  readonly peerAuthn: PeerAuthnIndex;
+  readonly setting: LocalityLoadBalancerSetting | undefined;
+  readonly proxy: TopologyFacts;
+  readonly networkView: readonly string[];
+  readonly network: NetworkView;
+  /** For the SNI-DNAT clusters of a gateway: local endpoints with mTLS only. */
+  readonly sniDnat: boolean;
+}
+
+const DRAINING_LABEL = 'istio.io/draining';
+
+export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadAssignment {
+  const { service, port } = inputs;
+  const mtls = (endpoint: Endpoint): boolean => takesMtls(endpoint, inputs);
+  const weighted: WeightedEndpoint[] = [];
+  for (const endpoint of inputs.endpoints?.endpoints ?? []) {
+    if (endpoint.portName !== port.name || !selected(endpoint, service, inputs)) continue;
+    weighted.push({ endpoint, weight: endpoint.weight > 0 ? endpoint.weight : 1 });
+  }
+  const routed = inputs.sniDnat ? localOnly(weighted, inputs, mtls) : throughGateways(weighted, inputs.network, mtls);
+  const groups = byLocality(routed);
+  const ranked = inputs.setting === undefined ? groups : applyLocality(groups, inputs.setting, inputs.proxy);
+  return { clusterName: name, endpoints: ranked.map((group) => localityEndpoints(group, inputs, mtls)) };
+}
+
+function selected(endpoint: Endpoint, service: Service, inputs: AssignmentInputs): boolean {
+  const { proxy, networkView, subset } = inputs;
+  if (service.clusterLocal && endpoint.clusterId !== proxy.clusterId) return false;
+  if (service.nodeLocal && endpoint.nodeName !== proxy.nodeName) return false;
+  if (networkView.length > 0 && endpoint.network !== '' && !networkView.includes(endpoint.network)) return false;
+  if (endpoint.health === 'UNHEALTHY' && !inputs.unhealthy) return false;
+  const draining = endpoint.health === 'DRAINING' || (endpoint.labels[DRAINING_LABEL] ?? '') !== '';
+  if (draining && service.persistentSession === undefined) return false;
+  for (const [key, value] of Object.entries(subset?.labels ?? {})) if (endpoint.labels[key] !== value) return false;
+  return true;
+}
+
+function takesMtls(endpoint: Endpoint, { mtls, peerAuthn }: AssignmentInputs): boolean {
+  if (mtls !== 'auto') return mtls === 'on';
+  return (
+    endpoint.tlsMode === 'istio' && peerAuthn.modeOf(endpoint.namespace, endpoint.labels, endpoint.port) !== 'DISABLE'
+  );
+}
+
+function localOnly(
+  weighted: readonly WeightedEndpoint[],
+  { network }: AssignmentInputs,
+  mtls: (endpoint: Endpoint) => boolean,
+): readonly WeightedEndpoint[] {
+  const scaled = throughGateways(weighted, network, () => false);
+  return scaled.filter(({ endpoint }) => mtls(endpoint));
+}
+
+function localityEndpoints(
+  group: LocalityGroup,
+  inputs: AssignmentInputs,
+  mtls: (endpoint: Endpoint) => boolean,
+): Messages['envoy.config.endpoint.v3.LocalityLbEndpoints'] {
+  const [region = '', zone = '', subZone = ''] = group.locality.split('/');
+  return {
+    locality: { region, zone, subZone },
+    lbEndpoints: group.endpoints.map(({ endpoint, weight }) => lbEndpoint(endpoint, weight, inputs, mtls(endpoint))),
+    loadBalancingWeight: group.weight,
+    priority: group.priority,
+  };
+}
+
+function lbEndpoint(endpoint: Endpoint, weight: number, { embedded }: AssignmentInputs, mtls: boolean): LbEndpoint {
+  const draining = (endpoint.labels[DRAINING_LABEL] ?? '') !== '';
+  return {
+    endpoint: { address: socketAddress(endpoint.address, endpoint.port) },
+    healthStatus: embedded ? undefined : draining ? 'DRAINING' : endpoint.health,
+    loadBalancingWeight: weight,
+    metadata: {
+      filterMetadata: {
+        ...(mtls ? { 'envoy.transport_socket_match': { tlsMode: 'istio' } } : {}),
+        istio: { workload: workloadText(endpoint) },
+      },
+    },
+  };
+}
+
+/** `WORKLOAD;NAMESPACE;CANONICAL_NAME;CANONICAL_REVISION;CLUSTER`, as access logs and telemetry read it. */
+function workloadText({ workloadName, namespace, labels, clusterId }: Endpoint): string {
+  const name =
+    labels['service.istio.io/canonical-name'] ?? labels['app.kubernetes.io/name'] ?? labels['app'] ?? workloadName;
+  const revision =
+    labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels['version'] ?? '';
+  return `${workloadName};${namespace};${name};${revision};${clusterId}`;
+}

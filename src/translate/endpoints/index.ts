@@ -1,0 +1,262 @@
+// Endpoints (EDS). In: a class's visible services and their endpoints. Out: one ClusterLoadAssignment for every EDS
+// cluster, by hostname. What a class doesn't need to tell apart (locality without locality load balancing, networks
+// where there is one) is kept out of the inputs, so that classes share the result.
+
+import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
+import type { Draft } from '../../ir/draft.ts';
+import type { ServiceEndpoints } from '../../ir/endpoint.ts';
+import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
+import type { Networks, PeerAuthnIndex, Scope } from '../../ir/snapshot.ts';
+import type { Service, ServicePort } from '../../ir/service.ts';
+import type { ScopedService } from '../../ir/traffic.ts';
+import { memo } from '../../lib/memo.ts';
+import { type Derived2, deriveTable2, keepList, type Table } from '../../lib/table.ts';
+import type { ClusterLoadAssignment } from '../../messages/index.ts';
+import { outboundClusterName, sniClusterName } from '../clusters/names.ts';
+import { effectivePolicy } from '../clusters/policy.ts';
+import { draftOf, originOfRef } from '../draft.ts';
+import { assignment, type AssignmentInputs } from './assignment.ts';
+import { localitySetting } from './locality-setting.ts';
+
+const ASSIGNMENT = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
+
+export interface EndpointAssignments {
+  /** By hostname. */
+  readonly table: Table<readonly Draft[]>;
+  readonly derived: Derived2<ScopedService, ServiceEndpoints, readonly Draft[]>;
+}
+
+/** Where a proxy stands, as far as some assignment depends on it. */
+interface Vantage {
+  readonly locality: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly nodeName: string;
+  readonly clusterId: string;
+  readonly network: string;
+  readonly networkView: readonly string[];
+  readonly family: IpFamily;
+}
+
+const NOWHERE: Vantage = {
+  locality: '',
+  labels: {},
+  nodeName: '',
+  clusterId: '',
+  network: '',
+  networkView: [],
+  family: 'dual',
+};
+const ABSENT: ServiceEndpoints = { namespace: '', hostname: '', endpoints: [], identities: [], someWithoutTls: false };
+
+export function endpointAssignments(scope: Scope, previous: EndpointAssignments | undefined): EndpointAssignments {
+  const sniDnat = scope.gateway?.hasAutoPassthrough === true;
+  const shared = [scope.mesh, scope.networks, scope.peerAuthn, scope.proxyClass, sniDnat];
+  const derived = deriveTable2(
+    previous?.derived,
+    scope.services,
+    scope.endpoints,
+    shared,
+    (scoped, endpoints, _host, before) => keepList(before, serviceAssignments(scope, scoped, endpoints, sniDnat)),
+  );
+  return derived === previous?.derived ? previous : { table: derived.output, derived };
+}
+
+function serviceAssignments(
+  scope: Scope,
+  scoped: ScopedService,
+  endpoints: ServiceEndpoints | undefined,
+  sniDnat: boolean,
+): readonly Draft[] {
+  if (!usesEds(scoped, scope.proxyClass)) return [];
+  const { service, rule } = scoped;
+  const drafts: Draft[] = [];
+  for (const port of service.ports) {
+    if (port.protocol === 'UDP') continue;
+    for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
+      const call = renderArguments(scope, scoped, port, subset);
+      if (call.passthrough) continue;
+      drafts.push(assignmentDraft(endpoints ?? ABSENT, service, port, subset, ...call.inputs, false));
+      if (sniDnat && !service.meshExternal)
+        drafts.push(assignmentDraft(endpoints ?? ABSENT, service, port, subset, ...call.inputs, true));
+    }
+  }
+  return drafts;
+}
+
+function usesEds({ service }: ScopedService, { type }: ProxyClass): boolean {
+  return service.resolution === 'ClientSideLB' || (service.resolution === 'Passthrough' && type === 'router');
+}
+
+type SharedInputs = readonly [
+  mtls: AssignmentInputs['mtls'],
+  unhealthy: boolean,
+  setting: LocalityLoadBalancerSetting | undefined,
+  peerAuthn: PeerAuthnIndex,
+  networks: Networks,
+  vantage: Vantage,
+];
+
+function renderArguments(
+  scope: Scope,
+  scoped: ScopedService,
+  port: ServicePort,
+  subset: Subset | undefined,
+): { readonly inputs: SharedInputs; readonly passthrough: boolean } {
+  const { mesh, proxyClass, networks, peerAuthn } = scope;
+  const { service, rule } = scoped;
+  const policy = effectivePolicy(rule, port.number, subset);
+  const setting = localitySetting(service, policy, mesh);
+  const tls = policy.tls;
+  const mtls =
+    tls !== undefined
+      ? tls.mode === 'ISTIO_MUTUAL'
+        ? 'on'
+        : 'off'
+      : mesh.enableAutoMtls && !service.meshExternal
+        ? 'auto'
+        : 'off';
+  const unhealthy = (policy.outlierDetection?.minHealthPercent ?? 0) <= 0;
+  const inputs: SharedInputs = [
+    mtls,
+    unhealthy,
+    setting,
+    peerAuthn,
+    networks,
+    vantageOf(proxyClass, service, setting, networks),
+  ];
+  return { inputs, passthrough: policy.loadBalancer?.simple === 'PASSTHROUGH' };
+}
+
+/** The proxy's place, reduced to what this assignment can depend on; one object for equal places. */
+function vantageOf(
+  proxy: ProxyClass,
+  service: Service,
+  setting: LocalityLoadBalancerSetting | undefined,
+  networks: Networks,
+): Vantage {
+  const multi = networks.all.length > 0;
+  const local = service.clusterLocal || service.nodeLocal;
+  if (setting === undefined && !multi && !local && proxy.networkView.length === 0) return NOWHERE;
+  return setting === undefined ? placeless(proxy) : placed(proxy);
+}
+
+const placed = memo((proxy: ProxyClass): Vantage => {
+  const { locality, labels, nodeName, clusterId, network, networkView, family } = proxy;
+  return interned({ locality, labels, nodeName, clusterId, network, networkView, family });
+});
+
+const placeless = memo((proxy: ProxyClass): Vantage => {
+  const { nodeName, clusterId, network, networkView, family } = proxy;
+  return interned({ ...NOWHERE, nodeName, clusterId, network, networkView, family });
+});
+
+const byText = memo((_anchor: object, _text: string): { vantage: Vantage | undefined } => ({ vantage: undefined }));
+
+function interned(vantage: Vantage): Vantage {
+  const slot = byText(NOWHERE, JSON.stringify(vantage));
+  slot.vantage ??= vantage;
+  return slot.vantage;
+}
+
+const assignmentDraft = memo(
+  (
+    endpoints: ServiceEndpoints,
+    service: Service,
+    port: ServicePort,
+    subset: Subset | undefined,
+    mtls: AssignmentInputs['mtls'],
+    unhealthy: boolean,
+    setting: LocalityLoadBalancerSetting | undefined,
+    peerAuthn: PeerAuthnIndex,
+    networks: Networks,
+    vantage: Vantage,
+    sniDnat: boolean,
+  ): Draft => {
+    const subsetName = subset?.name ?? '';
+    const name = sniDnat
+      ? sniClusterName(port.number, subsetName, service.hostname)
+      : outboundClusterName(port.number, subsetName, service.hostname);
+    const { network, family, networkView } = vantage;
+    const message = assignment(name, {
+      service,
+      port,
+      subset,
+      endpoints,
+      embedded: false,
+      mtls,
+      unhealthy,
+      peerAuthn,
+      setting,
+      proxy: vantage,
+      networkView,
+      network: { networks, network, family, dns: false },
+      sniDnat,
+    });
+    return draftOf(
+      ASSIGNMENT,
+      name,
+      message,
+      service.refs.map((ref) => originOfRef(ref)),
+    );
+  },
+);
+
+/** How often an assignment was rendered, and how often one was found: the count that says what a change cost. */
+export const assignmentCounts = assignmentDraft.counts;
+
+/** The endpoints of a DNS cluster, for embedding; undefined when there are none, and so no cluster. */
+export function dnsAssignment(
+  scope: Scope,
+  scoped: ScopedService,
+  endpoints: ServiceEndpoints | undefined,
+  port: ServicePort,
+  subset: Subset | undefined,
+): ClusterLoadAssignment | undefined {
+  const [mtls, unhealthy, setting, peerAuthn, networks, vantage] = renderArguments(scope, scoped, port, subset).inputs;
+  return embedded(
+    endpoints ?? ABSENT,
+    scoped.service,
+    port,
+    subset,
+    mtls,
+    unhealthy,
+    setting,
+    peerAuthn,
+    networks,
+    vantage,
+  );
+}
+
+const embedded = memo(
+  (
+    endpoints: ServiceEndpoints,
+    service: Service,
+    port: ServicePort,
+    subset: Subset | undefined,
+    mtls: AssignmentInputs['mtls'],
+    unhealthy: boolean,
+    setting: LocalityLoadBalancerSetting | undefined,
+    peerAuthn: PeerAuthnIndex,
+    networks: Networks,
+    vantage: Vantage,
+  ): ClusterLoadAssignment | undefined => {
+    const name = outboundClusterName(port.number, subset?.name ?? '', service.hostname);
+    const { network, family, networkView } = vantage;
+    const message = assignment(name, {
+      service,
+      port,
+      subset,
+      endpoints,
+      embedded: true,
+      mtls,
+      unhealthy,
+      peerAuthn,
+      setting,
+      proxy: vantage,
+      networkView,
+      network: { networks, network, family, dns: true },
+      sniDnat: false,
+    });
+    return message.endpoints === undefined || message.endpoints.length === 0 ? undefined : message;
+  },
+);

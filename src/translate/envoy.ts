@@ -1,0 +1,111 @@
+// Small constructors of Envoy messages that several translators need. Nothing here knows an Istio API.
+
+import type { AnyMessage, Messages } from '../messages/index.ts';
+
+export const TYPE_PREFIX = 'type.googleapis.com/';
+
+type Address = Messages['envoy.config.core.v3.Address'];
+type CidrRange = Messages['envoy.config.core.v3.CidrRange'];
+type ConfigSource = Messages['envoy.config.core.v3.ConfigSource'];
+type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig'];
+type StringMatcher = Messages['envoy.type.matcher.v3.StringMatcher'];
+
+/** A message packed into an Any. */
+export function typed<T extends keyof Messages>(type: T, message: Messages[T]): AnyMessage {
+  return { '@type': TYPE_PREFIX + type, ...(message as object) };
+}
+
+/** An extension by its name and its packed settings. */
+export function extension<T extends keyof Messages>(
+  name: string,
+  type: T,
+  message: Messages[T],
+): { readonly name: string; readonly typedConfig: AnyMessage } {
+  return { name, typedConfig: typed(type, message) };
+}
+
+export const UNIX_PREFIX = 'unix://';
+
+/** An IP address and port, or the pipe that `unix://PATH` names. */
+export function socketAddress(address: string, port: number): Address {
+  if (address.startsWith(UNIX_PREFIX)) return { pipe: { path: address.slice(UNIX_PREFIX.length) } };
+  return { socketAddress: { address, portValue: port } };
+}
+
+/** Over the stream that brought this resource; without a fetch timeout, so that a listener waits for its routes. */
+export const ADS_CONFIG_SOURCE: ConfigSource = { ads: {}, initialFetchTimeout: '0s', resourceApiVersion: 'V3' };
+
+/** Secrets over the stream that brought this resource, with Envoy's default fetch timeout. */
+export const ADS_SECRET_SOURCE: ConfigSource = { ads: {}, resourceApiVersion: 'V3' };
+
+/** Cluster of the bootstrap that leads to the agent's secret socket. */
+export const SDS_CLUSTER = 'sds-grpc';
+
+/** Cluster of the bootstrap that leads to a secret provider other than the agent. */
+export const EXTERNAL_SDS_CLUSTER = 'sds-external';
+
+/** Secrets over a socket of the proxy's own machine. */
+export function localSecretSource(cluster: string, initialFetchTimeout: string | undefined): ConfigSource {
+  return {
+    apiConfigSource: {
+      apiType: 'GRPC',
+      grpcServices: [{ envoyGrpc: { clusterName: cluster } }],
+      setNodeOnFirstMessageOnly: true,
+      transportApiVersion: 'V3',
+    },
+    initialFetchTimeout,
+    resourceApiVersion: 'V3',
+  };
+}
+
+/** A secret that the agent serves; `wait` = the listener stays warming until it is there. */
+export function agentSecret(name: string, wait: boolean): SdsSecretConfig {
+  return { name, sdsConfig: localSecretSource(SDS_CLUSTER, wait ? '0s' : undefined) };
+}
+
+/** `10.0.0.0/8`, `2001:db8::/32` or a plain address, which is one whole host. */
+export function cidrRange(text: string): CidrRange | undefined {
+  const slash = text.indexOf('/');
+  const address = slash < 0 ? text : text.slice(0, slash);
+  const bits = address.includes(':') ? 128 : 32;
+  const length = slash < 0 ? bits : Number(text.slice(slash + 1));
+  if (!isIpAddress(address) || !Number.isInteger(length) || length < 0 || length > bits) return undefined;
+  return { addressPrefix: address, prefixLen: length };
+}
+
+const V4_PART = /^(0|[1-9]\d{0,2})$/;
+const V6_GROUP = /^[0-9a-fA-F]{1,4}$/;
+
+export function isIpV4(text: string): boolean {
+  const parts = text.split('.');
+  return parts.length === 4 && parts.every((part) => V4_PART.test(part) && Number(part) <= 255);
+}
+
+export function isIpV6(text: string): boolean {
+  const halves = text.split('::');
+  if (halves.length > 2) return false;
+  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
+  const last = groups.at(-1);
+  const mapped = last?.includes('.') === true;
+  if (mapped && !isIpV4(last)) return false;
+  const plain = mapped ? groups.slice(0, -1) : groups;
+  const count = plain.length + (mapped ? 2 : 0);
+  return plain.every((group) => V6_GROUP.test(group)) && (halves.length === 2 ? count < 8 : count === 8);
+}
+
+export function isIpAddress(text: string): boolean {
+  return isIpV4(text) || isIpV6(text);
+}
+
+/** Same text, and nothing else. */
+export function exactMatch(exact: string): StringMatcher {
+  return { exact };
+}
+
+/** Envoy's stat names end where this does: names such as `0.0.0.0_80` hold dots themselves. */
+export const STAT_NAME_END = ';';
+
+/** Text escaped for RE2, which knows every escape used here. */
+export function escapeRegex(text: string): string {
+  return text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&');
+}

@@ -1,0 +1,144 @@
+// The HTTP connection manager of every listener: sidecar outbound and inbound, gateway.
+// In: a ChainContext (proxy, mesh, policies, telemetry) and what is particular to the chain. Out: one network filter.
+// Called by listeners and gateway.
+
+import type { Protocol } from '../../ir/service.ts';
+import type { Messages } from '../../messages/index.ts';
+import type { ChainContext } from '../context.ts';
+import { ADS_CONFIG_SOURCE, extension, STAT_NAME_END, typed } from '../envoy.ts';
+import { isHttp2 } from '../../ir/service.ts';
+import { httpFilters } from './filters.ts';
+import { proxyHeaders } from './headers.ts';
+
+type Hcm = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'];
+type Http1Options = Messages['envoy.config.core.v3.Http1ProtocolOptions'];
+type Filter = Messages['envoy.config.listener.v3.Filter'];
+type RouteConfiguration = Messages['envoy.config.route.v3.RouteConfiguration'];
+
+/** Where the routes of a chain come from. */
+export type RouteSource =
+  | { readonly kind: 'rds'; readonly name: string }
+  | { readonly kind: 'inline'; readonly config: RouteConfiguration };
+
+export interface HcmInputs {
+  readonly context: ChainContext;
+  /** Without the end mark. */
+  readonly statPrefix: string;
+  readonly routes: RouteSource;
+  /** Protocol of the port, after TLS termination. */
+  readonly protocol: Protocol;
+  /** The port that match clauses of extensions compare with. */
+  readonly port: number;
+  /** An explicit proxy port: requests name their host in the request line. */
+  readonly explicitProxy?: boolean | undefined;
+  /** Names of DNS caches: a dynamic_forward_proxy filter for each. */
+  readonly dnsCaches?: readonly DnsCache[] | undefined;
+}
+
+export type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];
+
+const SERVER_NAME = 'istio-envoy';
+
+/** The connection manager as a network filter. */
+export function httpConnectionManager(inputs: HcmInputs): Filter {
+  const { context } = inputs;
+  const message: Hcm = {
+    statPrefix: inputs.statPrefix + STAT_NAME_END,
+    ...routeSpecifier(inputs.routes),
+    httpFilters: httpFilters(inputs),
+    useRemoteAddress: context.role === 'gateway',
+    streamIdleTimeout: '0s',
+    proxy100Continue: true,
+    upgradeConfigs: [{ upgradeType: 'websocket' }],
+    ...pathNormalization(context),
+    ...connectionOptions(inputs),
+    ...headerOptions(context),
+    requestIdExtension: {
+      typedConfig: typed('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', {
+        useRequestIdForTraceSampling: context.tracing.useRequestId,
+      }),
+    },
+    tracing: context.tracing.block,
+    accessLog: context.logs.http,
+  };
+  return extension(
+    'envoy.filters.network.http_connection_manager',
+    'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+    message,
+  );
+}
+
+function routeSpecifier(routes: RouteSource): Pick<Hcm, 'rds' | 'routeConfig'> {
+  switch (routes.kind) {
+    case 'rds':
+      return { rds: { configSource: ADS_CONFIG_SOURCE, routeConfigName: routes.name } };
+    case 'inline':
+      return { routeConfig: routes.config };
+  }
+}
+
+function pathNormalization({ mesh }: ChainContext): Partial<Hcm> {
+  const mode = mesh.pathNormalization?.normalization ?? 'DEFAULT';
+  const unescape = mode === 'DECODE_AND_MERGE_SLASHES';
+  return {
+    normalizePath: mode !== 'NONE',
+    mergeSlashes: unescape || mode === 'MERGE_SLASHES' ? true : undefined,
+    pathWithEscapedSlashesAction: unescape ? 'UNESCAPE_AND_FORWARD' : 'KEEP_UNCHANGED',
+  };
+}
+
+function connectionOptions({ context, protocol, explicitProxy }: HcmInputs): Partial<Hcm> {
+  const { settings } = context.proxyClass;
+  const headers = proxyHeaders(context.proxyClass);
+  const http1: Http1Options = {
+    acceptHttp10: settings.http10 ? true : undefined,
+    allowAbsoluteUrl: explicitProxy === true ? true : undefined,
+    headerKeyFormat:
+      headers.preserveCase && context.role !== 'gateway'
+        ? {
+            statefulFormatter: extension(
+              'preserve_case',
+              'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig',
+              {},
+            ),
+          }
+        : undefined,
+  };
+  const used = Object.values(http1).some((value) => value !== undefined);
+  return {
+    commonHttpProtocolOptions: settings.idleTimeout === undefined ? undefined : { idleTimeout: settings.idleTimeout },
+    httpProtocolOptions: used || context.role === 'gateway' ? http1 : undefined,
+    http2ProtocolOptions: context.role === 'sidecar-inbound' && isHttp2(protocol) ? {} : undefined,
+  };
+}
+
+function headerOptions(context: ChainContext): Partial<Hcm> {
+  const headers = proxyHeaders(context.proxyClass);
+  const common: Partial<Hcm> = {
+    generateRequestId: headers.generateRequestId ? undefined : false,
+    serverHeaderTransformation: headers.keepServer ? 'PASS_THROUGH' : undefined,
+    appendXForwardedPort: headers.forwardedPort ? true : undefined,
+  };
+  const serverName = headers.keepServer ? undefined : (headers.serverName ?? SERVER_NAME);
+  switch (context.role) {
+    case 'sidecar-outbound':
+      return { ...common, serverName: headers.keepServer ? undefined : headers.serverName };
+    case 'sidecar-inbound':
+      return {
+        ...common,
+        serverName,
+        forwardClientCertDetails: headers.forwardedClientCert ?? 'APPEND_FORWARD',
+        setCurrentClientCertDetails: headers.clientCertDetails,
+      };
+    case 'gateway':
+      return {
+        ...common,
+        serverName,
+        xffNumTrustedHops: headers.trustedProxies === 0 ? undefined : headers.trustedProxies,
+        forwardClientCertDetails: headers.gatewayClientCert ?? 'SANITIZE_SET',
+        setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+      };
+  }
+}
+
+export { httpFilters } from './filters.ts';

@@ -1,0 +1,231 @@
+// Downstream TLS: of sidecars inside the mesh, and of gateway servers by the settings of their Gateway.
+// In: mesh, proxy, ServerTLSSettings. Out: a transport socket. Called by listeners and gateway.
+
+import type { ServerTLSSettings } from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
+import type { ProxyClass } from '../../ir/proxy.ts';
+import { memo } from '../../lib/memo.ts';
+import type { Messages } from '../../messages/index.ts';
+import {
+  ADS_SECRET_SOURCE,
+  agentSecret,
+  exactMatch,
+  EXTERNAL_SDS_CLUSTER,
+  extension,
+  localSecretSource,
+} from '../envoy.ts';
+
+type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
+type DownstreamTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'];
+type CommonTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext'];
+type ValidationContext = Messages['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext'];
+type TlsParameters = Messages['envoy.extensions.transport_sockets.tls.v3.TlsParameters'];
+type TlsProtocol = NonNullable<TlsParameters['tlsMinimumProtocolVersion']>;
+type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig'];
+
+/** What servers of the mesh and of gateways speak inside TLS. */
+export const ALPN_HTTP: readonly string[] = ['h2', 'http/1.1'];
+export const ALPN_HTTP3: readonly string[] = ['h3'];
+
+/** The workload's certificate, and the bundle it trusts, as the agent names them. */
+export const WORKLOAD_SECRET = 'default';
+export const ROOT_SECRET = 'ROOTCA';
+
+const MESH_CIPHERS: readonly string[] = [
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'AES256-GCM-SHA384',
+  'AES128-GCM-SHA256',
+];
+
+/** Mutual TLS between workloads: any identity of the mesh's trust domains may connect, authorization comes after. */
+export function meshDownstreamTls(mesh: MeshConfig, proxyClass: ProxyClass): TransportSocket {
+  const { tlsServerCertChain = '', tlsServerKey = '', tlsServerRootCert = '' } = proxyClass.settings;
+  return meshSocket(mesh, tlsServerCertChain, tlsServerKey, tlsServerRootCert);
+}
+
+const meshSocket = memo((mesh: MeshConfig, certChain: string, key: string, rootCert: string): TransportSocket => {
+  const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
+  const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
+  return tlsSocket({
+    commonTlsContext: {
+      alpnProtocols: ALPN_HTTP,
+      tlsParams: meshTlsParameters(mesh),
+      ...secrets(fileCertificate(certChain, key) ?? WORKLOAD_SECRET, fileRoot(rootCert) ?? ROOT_SECRET, {
+        matchSubjectAltNames: unique.map((domain) => ({ prefix: `spiffe://${domain}/` })),
+      }),
+    },
+    requireClientCertificate: true,
+  });
+});
+
+function meshTlsParameters({ meshMTLS }: MeshConfig): TlsParameters {
+  const curves = meshMTLS?.ecdhCurves ?? [];
+  const ciphers = meshMTLS?.cipherSuites ?? [];
+  return {
+    tlsMinimumProtocolVersion: protocolVersion(meshMTLS?.minProtocolVersion) ?? 'TLSv1_2',
+    tlsMaximumProtocolVersion: 'TLSv1_3',
+    cipherSuites: ciphers.length > 0 ? ciphers : MESH_CIPHERS,
+    ecdhCurves: curves.length > 0 ? curves : undefined,
+  };
+}
+
+export interface DownstreamTlsInputs {
+  readonly tls: ServerTLSSettings;
+  readonly mesh: MeshConfig;
+  readonly proxyClass: ProxyClass;
+  /** Defaults to HTTP/2 and HTTP/1.1. */
+  readonly alpn?: readonly string[] | undefined;
+}
+
+/** TLS terminated at a server of a Gateway; undefined for modes that don't terminate. */
+export function downstreamTls(inputs: DownstreamTlsInputs): TransportSocket | undefined {
+  const context = downstreamTlsContext(inputs);
+  return context === undefined ? undefined : tlsSocket(context);
+}
+
+/** As `downstreamTls`, the bare context (QUIC wraps it in a socket of its own). */
+export function downstreamTlsContext(inputs: DownstreamTlsInputs): DownstreamTlsContext | undefined {
+  const { tls, mesh, proxyClass, alpn = ALPN_HTTP } = inputs;
+  const mode = tls.mode ?? 'PASSTHROUGH';
+  switch (mode) {
+    case 'PASSTHROUGH':
+    case 'AUTO_PASSTHROUGH':
+      return undefined;
+    case 'ISTIO_MUTUAL': {
+      const validation = { matchSubjectAltNames: sanMatches(tls) };
+      return {
+        commonTlsContext: { alpnProtocols: alpn, ...secrets(WORKLOAD_SECRET, ROOT_SECRET, validation) },
+        requireClientCertificate: true,
+      };
+    }
+    case 'SIMPLE':
+    case 'MUTUAL':
+    case 'OPTIONAL_MUTUAL':
+      return {
+        commonTlsContext: {
+          alpnProtocols: alpn,
+          tlsParams: serverTlsParameters(tls, mesh),
+          ...serverSecrets(tls, mode !== 'SIMPLE', proxyClass.settings.externalSds),
+        },
+        requireClientCertificate: mode === 'MUTUAL',
+      };
+  }
+}
+
+function serverSecrets(tls: ServerTLSSettings, verify: boolean, externalSds: boolean): Partial<CommonTlsContext> {
+  const validation: ValidationContext = {
+    matchSubjectAltNames: sanMatches(tls),
+    verifyCertificateSpki: orUndefined(tls.verifyCertificateSpki),
+    verifyCertificateHash: orUndefined(tls.verifyCertificateHash),
+  };
+  const names = credentialNames(tls);
+  const certificates =
+    names.length > 0
+      ? names.map((name) => credentialSecret(name, externalSds))
+      : fileCertificates(tls).map((name) => agentSecret(name, isAgentSecret(name)));
+  if (!verify) return { tlsCertificateSdsSecretConfigs: certificates };
+  const [first] = names;
+  const ca = tls.caCertCredentialName !== undefined && tls.caCertCredentialName !== '' ? tls.caCertCredentialName : undefined;
+  const root =
+    ca !== undefined || first !== undefined
+      ? credentialSecret(ca ?? `${first}${CA_SUFFIX}`, externalSds)
+      : rootSecret(fileRoot(tls.caCertificates ?? '') ?? ROOT_SECRET);
+  return {
+    tlsCertificateSdsSecretConfigs: certificates,
+    combinedValidationContext: { defaultValidationContext: validation, validationContextSdsSecretConfig: root },
+  };
+}
+
+/** Suffix of the credential that holds the CA for another one. */
+const CA_SUFFIX = '-cacert';
+
+function credentialNames(tls: ServerTLSSettings): readonly string[] {
+  if (tls.credentialNames !== undefined && tls.credentialNames.length > 0) return tls.credentialNames;
+  return tls.credentialName === undefined || tls.credentialName === '' ? [] : [tls.credentialName];
+}
+
+function fileCertificates(tls: ServerTLSSettings): readonly string[] {
+  const pairs = tls.tlsCertificates ?? [];
+  const named = pairs.flatMap((pair) => fileCertificate(pair.serverCertificate ?? '', pair.privateKey ?? '') ?? []);
+  if (named.length > 0) return named;
+  return [fileCertificate(tls.serverCertificate ?? '', tls.privateKey ?? '') ?? WORKLOAD_SECRET];
+}
+
+/** A credential by the name that users give it: a Secret of the proxy's cluster unless its scheme says otherwise. */
+export function credentialSecret(name: string, externalSds: boolean): SdsSecretConfig {
+  if (name.startsWith('builtin://')) return rootSecret(name.endsWith(CA_SUFFIX) ? ROOT_SECRET : WORKLOAD_SECRET);
+  if (name.startsWith('sds://') && externalSds) {
+    const secret = name.slice('sds://'.length);
+    return { name: secret, sdsConfig: localSecretSource(EXTERNAL_SDS_CLUSTER, undefined) };
+  }
+  return { name: name.includes('://') ? name : `kubernetes://${name}`, sdsConfig: ADS_SECRET_SOURCE };
+}
+
+function secrets(certificate: string, root: string, validation: ValidationContext): Partial<CommonTlsContext> {
+  return {
+    tlsCertificateSdsSecretConfigs: [rootSecret(certificate)],
+    combinedValidationContext: {
+      defaultValidationContext: validation,
+      validationContextSdsSecretConfig: rootSecret(root),
+    },
+  };
+}
+
+function rootSecret(name: string): SdsSecretConfig {
+  return agentSecret(name, isAgentSecret(name));
+}
+
+/** The agent always has these in the end: a listener waits for them rather than start without a certificate. */
+function isAgentSecret(name: string): boolean {
+  return name === WORKLOAD_SECRET || name === ROOT_SECRET;
+}
+
+function fileCertificate(certChain: string, key: string): string | undefined {
+  return certChain === '' || key === '' ? undefined : `file-cert:${certChain}~${key}`;
+}
+
+function fileRoot(path: string): string | undefined {
+  return path === '' ? undefined : `file-root:${path}`;
+}
+
+function sanMatches(tls: ServerTLSSettings): ValidationContext['matchSubjectAltNames'] {
+  const names = tls.subjectAltNames ?? [];
+  return names.length === 0 ? undefined : names.map(exactMatch);
+}
+
+function serverTlsParameters(tls: ServerTLSSettings & { readonly ecdhCurves?: readonly string[] }, mesh: MeshConfig): TlsParameters | undefined {
+  const defaults = mesh.tlsDefaults;
+  const parameters: TlsParameters = {
+    tlsMinimumProtocolVersion: protocolVersion(tls.minProtocolVersion) ?? protocolVersion(defaults?.minProtocolVersion),
+    tlsMaximumProtocolVersion: protocolVersion(tls.maxProtocolVersion),
+    cipherSuites: orUndefined(tls.cipherSuites) ?? orUndefined(defaults?.cipherSuites),
+    ecdhCurves: orUndefined(tls.ecdhCurves) ?? orUndefined(defaults?.ecdhCurves),
+  };
+  return Object.values(parameters).some((value) => value !== undefined) ? parameters : undefined;
+}
+
+const VERSIONS: Readonly<Record<string, TlsProtocol>> = {
+  TLSV1_0: 'TLSv1_0',
+  TLSV1_1: 'TLSv1_1',
+  TLSV1_2: 'TLSv1_2',
+  TLSV1_3: 'TLSv1_3',
+};
+
+function protocolVersion(version: string | undefined): TlsProtocol | undefined {
+  return version === undefined ? undefined : VERSIONS[version];
+}
+
+function orUndefined<T>(list: readonly T[] | undefined): readonly T[] | undefined {
+  return list === undefined || list.length === 0 ? undefined : list;
+}
+
+function tlsSocket(context: DownstreamTlsContext): TransportSocket {
+  return extension(
+    'envoy.transport_sockets.tls',
+    'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+    context,
+  );
+}

@@ -1,0 +1,73 @@
+// What the xDS server needs from the rest of the control plane, and all that it knows of it.
+// Implemented by the plane; fakes in tests implement it with hand-made views.
+
+import type { Resource } from '../resources/resource.ts';
+import type { View } from '../resources/view.ts';
+
+/** envoy.config.core.v3.Node in canonical JSON form, as the first request of a stream carries it. */
+export interface NodeInfo {
+  readonly id: string;
+  readonly cluster?: string | undefined;
+  readonly locality?: { readonly region?: string; readonly zone?: string; readonly subZone?: string } | undefined;
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  readonly userAgentName?: string | undefined;
+  readonly userAgentVersion?: string | undefined;
+}
+
+/** Who is at the other end, as the transport and the authenticators know it. */
+export interface Peer {
+  readonly address: string;
+  /** True on the plaintext port: no identity can be proven there. */
+  readonly plaintext: boolean;
+  /** Proven SPIFFE ids; empty when plaintext. */
+  readonly identities: readonly string[];
+}
+
+export interface Refusal {
+  readonly kind: 'refused';
+  /** gRPC status code, numeric. */
+  readonly code: number;
+  readonly message: string;
+}
+
+/** One connected proxy, from its first request to the end of its stream. */
+export interface ProxySession {
+  readonly kind: 'session';
+  /** NODEID-COUNTER, unique in this process. */
+  readonly connectionId: string;
+  /**
+   * The resources of that type that the proxy is meant to have now. Undefined: a type that this control plane doesn't
+   * serve. The same object as long as nothing changed for this proxy.
+   */
+  view(typeUrl: string): View | undefined;
+  /**
+   * Types whose names are found on demand (secrets, debug types): told which names the stream subscribes to, so that
+   * the view can hold them. For all other types a no-op.
+   */
+  names(typeUrl: string, names: ReadonlySet<string>): void;
+  /** Called by the stream on what the proxy says and on what was sent; feeds status, metrics, provenance. */
+  sent(typeUrl: string, event: SentEvent): void;
+  acked(typeUrl: string, nonce: string): void;
+  nacked(typeUrl: string, event: NackEvent): void;
+  close(): void;
+}
+
+export interface SentEvent {
+  readonly nonce: string;
+  readonly version: string;
+  readonly resources: number;
+  readonly removed: number;
+  readonly bytes: number;
+}
+
+export interface NackEvent {
+  readonly nonce: string;
+  readonly message: string;
+  /** The resources of the rejected response that are suspected: those that the message names, else all of it. */
+  readonly suspects: readonly Resource[];
+}
+
+export interface ViewPort {
+  /** `wake` is called, never synchronously from `connect`, whenever some view of the session may have changed. */
+  connect(node: NodeInfo, peer: Peer, wake: () => void): ProxySession | Refusal;
+}
