@@ -122,6 +122,7 @@ const VIRTUAL_SERVICE: readonly Addition[] = [
   { kind: 'VirtualService', at: 'http[].directResponse', required: ['status'] },
   { kind: 'VirtualService', at: 'route[]', required: ['destination'] },
   { kind: 'VirtualService', at: 'destination', required: ['host'] },
+  { kind: 'VirtualService', at: 'mirror', required: ['host'] },
   { kind: 'VirtualService', at: 'tls[]', required: ['match'] },
   { kind: 'VirtualService', at: 'tls[].match[]', required: ['sniHosts'] },
 ];
@@ -219,6 +220,9 @@ const POLICIES: readonly Addition[] = [
     fields: { disableContextPropagation: boolean(), enableIstioTags: boolean() },
   },
   { kind: 'Telemetry', at: 'customTags{}', fields: { formatter: object({ value: string() }, 'value') } },
+  { kind: 'Telemetry', at: 'customTags{}.environment', required: ['name'] },
+  { kind: 'Telemetry', at: 'customTags{}.header', required: ['name'] },
+  { kind: 'Telemetry', at: 'customTags{}.literal', required: ['value'] },
   { kind: 'Telemetry', at: 'providers[]', required: ['name'] },
 ];
 

@@ -78,7 +78,7 @@ function mergeType(target: protobuf.Type, extra: protobuf.Type): void {
 }
 
 function mergeInto(target: protobuf.NamespaceBase, extra: protobuf.NamespaceBase): void {
-  for (const object of [...extra.nestedArray]) {
+  for (const object of extra.nestedArray) {
     const known = target.get(object.name);
     if (known instanceof protobuf.Type && object instanceof protobuf.Type) mergeType(known, object);
     else if (known instanceof protobuf.Namespace && object instanceof protobuf.Namespace) mergeInto(known, object);

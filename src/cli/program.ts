@@ -81,15 +81,14 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
 }
 
 function addWorkload(program: Command, context: CommandContext, finish: (code: number) => void): void {
-  program
-    .command('agent')
-    .description('Run beside one Envoy: certificates, bootstrap, xDS relay. Settings come from the environment.')
-    .option('--envoy <file>', 'Envoy binary; otherwise ENVOY, PATH or the cache')
-    .action(async (flags) => finish(await (await import('./commands/agent.ts')).agent(flags, context)));
-  program
-    .command('bootstrap')
-    .description('Print the bootstrap that `agent` would give its Envoy.')
-    .action(async () => finish(await (await import('./commands/agent.ts')).bootstrap(context)));
+  agentFlags(
+    program
+      .command('agent [role]')
+      .description('Run beside one Envoy (role sidecar or router): certificates, bootstrap, xDS relay.'),
+  ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).agent(role, flags, context)));
+  agentFlags(
+    program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'),
+  ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
   program
     .command('token <workload>')
     .description('Mint a token for a workload: NAMESPACE/SERVICEACCOUNT.')
@@ -118,6 +117,29 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
     .command('path')
     .description('Print where it is.')
     .action(async () => finish(await (await import('./commands/envoy.ts')).envoyPath(context)));
+}
+
+/** What the environment leaves open or says otherwise; all else comes from the environment, as a pod's does. */
+function agentFlags(command: Command): Command {
+  return command
+    .option('--domain <domain>', 'DNS domain of the proxy: NAMESPACE.svc.SUFFIX')
+    .option('--serviceCluster <name>', 'cluster name of the node')
+    .option('--discoveryAddress <address>', 'control plane')
+    .option('--caAddress <address>', 'certificate authority, when it is another server')
+    .option('--rootFile <file>', 'roots of the control plane, PEM')
+    .option('--tokenFile <file>', 'token to authenticate with, read at each use')
+    .option('--runDirectory <dir>', 'where the bootstrap and the xDS socket are put')
+    .option('--sdsSocket <file>', 'socket on which secrets are served')
+    .option('--bindAddress <ip>', 'address of the health and metrics listeners')
+    .option('--localAddress <ip>', 'loopback address of admin and status')
+    .option('--adminPort <port>', 'Envoy admin', Number)
+    .option('--statusPort <port>', 'agent status', Number)
+    .option('--healthPort <port>', 'health listener', Number)
+    .option('--prometheusPort <port>', 'metrics listener', Number)
+    .option('--envoyPath <file>', 'Envoy binary; otherwise ENVOY, PATH or the cache')
+    .option('--concurrency <n>', 'worker threads of Envoy', Number)
+    .option('--proxyLogLevel <level>', 'log level of Envoy')
+    .option('--proxyComponentLogLevel <levels>', 'log levels of components of Envoy');
 }
 
 function addInspection(program: Command, context: CommandContext, finish: (code: number) => void): void {

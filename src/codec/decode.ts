@@ -3,31 +3,18 @@
 // out, enums by name, an Any unpacked when its type is known. Called through index.ts by the xDS server, the agent and
 // the tools that show resources.
 import { CodecError, keySegment, refuse, within } from './error.ts';
-import { WireReader } from './reader.ts';
+import { setKey, type Target } from './object.ts';
+import { MAX_DEPTH, type Take, WireReader } from './reader.ts';
 import { scalarOf } from './scalars.ts';
 import { enumInfo, type FieldInfo, messageInfo, type MessageInfo } from './table.ts';
 import { specialReader } from './well-known-read.ts';
-
-/** A message being read. */
-export type Target = Record<string, unknown>;
-
-/** Reads one value up to `end`; `previous` is what the same field held before, for messages that come in parts. */
-export type Take = (reader: WireReader, end: number, previous: unknown, depth: number) => unknown;
 
 interface FieldReader {
   readonly jsonName: string;
   readonly read: (reader: WireReader, target: Target, wireType: number, depth: number) => boolean;
 }
 
-const MAX_DEPTH = 100;
 const takers = new Map<string, Take>();
-
-/** Sets a key of any name as an own property. */
-export function setKey(target: Target, key: string, value: unknown): void {
-  if (key === '__proto__') {
-    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
-  } else target[key] = value;
-}
 
 /** The scalar or enum of a field, one value at a time. */
 function scalarReader(field: FieldInfo): (reader: WireReader) => unknown {

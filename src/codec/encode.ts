@@ -4,13 +4,11 @@
 import { compareStrings } from '../lib/order.ts';
 import { Encoded } from '../messages/index.ts';
 import { CodecError, keySegment, refuse, within } from './error.ts';
+import { isRecord } from './object.ts';
 import { scalarOf, writeText } from './scalars.ts';
 import { enumInfo, type FieldInfo, messageInfo, type MessageInfo } from './table.ts';
 import { packed, specialWriter } from './well-known-write.ts';
-import { ReverseWriter } from './writer.ts';
-
-/** Writes a value without tag; with its length where the wire type needs one. */
-export type Put = (writer: ReverseWriter, value: unknown) => void;
+import { type Put, ReverseWriter, type WriteMessage } from './writer.ts';
 
 interface FieldWriter {
   readonly number: number;
@@ -19,9 +17,6 @@ interface FieldWriter {
   readonly oneof: number;
   readonly write: Put;
 }
-
-/** Writes the contents of a message, without length. `inAny` admits the key `@type`. */
-export type WriteMessage = (writer: ReverseWriter, message: unknown, inAny: boolean) => void;
 
 /** Fields of the messages being written, outermost first, with their values. */
 class Pending {
@@ -185,10 +180,6 @@ function mapWriter(field: FieldInfo): Put {
       out.varint(tag);
     }
   };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const SHAPES = { one: singleWriter, repeated: repeatedWriter, packed: packedWriter, map: mapWriter } as const;

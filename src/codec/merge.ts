@@ -4,6 +4,7 @@
 import { Encoded, type Messages } from '../messages/index.ts';
 import { decodeJson } from './decode.ts';
 import { joinPath } from './error.ts';
+import { isRecord, type Json } from './object.ts';
 import type { CodecProblem } from './normalise.ts';
 import { scalarOf } from './scalars.ts';
 import { enumInfo, type FieldInfo, type MessageInfo, messageInfo, typeNameOf } from './table.ts';
@@ -18,8 +19,6 @@ export interface Merged<Message> {
   /** where the patch packs another type than the base: the patch's is taken */
   readonly problems: readonly CodecProblem[];
 }
-
-type Json = Readonly<Record<string, unknown>>;
 
 interface Walk {
   readonly lists: 'append' | 'replace';
@@ -74,8 +73,7 @@ function mergedAny(base: unknown, patch: unknown, path: string, walk: Walk): unk
 /** A dynamic value takes on the patch's; two objects merge by key and two lists follow each other. */
 function mergedValues(base: unknown, patch: unknown, walk: Walk): unknown {
   if (Array.isArray(base) && Array.isArray(patch)) return mergedLists(base, patch, walk);
-  const records = [base, patch].every((value) => typeof value === 'object' && value !== null && !Array.isArray(value));
-  return records ? withKeys(base as Json, patch as Json) : patch;
+  return isRecord(base) && isRecord(patch) ? withKeys(base, patch) : patch;
 }
 
 function mergedMessages(info: MessageInfo, base: unknown, patch: unknown, path: string, walk: Walk): unknown {
@@ -91,7 +89,10 @@ function mergedMessages(info: MessageInfo, base: unknown, patch: unknown, path: 
       return mergedValues(base, patch, walk);
     case 'fields':
       return mergedFields(info, opened(info.name, base) as Json, opened(info.name, patch) as Json, path, walk);
-    default:
+    case 'duration':
+    case 'timestamp':
+    case 'fieldMask':
+    case 'wrapper':
       return patch;
   }
 }

@@ -3,6 +3,7 @@
 // enums by number, nulls. Out: the form that encode takes, and what could not be understood, with its path; the rest is
 // still there. Called by translate.
 import { CodecError, joinPath, keySegment } from './error.ts';
+import { isRecord, type Json, setKey } from './object.ts';
 import { base64, bytesOf, scalarOf } from './scalars.ts';
 import { enumInfo, type FieldInfo, type MessageInfo, messageInfo, typeNameOf } from './table.ts';
 import { formatDuration, formatTimestamp, parseDuration, parseTimestamp } from './time.ts';
@@ -33,17 +34,6 @@ class Walk {
     this.problems.push({ kind, path, expected });
     return REFUSED;
   }
-}
-
-type Json = Readonly<Record<string, unknown>>;
-
-function isRecord(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-}
-
-/** Sets a key of any name as an own property. */
-function put(target: Record<string, unknown>, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
 function integerLike(value: unknown): unknown {
@@ -92,7 +82,7 @@ function jsonValue(value: unknown, path: string, walk: Walk, depth: number): unk
   const out: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
     const made = item === undefined ? REFUSED : jsonValue(item, joinPath(path, keySegment(key)), walk, depth + 1);
-    if (made !== REFUSED) put(out, key, made);
+    if (made !== REFUSED) setKey(out, key, made);
   }
   return out;
 }
@@ -169,7 +159,7 @@ function map(field: FieldInfo, value: unknown, path: string, walk: Walk, depth: 
     const keyValue = field.key === 's' ? key : field.key === 'b' ? key === 'true' || key === 'false' || key : key;
     const known = field.key === 's' || field.key === 'b' ? keyValue : scalar(field.key, keyValue, at, walk);
     const made = known === REFUSED ? REFUSED : element(field, item, at, walk, depth);
-    if (made !== REFUSED) put(out, key, made);
+    if (made !== REFUSED) setKey(out, key, made);
   }
   return out;
 }

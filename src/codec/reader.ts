@@ -1,6 +1,12 @@
 import protobuf from 'protobufjs/minimal.js';
 import { CodecError } from './error.ts';
 
+/** Reads one value up to `end`; `previous` is what the same field held before, for messages that come in parts. */
+export type Take = (reader: WireReader, end: number, previous: unknown, depth: number) => unknown;
+
+/** Messages nested deeper are refused. */
+export const MAX_DEPTH = 100;
+
 /** Reads the wire format strictly: a length or a varint that runs past the end is an error. */
 export class WireReader {
   readonly bytes: Uint8Array;

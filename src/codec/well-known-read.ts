@@ -1,13 +1,10 @@
 // The well-known types, which have JSON forms of their own: how each is read.
-import type { Take, Target } from './decode.ts';
-import { setKey } from './decode.ts';
 import { refuse } from './error.ts';
-import { WireReader } from './reader.ts';
+import { setKey, type Target } from './object.ts';
+import { MAX_DEPTH, type Take, WireReader } from './reader.ts';
 import { base64, scalarOf } from './scalars.ts';
 import { type MessageInfo, messageInfo, typeNameOf } from './table.ts';
 import { formatDuration, formatTimestamp, type SecondsNanos } from './time.ts';
-
-const MAX_DEPTH = 100;
 
 /** Hands each field to `visit`, which says whether it took it. */
 function eachField(reader: WireReader, end: number, visit: (tag: number) => boolean): void {

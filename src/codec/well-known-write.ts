@@ -1,12 +1,12 @@
 // The well-known types, which have JSON forms of their own: how each is written.
 import { compareStrings } from '../lib/order.ts';
 import { Encoded } from '../messages/index.ts';
-import type { WriteMessage } from './encode.ts';
 import { CodecError, keySegment, refuse, within } from './error.ts';
+import { isRecord, type Json } from './object.ts';
 import { bytesOf, scalarOf, writeText } from './scalars.ts';
 import { type MessageInfo, messageInfo, typeNameOf } from './table.ts';
 import { parseDuration, parseTimestamp, type SecondsNanos } from './time.ts';
-import type { ReverseWriter } from './writer.ts';
+import type { ReverseWriter, WriteMessage } from './writer.ts';
 
 function writeSecondsNanos(writer: ReverseWriter, { seconds, nanos }: SecondsNanos): void {
   if (nanos !== 0) {
@@ -59,12 +59,11 @@ function writeMember(writer: ReverseWriter, key: string, value: unknown): void {
 
 const writeStruct: WriteMessage = (writer, value) => {
   if (value instanceof Encoded) return writer.bytes(value.bytes);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('an object');
-  const members = value as Readonly<Record<string, unknown>>;
-  const keys = Object.keys(members).sort(compareStrings);
+  if (!isRecord(value)) return refuse('an object');
+  const keys = Object.keys(value).sort(compareStrings);
   for (let i = keys.length - 1; i >= 0; i--) {
     const key = keys[i] ?? '';
-    if (members[key] !== undefined) writeMember(writer, key, members[key]);
+    if (value[key] !== undefined) writeMember(writer, key, value[key]);
   }
 };
 
@@ -88,27 +87,22 @@ function writeDelimitedValue(writer: ReverseWriter, value: unknown): void {
 
 const writeValue: WriteMessage = (writer, value) => {
   const before = writer.length;
-  switch (typeof value) {
-    case 'string':
-      writeText(writer, value);
-      return writer.varint(0x1a);
-    case 'number':
-      writer.double(value);
-      return writer.varint(0x11);
-    case 'boolean':
-      writer.varint(value ? 1 : 0);
-      return writer.varint(0x20);
-    case 'object':
-      if (value === null) {
-        writer.varint(0);
-        return writer.varint(0x08);
-      }
-      (Array.isArray(value) ? writeList : writeStruct)(writer, value, false);
-      writer.varint(writer.length - before);
-      return writer.varint(Array.isArray(value) ? 0x32 : 0x2a);
-    default:
-      return refuse('a JSON value');
+  if (typeof value === 'string') {
+    writeText(writer, value);
+    return writer.varint(0x1a);
   }
+  if (typeof value === 'number') {
+    writer.double(value);
+    return writer.varint(0x11);
+  }
+  if (typeof value === 'boolean' || value === null) {
+    writer.varint(value ? 1 : 0);
+    return writer.varint(value === null ? 0x08 : 0x20);
+  }
+  if (typeof value !== 'object') return refuse('a JSON value');
+  (Array.isArray(value) ? writeList : writeStruct)(writer, value, false);
+  writer.varint(writer.length - before);
+  return writer.varint(Array.isArray(value) ? 0x32 : 0x2a);
 };
 
 function wrapperWriter(info: MessageInfo): WriteMessage {
@@ -122,7 +116,7 @@ function wrapperWriter(info: MessageInfo): WriteMessage {
 }
 
 /** An Any of a type that the schema lacks can only be what a decoder made of one: its bytes. */
-function writeUnknown(writer: ReverseWriter, any: Readonly<Record<string, unknown>>, type: string): void {
+function writeUnknown(writer: ReverseWriter, any: Json, type: string): void {
   const { '@type': _, value, ...others } = any;
   if (typeof value !== 'string' || Object.keys(others).length > 0) {
     throw new CodecError('@type', `a known message type, not ${type}`);
@@ -130,12 +124,7 @@ function writeUnknown(writer: ReverseWriter, any: Readonly<Record<string, unknow
   writer.bytes(bytesOf(value));
 }
 
-function writePacked(
-  writer: ReverseWriter,
-  any: Readonly<Record<string, unknown>>,
-  type: string,
-  writerOf: (name: string) => WriteMessage,
-): void {
+function writePacked(writer: ReverseWriter, any: Json, type: string, writerOf: (name: string) => WriteMessage): void {
   const info = messageInfo(type);
   if (info === undefined) return writeUnknown(writer, any, type);
   if (info.form === 'fields') return writerOf(type)(writer, any, true);
@@ -149,12 +138,11 @@ function writePacked(
 function anyWriter(writerOf: (name: string) => WriteMessage): WriteMessage {
   return (writer, value) => {
     if (value instanceof Encoded) return writer.bytes(value.bytes);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('an object with @type');
-    const any = value as Readonly<Record<string, unknown>>;
-    const url = any['@type'];
+    if (!isRecord(value)) return refuse('an object with @type');
+    const url = value['@type'];
     if (typeof url !== 'string' || !url.includes('/')) throw new CodecError('@type', 'a type URL');
     const before = writer.length;
-    writePacked(writer, any, typeNameOf(url), writerOf);
+    writePacked(writer, value, typeNameOf(url), writerOf);
     if (writer.length > before) {
       writer.varint(writer.length - before);
       writer.varint(0x12);

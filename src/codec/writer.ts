@@ -1,3 +1,9 @@
+/** Writes a value without tag; with its length where the wire type needs one. */
+export type Put = (writer: ReverseWriter, value: unknown) => void;
+
+/** Writes the contents of a message, without length. `inAny` admits the key `@type`. */
+export type WriteMessage = (writer: ReverseWriter, message: unknown, inAny: boolean) => void;
+
 /**
  * Writes the wire format from its end to its beginning: when a length has to be written, what it counts is already there,
  * so nothing is measured twice and nothing is allocated per field. Callers write in reverse: value, length, tag; last

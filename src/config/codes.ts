@@ -76,6 +76,34 @@ export const FINDING_CODES = {
     severity: 'error',
     summary: 'The Kubernetes API refuses a list or a watch; what was last read stays in force.',
   },
+  MEL0100: { severity: 'info', summary: 'An endpoint is held back until its Pod is known.' },
+  MEL0101: { severity: 'error', summary: 'The address of an endpoint is not one that the service can use.' },
+  MEL0102: { severity: 'warning', summary: 'A named target port is no container port of a selected workload.' },
+  MEL0103: {
+    severity: 'warning',
+    summary: 'A ServiceEntry names the host of a Kubernetes Service of its namespace; the Service is in force.',
+  },
+  MEL0104: {
+    severity: 'warning',
+    summary: 'ServiceEntries of one host and namespace differ in more than ports; the oldest is in force.',
+  },
+  MEL0105: { severity: 'warning', summary: 'A port is defined twice for one host; the first is in force.' },
+  MEL0106: { severity: 'warning', summary: 'Several hosts claim the same address and port; the oldest is in force.' },
+  MEL0107: { severity: 'error', summary: 'An address of a ServiceEntry is neither an IP address nor a prefix.' },
+  MEL0108: { severity: 'warning', summary: 'No virtual address is left to allocate.' },
+  MEL0109: {
+    severity: 'warning',
+    summary: 'An address in the status of a ServiceEntry belongs to an older one; another was allocated.',
+  },
+  MEL0110: { severity: 'warning', summary: 'ExternalName services refer to each other in a loop.' },
+  MEL0111: { severity: 'warning', summary: 'Resolution DNS_ROUND_ROBIN takes one endpoint; further ones are ignored.' },
+  MEL0112: { severity: 'warning', summary: 'A wildcard host has no name that DNS could resolve.' },
+  MEL0113: { severity: 'warning', summary: 'A gateway of a network has no usable address.' },
+  MEL0050: {
+    severity: 'warning',
+    summary: 'A host of the object is taken by an older object or a service; it has no routes of its own there.',
+  },
+  MEL0051: { severity: 'error', summary: 'A rule of the object can not be expressed for the proxy; it was left out.' },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 
 export type FindingCode = keyof typeof FINDING_CODES;

@@ -73,8 +73,23 @@ export interface Finding {
   readonly expected?: string | undefined;
 }
 
+/** Where the text of a field stands, as `file.yaml:12:3`; undefined where the source has no text. */
+export type Locate = (path: string) => string | undefined;
+
 export type ObjectEvent =
-  | { readonly kind: 'upsert'; readonly object: ConfigObject }
+  | {
+      readonly kind: 'upsert';
+      readonly object: ConfigObject;
+      /** Found while reading: unknown fields that were left out. */
+      readonly warnings?: readonly Finding[] | undefined;
+      /** Called for findings only, and only while the event is applied. */
+      readonly locate?: Locate | undefined;
+    }
   | { readonly kind: 'delete'; readonly ref: ObjectRef }
-  /** An object or document that can't be used. The last valid version, if any, stays in force. */
-  | { readonly kind: 'invalid'; readonly finding: Finding; readonly ref?: ObjectRef | undefined };
+  /**
+   * An object that can't be used. Its last valid version, if any, stays in force. Several of one batch for one object
+   * add up; the next upsert or delete of it clears them.
+   */
+  | { readonly kind: 'invalid'; readonly finding: Finding; readonly ref?: ObjectRef | undefined }
+  /** All findings of a scope (a file) that belong to no object of its own; they replace those given for it before. */
+  | { readonly kind: 'findings'; readonly scope: string; readonly findings: readonly Finding[] };

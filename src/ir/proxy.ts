@@ -60,6 +60,18 @@ export interface ProxyClass {
   readonly version: string;
   /** Node metadata, only while an EnvoyFilter matches on it. */
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** Routers: ports of the Services that lead to the pod, oldest Service first. */
+  readonly gatewayTargets?: readonly GatewayTarget[] | undefined;
+}
+
+/** A port of a Service in front of a router, and where the router listens for it. */
+export interface GatewayTarget {
+  readonly hostname: string;
+  readonly namespace: string;
+  readonly port: number;
+  readonly targetPort: number;
+  /** False where the Service asks for its ports to be taken as they are. */
+  readonly translate: boolean;
 }
 
 /** Switches that a proxy brings in its metadata. */
@@ -89,6 +101,8 @@ export interface ProxySettings {
   readonly meshId: string;
   readonly canonicalService: string;
   readonly canonicalRevision: string;
+  /** `node.cluster` (`APP.NAMESPACE` from agents): the name of the service in spans. */
+  readonly nodeCluster?: string | undefined;
 }
 
 /** One inbound port of a workload. */

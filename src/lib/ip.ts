@@ -75,7 +75,7 @@ function parseV6(text: string): readonly number[] | undefined {
   if (head === undefined || tail === undefined) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 1) return missing === 0 ? head : undefined;
-  return missing >= 1 ? [...head, ...new Array<number>(missing).fill(0), ...tail] : undefined;
+  return missing >= 1 ? [...head, ...Array.from({ length: missing }, () => 0), ...tail] : undefined;
 }
 
 /** Groups of 16 bits; the last may be an IPv4 address in dots (RFC 4291, 2.2). */

@@ -130,12 +130,13 @@ export const entryFacts = memo(
 );
 
 /** Labels of a WorkloadEntry: those of its spec, and over them those of the object. */
-export const workloadEntryLabels = memo((entry: WorkloadEntry): Labels =>
-  entry.spec.labels === undefined
-    ? entry.labels
-    : Object.keys(entry.labels).length === 0
-      ? entry.spec.labels
-      : { ...entry.spec.labels, ...entry.labels },
+export const workloadEntryLabels = memo(
+  (entry: WorkloadEntry): Labels =>
+    entry.spec.labels === undefined
+      ? entry.labels
+      : Object.keys(entry.labels).length === 0
+        ? entry.spec.labels
+        : { ...entry.spec.labels, ...entry.labels },
 );
 
 /** An entry whose health is checked counts only while its condition says so. */

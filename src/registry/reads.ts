@@ -49,8 +49,9 @@ export function withReads(reads: Reads, built: ReadonlyMap<string, ReadLog | und
   };
 }
 
-export function podKey(namespace: string, name: string): string {
-  return `pod ${namespace}/${name}`;
+/** By the key of its table, `namespace/name`. */
+export function podKey(key: string): string {
+  return `pod ${key}`;
 }
 
 export function ipKey(ip: string): string {
@@ -61,8 +62,9 @@ export function nodeKey(name: string): string {
   return `node ${name}`;
 }
 
-export function sliceKey(namespace: string, service: string): string {
-  return `slices ${namespace}/${service}`;
+/** Slices of a Service, by `namespace/name`. */
+export function sliceKey(service: string): string {
+  return `slices ${service}`;
 }
 
 /** `owner` is the key of a selector's owner, as in `selectors.ts`. */

@@ -40,11 +40,13 @@ function selectorOf(object: KubeService | ServiceEntry): Labels | undefined {
 }
 
 export function ownerChanges(changes: readonly Change<KubeService | ServiceEntry>[]): readonly Change<SelectorOwner>[] {
-  return changes.map(([key, before, after]): Change<SelectorOwner> => [
-    key,
-    before === undefined ? undefined : selectorOwner(before),
-    after === undefined ? undefined : selectorOwner(after),
-  ]);
+  return changes.map(
+    ([key, before, after]): Change<SelectorOwner> => [
+      key,
+      before === undefined ? undefined : selectorOwner(before),
+      after === undefined ? undefined : selectorOwner(after),
+    ],
+  );
 }
 
 export function indexSelectors(

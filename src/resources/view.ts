@@ -72,7 +72,7 @@ export function viewDiff(from: View | undefined, to: View): ViewDiff {
 }
 
 /** Diff of two tables, computed once for all the streams that take the same step. */
-function partDiff(from: ResourceTable, to: ResourceTable): ViewDiff {
+export function partDiff(from: ResourceTable, to: ResourceTable): ViewDiff {
   let known = diffs.get(from);
   if (known === undefined) {
     known = new WeakMap();

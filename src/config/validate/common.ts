@@ -47,11 +47,14 @@ export function checkDuration(
   if (duration === undefined)
     return report.error(path, `${JSON.stringify(text)} is no duration`, 'a duration such as 10s');
   const millis = durationMillis(duration);
-  if (millis === 0 && bounds.zero === true) return;
-  if (millis < 1)
-    return report.error(path, `${text} is too short`, bounds.zero === true ? '0s, or 1ms and more' : '1ms and more');
+  if (millis < 0) return report.error(path, `${text} is negative`, '1ms and more');
+  if (millis === 0) {
+    // Envoy takes 0 for "off"; the API's own way to say so is to leave the field out.
+    if (bounds.zero !== true) report.strict(path, `${text} is too short`, '1ms and more');
+    return;
+  }
   if (duration.nanos % 1_000_000 !== 0)
-    return report.error(path, `${text} is finer than a millisecond`, 'whole milliseconds');
+    return report.strict(path, `${text} is finer than a millisecond`, 'whole milliseconds');
   if (bounds.wholeSeconds === true && duration.nanos !== 0)
     report.error(path, `${text} is finer than a second`, 'whole seconds');
 }
@@ -85,7 +88,7 @@ export function checkExportTo(report: Report, path: string, exportTo: readonly s
   const seen = new Set<string>();
   for (const [index, entry] of (exportTo ?? []).entries()) {
     const at = `${path}[${index}]`;
-    if (seen.has(entry)) report.error(at, `${JSON.stringify(entry)} is listed twice`, 'each namespace once');
+    if (seen.has(entry)) report.strict(at, `${JSON.stringify(entry)} is listed twice`, 'each namespace once');
     seen.add(entry);
     if (entry !== '*' && entry !== '.' && entry !== '~' && !isDnsLabel(entry)) {
       report.error(at, `${JSON.stringify(entry)} is no namespace`, 'a namespace, ".", "*" or "~"');
@@ -93,7 +96,7 @@ export function checkExportTo(report: Report, path: string, exportTo: readonly s
   }
   for (const alone of ['*', '~']) {
     if (seen.has(alone) && seen.size > 1)
-      report.error(path, `"${alone}" stands beside other entries`, `"${alone}" alone`);
+      report.strict(path, `"${alone}" stands beside other entries`, `"${alone}" alone`);
   }
 }
 
@@ -129,7 +132,7 @@ export function checkTargets(report: Report, spec: Targeted): void {
   const refs = spec.targetRefs ?? [];
   const ways = [spec.selector, spec.targetRef, refs.length > 0 ? refs : undefined].filter((way) => way !== undefined);
   if (ways.length > 1)
-    report.error('spec', 'selects workloads in several ways', 'one of selector, targetRef, targetRefs');
+    report.strict('spec', 'selects workloads in several ways', 'one of selector, targetRef, targetRefs');
   if (spec.targetRef !== undefined) checkTargetRef(report, 'spec.targetRef', spec.targetRef);
   for (const [index, ref] of refs.entries()) checkTargetRef(report, `spec.targetRefs[${index}]`, ref);
 }
@@ -137,7 +140,7 @@ export function checkTargets(report: Report, spec: Targeted): void {
 export function checkTargetRef(report: Report, path: string, ref: PolicyTargetReference): void {
   if (ref.name === undefined || ref.name === '') report.error(`${path}.name`, 'is missing', 'the name of the target');
   if (ref.namespace !== undefined && ref.namespace !== '') {
-    report.error(`${path}.namespace`, 'targets in other namespaces are not supported', 'no namespace');
+    report.strict(`${path}.namespace`, 'targets in other namespaces are not supported', 'no namespace');
   }
   if (!TARGET_KINDS.some(([group, kind]) => group === (ref.group ?? '') && kind === ref.kind)) {
     const kinds = TARGET_KINDS.filter(([group]) => group !== 'core').map(([group, kind]) =>

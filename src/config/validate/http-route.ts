@@ -1,21 +1,18 @@
 // One HTTP route of a VirtualService.
 
-import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import type {
-  CorsPolicy,
-  Destination,
-  HTTPFaultInjection,
   HTTPMatchRequest,
   HTTPRedirect,
   HTTPRetry,
   HTTPRoute,
   HTTPRouteDestination,
-  Headers,
   StringMatch,
 } from '../generated/types.ts';
-import { isDnsLabel, isFqdn, isHttpToken, isWildcardFqdn } from './addresses.ts';
+import { isDnsLabel, isHttpToken } from './addresses.ts';
 import { checkDuration, checkPercent, checkPort, checkRegex, checkSelectorLabels, member } from './common.ts';
-import { checkHeaderValue } from './header-value.ts';
+import { checkDestination, checkDestinations } from './destinations.ts';
+import { checkCors, checkFault, checkStatus } from './fault-cors.ts';
+import { checkHeaders, isAuthority } from './header-changes.ts';
 import type { Report } from './report.ts';
 
 /** `delegate`: the VirtualService has no hosts and is only referred to by others. */
@@ -104,141 +101,12 @@ function checkPattern(report: Report, path: string, match: StringMatch | undefin
   else if (match.regex !== '*') checkRegex(report, `${path}.regex`, match.regex);
 }
 
-function isInternal(name: string): boolean {
-  return name.startsWith(':') || name.toLowerCase() === 'host';
-}
-
-function isAuthority(name: string): boolean {
-  return name.toLowerCase() === ':authority' || name.toLowerCase() === 'host';
-}
-
-export function checkHeaders(report: Report, path: string, headers: Headers | undefined): void {
-  for (const side of ['request', 'response'] as const) {
-    for (const operation of ['set', 'add'] as const) {
-      for (const [name, value] of Object.entries(headers?.[side]?.[operation] ?? {})) {
-        const at = member(`${path}.${side}.${operation}`, name);
-        checkChangedHeader(report, at, name, side === 'request');
-        checkHeaderValue(report, at, value);
-      }
-    }
-    for (const [index, name] of (headers?.[side]?.remove ?? []).entries()) {
-      checkChangedHeader(report, `${path}.${side}.remove[${index}]`, name, false);
-    }
-  }
-}
-
-/** Envoy refuses changes of pseudo headers; on requests the authority becomes a host rewrite. */
-function checkChangedHeader(report: Report, path: string, name: string, authorityAllowed: boolean): void {
-  if (name === '') report.error(path, 'has an empty header name', 'a header name');
-  else if (isInternal(name) && !(authorityAllowed && isAuthority(name))) {
-    report.error(
-      path,
-      `${JSON.stringify(name)} can not be changed here`,
-      'a header that is neither Host nor begins with ":"',
-    );
-  }
-}
-
 function checkSingleAuthority(report: Report, path: string, route: HTTPRoute): void {
   const request = route.headers?.request;
   const names = [...Object.keys(request?.set ?? {}), ...Object.keys(request?.add ?? {})].filter(isAuthority);
   const count = names.length + ((route.rewrite?.authority ?? '') === '' ? 0 : 1);
   if (count > 1)
     report.error(path, 'rewrites the authority more than once', 'one of rewrite.authority and headers.request');
-}
-
-const CORS_METHODS: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'POST',
-  'PUT',
-  'DELETE',
-  'CONNECT',
-  'OPTIONS',
-  'TRACE',
-  'PATCH',
-  '*',
-]);
-
-function checkCors(report: Report, path: string, cors: CorsPolicy | undefined): void {
-  if (cors === undefined) return;
-  for (const [index, origin] of (cors.allowOrigins ?? []).entries()) {
-    const at = `${path}.allowOrigins[${index}]`;
-    if ((origin.exact ?? origin.prefix ?? origin.regex ?? '') === '')
-      report.error(at, 'is empty', 'exact, prefix or regex');
-    else checkRegex(report, `${at}.regex`, origin.regex);
-  }
-  for (const [index, method] of (cors.allowMethods ?? []).entries()) {
-    if (!CORS_METHODS.has(method)) {
-      report.error(
-        `${path}.allowMethods[${index}]`,
-        `${JSON.stringify(method)} is no HTTP method`,
-        [...CORS_METHODS].join(', '),
-      );
-    }
-  }
-  for (const field of ['allowHeaders', 'exposeHeaders'] as const) {
-    for (const [index, name] of (cors[field] ?? []).entries()) {
-      if (name !== '*' && !isHttpToken(name)) {
-        report.error(`${path}.${field}[${index}]`, `${JSON.stringify(name)} is no header name`, 'a header name or *');
-      }
-    }
-  }
-  checkDuration(report, `${path}.maxAge`, cors.maxAge, { wholeSeconds: true });
-}
-
-const GRPC_STATUS: ReadonlySet<string> = new Set([
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-]);
-
-function checkFault(report: Report, path: string, fault: HTTPFaultInjection | undefined): void {
-  if (fault === undefined) return;
-  const { abort, delay } = fault;
-  if (abort === undefined && delay === undefined) report.error(path, 'does nothing', 'abort, delay or both');
-  if (abort !== undefined) {
-    checkPercent(report, `${path}.abort.percentage.value`, abort.percentage?.value);
-    if (abort.http2Error !== undefined)
-      report.error(`${path}.abort.http2Error`, 'is not supported', 'httpStatus or grpcStatus');
-    else if (abort.grpcStatus !== undefined) {
-      if (!GRPC_STATUS.has(abort.grpcStatus)) {
-        report.error(
-          `${path}.abort.grpcStatus`,
-          `${JSON.stringify(abort.grpcStatus)} is no gRPC status`,
-          'a name such as UNAVAILABLE',
-        );
-      }
-    } else if (abort.httpStatus !== undefined) checkStatus(report, `${path}.abort.httpStatus`, abort.httpStatus);
-    else report.warn(`${path}.abort`, 'has no status and never applies', 'httpStatus or grpcStatus');
-  }
-  if (delay !== undefined) {
-    checkPercent(report, `${path}.delay.percentage.value`, delay.percentage?.value);
-    checkDuration(report, `${path}.delay.fixedDelay`, delay.fixedDelay);
-    if (delay.exponentialDelay !== undefined)
-      report.error(`${path}.delay.exponentialDelay`, 'is not supported', 'fixedDelay');
-    if (delay.percent !== undefined) report.warn(`${path}.delay.percent`, 'is deprecated', 'percentage', 'IST0002');
-  }
-}
-
-function checkStatus(report: Report, path: string, status: number | undefined): void {
-  if (status === undefined || status < 200 || status > 599) {
-    report.error(path, status === undefined ? 'is missing' : `${status} is no status that can be sent`, '200 to 599');
-  }
 }
 
 function checkMirrors(report: Report, path: string, route: HTTPRoute): void {
@@ -257,6 +125,10 @@ function checkMirrors(report: Report, path: string, route: HTTPRoute): void {
     checkPercent(report, `${path}.mirrors[${index}].percentage.value`, mirror.percentage?.value);
   }
 }
+
+/** Of RedirectAction.RedirectResponseCode. */
+const REDIRECT_CODES: readonly number[] = [301, 302, 303, 307, 308];
+const SENDABLE = REDIRECT_CODES.join(', ');
 
 function checkRedirect(
   report: Report,
@@ -279,10 +151,10 @@ function checkRedirect(
     report.error(path, 'leads nowhere', 'uri, prefixRewrite, authority, scheme or port');
   }
   const code = redirect.redirectCode ?? 0;
-  // The codes that Envoy's RedirectAction can send.
-  if (code !== 0 && ![301, 302, 303, 307, 308].includes(code)) {
-    report.error(`${path}.redirectCode`, `${code} is no redirect`, '301, 302, 303, 307 or 308');
-  }
+  if (code !== 0 && (code < 300 || code > 399))
+    report.error(`${path}.redirectCode`, `${code} is no redirect`, SENDABLE);
+  else if (code !== 0 && !REDIRECT_CODES.includes(code))
+    report.warn(`${path}.redirectCode`, `${code} can not be sent`, SENDABLE);
   if (set(redirect.scheme) && redirect.scheme !== 'http' && redirect.scheme !== 'https') {
     report.error(`${path}.scheme`, `${JSON.stringify(redirect.scheme)} is not supported`, 'http or https');
   }
@@ -327,7 +199,7 @@ export function checkRetries(report: Report, path: string, retries: HTTPRetry | 
   if (attempts < 0) report.error(`${path}.attempts`, `${attempts} is negative`, '0 or more');
   const others = [retries.retryOn || undefined, retries.perTryTimeout, retries.retryRemoteLocalities, retries.backoff];
   if (attempts === 0 && others.some((value) => value !== undefined)) {
-    report.error(path, 'attempts is 0, so nothing else applies', 'attempts of 1 or more, or nothing else');
+    report.strict(path, 'attempts is 0, so nothing else applies', 'attempts of 1 or more, or nothing else');
   }
   checkDuration(report, `${path}.perTryTimeout`, retries.perTryTimeout, { zero: true });
   checkDuration(report, `${path}.backoff`, retries.backoff);
@@ -365,59 +237,4 @@ function checkRewrite(report: Report, path: string, route: HTTPRoute): void {
 function checkHttpDestinations(report: Report, path: string, routes: readonly HTTPRouteDestination[]): void {
   for (const [index, route] of routes.entries()) checkHeaders(report, `${path}[${index}].headers`, route.headers);
   checkDestinations(report, path, routes);
-}
-
-interface Weighted {
-  readonly destination?: Destination | undefined;
-  readonly weight?: number | undefined;
-}
-
-/** Weights of several destinations must add up to something. */
-export function checkDestinations(report: Report, path: string, routes: readonly Weighted[]): void {
-  let total = 0;
-  for (const [index, route] of routes.entries()) {
-    const weight = route.weight ?? 0;
-    if (weight < 0) report.error(`${path}[${index}].weight`, `${weight} is negative`, '0 or more');
-    total += weight;
-    checkDestination(report, `${path}[${index}].destination`, route.destination ?? {});
-  }
-  if (routes.length > 1 && total === 0) report.error(path, 'the weights add up to 0', 'a sum above 0');
-  if (total > 4_294_967_295) report.error(path, `the weights add up to ${total}`, 'at most 4294967295');
-}
-
-export function checkDestination(report: Report, path: string, destination: Destination): void {
-  const host = destination.host ?? '';
-  if (host === '') report.error(`${path}.host`, 'is missing', 'a host');
-  else if (host === '*' || !isWildcardFqdn(host)) {
-    report.error(`${path}.host`, `${JSON.stringify(host)} is no host name`, 'a DNS name');
-  }
-  if (destination.subset !== undefined && destination.subset !== '' && !isDnsLabel(destination.subset)) {
-    report.error(
-      `${path}.subset`,
-      `${JSON.stringify(destination.subset)} is no subset name`,
-      'lower-case letters, digits and -',
-    );
-  }
-  if (destination.port !== undefined) checkPort(report, `${path}.port.number`, destination.port.number);
-}
-
-/** `mesh`, NAME, NAMESPACE/NAME or, long deprecated, an FQDN. */
-export function checkGatewayNames(report: Report, path: string, gateways: readonly string[] | undefined): void {
-  for (const [index, name] of (gateways ?? []).entries()) {
-    const at = `${path}[${index}]`;
-    const slash = name.indexOf('/');
-    if (slash < 0) {
-      if (!isFqdn(name)) report.error(at, `${JSON.stringify(name)} is no gateway`, 'NAME or NAMESPACE/NAME');
-      else if (name.includes('.'))
-        report.warn(at, `${JSON.stringify(name)} is the legacy form`, 'NAMESPACE/NAME', 'IST0002');
-    } else if (!isDnsLabel(name.slice(0, slash)) || !isDnsLabel(name.slice(slash + 1))) {
-      report.error(at, `${JSON.stringify(name)} is no gateway`, 'NAME or NAMESPACE/NAME');
-    }
-  }
-}
-
-/** True when the text is a span longer than nothing. */
-export function isPositiveDuration(text: string): boolean {
-  const duration = parseDuration(text);
-  return duration !== undefined && durationMillis(duration) > 0;
 }

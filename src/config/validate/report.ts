@@ -10,6 +10,11 @@ export interface Report {
   readonly regex: RegexChecker;
   /** The object can't be served: its last good version stays in force. */
   error(path: string, message: string, expected?: string, code?: FindingCode): void;
+  /**
+   * Serving it does no harm, and it does what it says or nothing; yet admission refuses it as a mistake. An error where
+   * objects are judged before they are applied (webhook, `validate`), a warning where they are loaded.
+   */
+  strict(path: string, message: string, expected?: string): void;
   /** The object is served all the same. */
   warn(path: string, message: string, expected?: string, code?: FindingCode): void;
   info(path: string, message: string, expected?: string, code?: FindingCode): void;
@@ -21,7 +26,11 @@ export type KindValidator<Spec> = (object: ConfigObject<Spec>, report: Report) =
 const MAX_FINDINGS = 64;
 
 /** A report that collects findings about one object. */
-export function collectingReport(object: ConfigObject, regex: RegexChecker): { report: Report; findings: Finding[] } {
+export function collectingReport(
+  object: ConfigObject,
+  regex: RegexChecker,
+  admission: boolean,
+): { report: Report; findings: Finding[] } {
   const findings: Finding[] = [];
   const ref: ObjectRef = { kind: object.kind, namespace: object.namespace, name: object.name };
   const add = (severity: Severity, code: FindingCode, path: string, message: string, expected?: string): void => {
@@ -39,6 +48,8 @@ export function collectingReport(object: ConfigObject, regex: RegexChecker): { r
   const report: Report = {
     regex,
     error: (path, message, expected, code = 'IST0106') => add('error', code, path, message, expected),
+    strict: (path, message, expected) =>
+      add(admission ? 'error' : 'warning', admission ? 'IST0106' : 'IST0133', path, message, expected),
     warn: (path, message, expected, code = 'IST0133') => add('warning', code, path, message, expected),
     info: (path, message, expected, code = 'IST0133') => add('info', code, path, message, expected),
   };

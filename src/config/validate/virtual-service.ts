@@ -10,7 +10,8 @@ import type {
 } from '../generated/types.ts';
 import { isDnsLabel, isIp, isIpOrCidr, isWildcardFqdn } from './addresses.ts';
 import { checkExportTo, checkPort, checkSelectorLabels, member } from './common.ts';
-import { checkDestinations, checkGatewayNames, checkHttpRoute, isClaimHeader } from './http-route.ts';
+import { checkDestinations, checkGatewayNames } from './destinations.ts';
+import { checkHttpRoute, isClaimHeader } from './http-route.ts';
 import type { KindValidator, Report } from './report.ts';
 import { checkReachable } from './unreachable.ts';
 
@@ -37,10 +38,10 @@ export const validateVirtualService: KindValidator<VirtualServiceSpec> = ({ spec
 /** Without hosts a VirtualService only lends its HTTP routes to others. */
 function checkDelegate(report: Report, spec: VirtualServiceSpec): void {
   if ((spec.gateways ?? []).length > 0)
-    report.error('spec.gateways', 'a delegate has no gateways of its own', 'hosts, or no gateways');
+    report.strict('spec.gateways', 'a delegate has no gateways of its own', 'hosts, or no gateways');
   for (const field of ['tls', 'tcp'] as const) {
     if ((spec[field] ?? []).length > 0)
-      report.error(`spec.${field}`, 'a delegate has HTTP routes only', 'hosts, or no such routes');
+      report.strict(`spec.${field}`, 'a delegate has HTTP routes only', 'hosts, or no such routes');
   }
 }
 
@@ -73,7 +74,7 @@ function checkHosts(report: Report, spec: VirtualServiceSpec): void {
   for (const [index, host] of hosts.entries()) {
     const earlier = hosts.findIndex((other, at) => at < index && hostsOverlap(other, host));
     if (earlier >= 0)
-      report.error(`spec.hosts[${index}]`, `${host} overlaps with ${hosts[earlier]}`, 'hosts that do not overlap');
+      report.strict(`spec.hosts[${index}]`, `${host} overlaps with ${hosts[earlier]}`, 'hosts that do not overlap');
   }
 }
 
@@ -85,7 +86,7 @@ function checkClaimMatches(report: Report, spec: VirtualServiceSpec): void {
       for (const field of ['headers', 'withoutHeaders'] as const) {
         for (const name of Object.keys(match[field] ?? {}).filter(isClaimHeader)) {
           const path = member(`spec.http[${index}].match[${at}].${field}`, name);
-          report.error(path, 'routing by claims works at gateways only', 'a gateway in spec.gateways');
+          report.strict(path, 'routing by claims works at gateways only', 'a gateway in spec.gateways');
         }
       }
     }
@@ -108,7 +109,7 @@ function checkTlsMatch(report: Report, path: string, match: TLSMatchAttributes, 
     else if (!isWildcardFqdn(sni))
       report.error(at, `${JSON.stringify(sni)} is no host name`, 'a DNS name, "*" at most as its beginning');
     else if (!hosts.some((host) => hostSubsetOf(sni, host))) {
-      report.error(at, `${sni} is outside the hosts of the VirtualService`, `a name covered by ${hosts.join(', ')}`);
+      report.strict(at, `${sni} is outside the hosts of the VirtualService`, `a name covered by ${hosts.join(', ')}`);
     }
   }
   checkL4Match(report, path, match);

@@ -1,0 +1,59 @@
+import type { AgentConfig } from './config.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The clusters that Envoy has before the control plane says anything. */
+export function staticClusters(config: AgentConfig): Json[] {
+  return [
+    local('prometheus_stats', socketAddress(config.localAddress, config.ports.admin)),
+    local('agent', socketAddress(config.localAddress, config.ports.status)),
+    overSocket('sds-grpc', config.sdsSocket, {}),
+    {
+      ...overSocket('xds-grpc', config.xdsSocket, { commonHttpProtocolOptions: { maxRequestsPerConnection: 1 } }),
+      circuitBreakers: {
+        thresholds: ['DEFAULT', 'HIGH'].map((priority) => ({
+          priority,
+          maxConnections: 100_000,
+          maxPendingRequests: 100_000,
+          maxRequests: 100_000,
+        })),
+      },
+      upstreamConnectionOptions: { tcpKeepalive: { keepaliveTime: 300 } },
+    },
+  ];
+}
+
+function local(name: string, address: Json): Json {
+  return {
+    name,
+    type: 'STATIC',
+    connectTimeout: '0.250s',
+    lbPolicy: 'ROUND_ROBIN',
+    loadAssignment: assignment(name, address),
+  };
+}
+
+function overSocket(name: string, path: string, options: Json): Json {
+  return {
+    name,
+    type: 'STATIC',
+    connectTimeout: '1s',
+    typedExtensionProtocolOptions: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        explicitHttpConfig: { http2ProtocolOptions: {} },
+        ...options,
+      },
+    },
+    loadAssignment: assignment(name, { pipe: { path } }),
+  };
+}
+
+function assignment(name: string, address: Json): Json {
+  return { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] };
+}
+
+/** An address and port in JSON form. */
+export function socketAddress(address: string, port: number): Json {
+  return { socketAddress: { protocol: 'TCP', address, portValue: port } };
+}

@@ -1,0 +1,74 @@
+import { socketAddress } from './bootstrap-clusters.ts';
+import type { AgentConfig } from './config.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The two listeners for kubelet and Prometheus, outside of overload limits: a busy proxy is not an unhealthy one. */
+export function staticListeners(config: AgentConfig): Json[] {
+  const prometheusFilters = config.statsCompression ? [compressor()] : [];
+  return [
+    listener(config, 'prometheus', config.ports.prometheus, '/stats/prometheus', 'prometheus_stats', prometheusFilters),
+    listener(config, 'health', config.ports.health, '/healthz/ready', 'agent', []),
+  ];
+}
+
+function listener(
+  config: AgentConfig,
+  kind: string,
+  port: number,
+  path: string,
+  cluster: string,
+  filters: readonly Json[],
+): Json {
+  return {
+    name: `static-${kind}`,
+    address: socketAddress(config.bindAddress, port),
+    ...additionalAddresses(config, port),
+    ignoreGlobalConnLimit: true,
+    bypassOverloadManager: true,
+    filterChains: [{ filters: [connectionManager(kind, path, cluster, filters)] }],
+  };
+}
+
+/** Dual stack: a proxy with addresses of both families answers on both wildcards. */
+function additionalAddresses(config: AgentConfig, port: number): Json {
+  const isDual =
+    config.instanceIps.some((ip) => ip.includes(':')) && config.instanceIps.some((ip) => !ip.includes(':'));
+  const other = config.bindAddress === '0.0.0.0' ? '::' : '0.0.0.0';
+  const isWildcard = config.bindAddress === '0.0.0.0' || config.bindAddress === '::';
+  return isDual && isWildcard ? { additionalAddresses: [{ address: socketAddress(other, port) }] } : {};
+}
+
+function connectionManager(kind: string, path: string, cluster: string, filters: readonly Json[]): Json {
+  const route = { match: { prefix: path }, route: { cluster } };
+  return {
+    name: 'envoy.filters.network.http_connection_manager',
+    typedConfig: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+      codecType: 'AUTO',
+      statPrefix: kind === 'health' ? 'agent' : 'stats',
+      routeConfig: { virtualHosts: [{ name: 'backend', domains: ['*'], routes: [route] }] },
+      httpFilters: [
+        ...filters,
+        {
+          name: 'envoy.filters.http.router',
+          typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+        },
+      ],
+    },
+  };
+}
+
+/** Compresses for scrapers that ask for gzip; the page of a large proxy is megabytes of repetition. */
+function compressor(): Json {
+  return {
+    name: 'envoy.filters.http.compressor',
+    typedConfig: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.http.compressor.v3.Compressor',
+      compressorLibrary: {
+        name: 'gzip',
+        typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.compression.gzip.compressor.v3.Gzip' },
+      },
+    },
+  };
+}

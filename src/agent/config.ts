@@ -1,0 +1,289 @@
+// Everything the agent needs to know, decided once at start.
+// In: environment, flags and the files that AgentInputs holds; out: an AgentConfig and remarks on what was not understood.
+// Pure: reading is in inputs.ts. Called by run.ts and by `meltemi bootstrap`.
+
+import { join } from 'node:path';
+import type { KeyChoice } from '../ca/keys.ts';
+import { durationMillis, parseDuration } from '../lib/duration.ts';
+import type { AgentFlags, AgentInputs, ProxyConfig } from './inputs.ts';
+import { metadataFrom } from './metadata.ts';
+
+/** Where trust in a server comes from: a bundle in a file, or the operating system's. */
+export type RootSource = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'system' };
+
+export interface ServerTarget {
+  /** host:port */
+  readonly address: string;
+  readonly security: 'tls' | 'plaintext';
+  readonly roots: RootSource;
+  /** Name that the server's certificate must carry. */
+  readonly serverName: string;
+}
+
+export interface AgentPorts {
+  readonly admin: number;
+  readonly status: number;
+  /** Envoy's static listener for kubelet's probes. */
+  readonly health: number;
+  readonly prometheus: number;
+}
+
+export interface EnvoyOptions {
+  readonly path: string | undefined;
+  readonly concurrency: number | undefined;
+  readonly logLevel: string;
+  readonly componentLogLevel: string;
+  readonly bootstrapOverride: string | undefined;
+}
+
+export interface DrainOptions {
+  readonly drainSeconds: number;
+  readonly terminationMs: number;
+  /** Wait for the last connection instead of a fixed time. */
+  readonly untilIdle: boolean;
+  readonly minimumMs: number;
+}
+
+export interface CertificatePolicy {
+  readonly identity: string;
+  readonly key: KeyChoice;
+  readonly lifetimeSeconds: number;
+  readonly graceRatio: number;
+  readonly graceJitter: number;
+  readonly outputDirectory: string | undefined;
+  /** A certificate of a provider, used towards the control plane in place of a token. */
+  readonly providedDirectory: string | undefined;
+  /** Directories in which ready-made certificates are looked for before the CA is asked. */
+  readonly fileDirectories: readonly string[];
+}
+
+export interface AgentConfig {
+  readonly role: 'sidecar' | 'router';
+  readonly nodeId: string;
+  readonly serviceCluster: string;
+  readonly clusterId: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly locality: string;
+  readonly instanceIps: readonly string[];
+  readonly delta: boolean;
+  readonly discovery: ServerTarget;
+  readonly ca: ServerTarget;
+  readonly xdsHeaders: Readonly<Record<string, string>>;
+  readonly tokenFile: string;
+  readonly certificates: CertificatePolicy;
+  readonly ports: AgentPorts;
+  /** Address of the two static listeners. */
+  readonly bindAddress: string;
+  /** Address of what only this machine may reach: admin and, from Envoy's side, the agent. */
+  readonly localAddress: string;
+  readonly statusAddress: string;
+  readonly runDirectory: string;
+  readonly xdsSocket: string;
+  readonly sdsSocket: string;
+  readonly envoy: EnvoyOptions;
+  readonly drain: DrainOptions;
+  readonly proxyConfig: ProxyConfig;
+  readonly statsCompression: boolean;
+  readonly appMetrics: string | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface ResolvedConfig {
+  readonly config: AgentConfig;
+  readonly remarks: readonly string[];
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Decides everything. Throws only when there is no address to name the proxy by. */
+export function resolveConfig(inputs: AgentInputs): ResolvedConfig {
+  const remarks = [...inputs.remarks];
+  const { flags, proxyConfig } = inputs;
+  const env: Env = { ...proxyConfig.proxyMetadata, ...inputs.env };
+  const identity = identityOf(env, flags, inputs);
+  const runDirectory = flags.runDirectory ?? proxyConfig.configPath ?? './etc/istio/proxy';
+  const bindAddress = flags.bindAddress ?? (identity.ip.includes(':') ? '::' : '0.0.0.0');
+  const config: AgentConfig = {
+    role: identity.role,
+    nodeId: `${identity.role}~${identity.ip}~${identity.pod}.${identity.namespace}~${identity.domain}`,
+    serviceCluster:
+      flags.serviceCluster ?? proxyConfig.serviceCluster ?? serviceClusterOf(inputs.labels, identity, env),
+    clusterId: identity.clusterId,
+    metadata: metadataFrom({ env, inputs, identity, remarks }),
+    locality: localityOf(inputs.labels),
+    instanceIps: identity.ips,
+    delta: env['ISTIO_DELTA_XDS'] !== 'false',
+    ...serversOf(env, flags, proxyConfig),
+    xdsHeaders: headersOf(env),
+    tokenFile: flags.tokenFile ?? env['MELTEMI_TOKEN_FILE'] ?? './var/run/secrets/tokens/istio-token',
+    certificates: certificatePolicyOf(env, identity, remarks),
+    ports: portsOf(env, flags, proxyConfig),
+    bindAddress,
+    localAddress: flags.localAddress ?? (identity.ip.includes(':') && bindAddress === '::' ? '::1' : '127.0.0.1'),
+    statusAddress: flags.statusAddress ?? bindAddress,
+    runDirectory,
+    xdsSocket: flags.xdsSocket ?? join(runDirectory, 'XDS'),
+    sdsSocket:
+      flags.sdsSocket ?? env['WORKLOAD_IDENTITY_SOCKET_FILE'] ?? './var/run/secrets/workload-spiffe-uds/socket',
+    envoy: envoyOf(env, flags, proxyConfig),
+    drain: drainOf(env, proxyConfig, remarks),
+    proxyConfig,
+    statsCompression: proxyConfig.statsCompression !== false,
+    appMetrics: env['ISTIO_PROMETHEUS_ANNOTATIONS'],
+    annotations: inputs.annotations,
+  };
+  return { config, remarks };
+}
+
+export interface ProxyIdentity {
+  readonly role: 'sidecar' | 'router';
+  readonly ip: string;
+  readonly ips: readonly string[];
+  readonly pod: string;
+  readonly namespace: string;
+  readonly domain: string;
+  readonly serviceAccount: string;
+  readonly trustDomain: string;
+  readonly clusterId: string;
+}
+
+function identityOf(env: Env, flags: AgentFlags, inputs: AgentInputs): ProxyIdentity {
+  const namespace = env['POD_NAMESPACE'] || 'default';
+  const given = [env['INSTANCE_IP'], ...(env['INSTANCE_IPS']?.split(',') ?? [])].filter(
+    (ip) => ip !== undefined && ip !== '',
+  );
+  const ips = [...new Set([...(given as string[]), ...(given.length === 0 ? inputs.addresses : [])])];
+  const [ip] = ips;
+  if (ip === undefined) throw new Error('no address to name this proxy by: set INSTANCE_IP');
+  return {
+    role: flags.role ?? 'sidecar',
+    ip,
+    ips,
+    pod: env['POD_NAME'] || inputs.hostname,
+    namespace,
+    domain: flags.domain ?? `${namespace}.svc.cluster.local`,
+    serviceAccount: env['SERVICE_ACCOUNT'] || 'default',
+    trustDomain: env['TRUST_DOMAIN'] || inputs.trustDomain || 'cluster.local',
+    clusterId: env['ISTIO_META_CLUSTER_ID'] || 'Kubernetes',
+  };
+}
+
+/** Name of the service for traces: `<app>.<ns>`, from the app label, else the workload. */
+function serviceClusterOf(labels: Readonly<Record<string, string>>, identity: ProxyIdentity, env: Env): string {
+  const app = labels['app'] || env['ISTIO_META_WORKLOAD_NAME'];
+  return app === undefined || app === '' ? 'istio-proxy' : `${app}.${identity.namespace}`;
+}
+
+/** `region.zone.subzone` in a label's value, since labels cannot hold slashes. */
+function localityOf(labels: Readonly<Record<string, string>>): string {
+  const label = labels['topology.istio.io/locality'] ?? labels['istio-locality'];
+  if (label !== undefined && label !== '') return label.includes('/') ? label : label.replaceAll('.', '/');
+  const names = ['topology.kubernetes.io/region', 'topology.kubernetes.io/zone', 'topology.istio.io/subzone'];
+  return names
+    .map((name) => labels[name] ?? '')
+    .join('/')
+    .replace(/\/+$/, '');
+}
+
+const DEFAULT_DISCOVERY = 'istiod.istio-system.svc:15012';
+
+function serversOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): Pick<AgentConfig, 'discovery' | 'ca'> {
+  const address = flags.discoveryAddress ?? proxyConfig.discoveryAddress ?? DEFAULT_DISCOVERY;
+  const caAddress = flags.caAddress ?? (env['CA_ADDR'] || address);
+  const security = proxyConfig.controlPlaneAuthPolicy === 'NONE' ? 'plaintext' : 'tls';
+  const serverName = (of: string) => env['ISTIOD_SAN'] || serverNameOf(of);
+  const roots = (own: string | undefined) => rootsOf(own, env['PROV_CERT'], flags.rootFile);
+  return {
+    discovery: { address, security, roots: roots(env['XDS_ROOT_CA']), serverName: serverName(address) },
+    ca: { address: caAddress, security, roots: roots(env['CA_ROOT_CA']), serverName: serverName(caAddress) },
+  };
+}
+
+/** TLS has no server name for addresses (RFC 6066): the control plane's usual name stands for them. */
+function serverNameOf(address: string): string {
+  const host = address.replace(/:\d+$/, '').replaceAll(/[[\]]/g, '');
+  return /^[\d.]+$|:/.test(host) ? 'istiod.istio-system.svc' : host;
+}
+
+function rootsOf(own: string | undefined, provided: string | undefined, flag: string | undefined): RootSource {
+  if (own === 'SYSTEM') return { kind: 'system' };
+  if (own !== undefined && own !== '') return { kind: 'file', path: own };
+  if (flag !== undefined) return { kind: 'file', path: flag };
+  if (provided !== undefined && provided !== '') return { kind: 'file', path: join(provided, 'root-cert.pem') };
+  return { kind: 'file', path: './var/run/secrets/istio/root-cert.pem' };
+}
+
+const XDS_HEADER = 'XDS_HEADER_';
+
+function headersOf(env: Env): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (name.startsWith(XDS_HEADER) && value !== undefined)
+      headers[name.slice(XDS_HEADER.length).toLowerCase()] = value;
+  }
+  return headers;
+}
+
+function certificatePolicyOf(env: Env, identity: ProxyIdentity, remarks: string[]): CertificatePolicy {
+  const { trustDomain, namespace, serviceAccount } = identity;
+  const rsaBits = Number(env['WORKLOAD_RSA_KEY_SIZE'] || 2048);
+  const wantsRsa = env['WORKLOAD_RSA_KEY_SIZE'] !== undefined && env['ECC_SIGNATURE_ALGORITHM'] !== 'ECDSA';
+  return {
+    identity: `spiffe://${trustDomain.replaceAll('@', '.')}/ns/${namespace}/sa/${serviceAccount}`,
+    key: wantsRsa ? { kind: 'rsa', bits: Math.max(2048, rsaBits) } : { kind: 'ecdsa' },
+    lifetimeSeconds: millisOf(env['SECRET_TTL'], 24 * 3600_000, 'SECRET_TTL', remarks) / 1000,
+    graceRatio: ratioOf(env['SECRET_GRACE_PERIOD_RATIO'], 0.5),
+    graceJitter: ratioOf(env['SECRET_GRACE_PERIOD_RATIO_JITTER'], 0.01),
+    outputDirectory: env['OUTPUT_CERTS'] || undefined,
+    providedDirectory: env['PROV_CERT'] || undefined,
+    fileDirectories: ['./var/run/secrets/workload-spiffe-credentials', ...(env['PROV_CERT'] ? [] : ['./etc/certs'])],
+  };
+}
+
+function ratioOf(text: string | undefined, fallback: number): number {
+  const value = text === undefined || text === '' ? fallback : Number(text);
+  return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : fallback;
+}
+
+function millisOf(text: string | undefined, fallback: number, name: string, remarks: string[]): number {
+  if (text === undefined || text === '') return fallback;
+  const parsed = parseDuration(text);
+  if (parsed !== undefined) return durationMillis(parsed);
+  remarks.push(`${name} "${text}" is no duration; ${fallback} ms is used`);
+  return fallback;
+}
+
+function portsOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): AgentPorts {
+  return {
+    admin: flags.adminPort ?? proxyConfig.proxyAdminPort ?? 15000,
+    status: flags.statusPort ?? proxyConfig.statusPort ?? 15020,
+    health: flags.healthPort ?? Number(env['ENVOY_STATUS_PORT'] || 15021),
+    prometheus: flags.prometheusPort ?? Number(env['ENVOY_PROMETHEUS_PORT'] || 15090),
+  };
+}
+
+function envoyOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): EnvoyOptions {
+  return {
+    path: flags.envoyPath ?? (env['ENVOY'] || undefined),
+    concurrency: flags.concurrency ?? proxyConfig.concurrency,
+    logLevel: flags.proxyLogLevel ?? 'warning',
+    componentLogLevel: flags.proxyComponentLogLevel ?? 'misc:error',
+    bootstrapOverride: env['ISTIO_BOOTSTRAP_OVERRIDE'] || undefined,
+  };
+}
+
+function drainOf(env: Env, proxyConfig: ProxyConfig, remarks: string[]): DrainOptions {
+  const ms = (text: string | undefined, fallback: number, name: string) => millisOf(text, fallback, name, remarks);
+  return {
+    drainSeconds: Math.max(1, Math.round(ms(proxyConfig.drainDuration, 45_000, 'drainDuration') / 1000)),
+    terminationMs: ms(
+      env['TERMINATION_DRAIN_DURATION_SECONDS']
+        ? `${env['TERMINATION_DRAIN_DURATION_SECONDS']}s`
+        : proxyConfig.terminationDrainDuration,
+      5000,
+      'terminationDrainDuration',
+    ),
+    untilIdle: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
+    minimumMs: ms(env['MINIMUM_DRAIN_DURATION'], 5000, 'MINIMUM_DRAIN_DURATION'),
+  };
+}

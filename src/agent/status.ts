@@ -1,0 +1,127 @@
+// The agent's HTTP port: is the proxy ready, what does it count, drain it, stop it.
+// In: requests of kubelet, Prometheus and people; out: answers. What changes state is for this machine alone. Called by agent.ts.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Log } from '../lib/ports.ts';
+import { type MetricsSources, writeMergedMetrics } from './merged-metrics.ts';
+import type { Readiness } from './readiness.ts';
+
+export interface StatusHandlers {
+  ready(): Promise<Readiness>;
+  drain(): Promise<void>;
+  quit(): void;
+  readonly metrics: MetricsSources;
+}
+
+export interface StatusServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly localOnly: boolean;
+  answer(request: IncomingMessage, response: ServerResponse): Promise<void>;
+}
+
+/** Listens; port 0 takes any. */
+export async function serveStatus(
+  host: string,
+  port: number,
+  handlers: StatusHandlers,
+  log: Log,
+): Promise<StatusServer> {
+  const scoped = log.child('status');
+  const routes = routesOf(handlers, scoped);
+  const server = createServer((request, response) => {
+    dispatch(routes, request, response).catch((error: unknown) => {
+      scoped.error({ path: request.url, reason: String(error) }, 'status request failed');
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return { port: portOf(server), close: () => closed(server) };
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+function routesOf(handlers: StatusHandlers, log: Log): ReadonlyMap<string, Route> {
+  let wasReady: boolean | undefined;
+  const ready: Route = {
+    method: 'GET',
+    localOnly: false,
+    answer: async (_request, response) => {
+      const readiness = await handlers.ready();
+      const isReady = readiness.kind === 'ready';
+      if (isReady !== wasReady) log.info({ readiness }, isReady ? 'proxy is ready' : 'proxy is not ready');
+      wasReady = isReady;
+      if (isReady) reply(response, 200, '');
+      else reply(response, 503, `${readiness.reason}\n`);
+    },
+  };
+  const metrics: Route = {
+    method: 'GET',
+    localOnly: false,
+    answer: (_request, response) => writeMergedMetrics(handlers.metrics, response),
+  };
+  const drain: Route = {
+    method: 'POST',
+    localOnly: true,
+    answer: async (_request, response) => {
+      await handlers.drain();
+      reply(response, 200, 'OK\n');
+    },
+  };
+  const quit: Route = {
+    method: 'POST',
+    localOnly: true,
+    answer: async (_request, response) => {
+      reply(response, 200, 'OK\n');
+      handlers.quit();
+    },
+  };
+  return new Map([
+    ['/healthz/ready', ready],
+    ['/stats/prometheus', metrics],
+    ['/metrics', metrics],
+    ['/drain', drain],
+    ['/quitquitquit', quit],
+  ]);
+}
+
+async function dispatch(
+  routes: ReadonlyMap<string, Route>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const route = routes.get((request.url ?? '').split('?')[0] ?? '');
+  if (route === undefined) return reply(response, 404, 'not found\n');
+  if (route.localOnly && !isLoopback(request.socket.remoteAddress ?? ''))
+    return reply(response, 403, 'only from this machine\n');
+  if (request.method !== route.method) return reply(response, 405, `only ${route.method}\n`);
+  return route.answer(request, response);
+}
+
+function isLoopback(address: string): boolean {
+  const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+  return plain.startsWith('127.') || plain === '::1';
+}
+
+function reply(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
+  response.end(text);
+}

@@ -1,0 +1,41 @@
+// `meltemi agent` and `meltemi bootstrap`. Nothing of the control plane is loaded here.
+
+import { type AgentFlags, renderBootstrap, runAgent } from '../../agent/run.ts';
+import { createLog } from '../../telemetry/log.ts';
+import { createMetrics } from '../../telemetry/metrics.ts';
+import { type CommandContext, UsageError } from '../program.ts';
+import { ensureEnvoy } from '../envoy-binary.ts';
+
+/** Runs until Envoy ends or a signal stops it; gives Envoy's exit code. */
+export async function agent(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
+  const { log } = createLog({ levels: context.env['LOG_LEVEL'] });
+  const metrics = createMetrics();
+  const envoyPath = flags.envoyPath ?? (await ensureEnvoy({ env: context.env, onInstall: context.err }));
+  const ports = {
+    log,
+    meter: metrics.meter,
+    clock: { now: Date.now },
+    timers: {
+      setTimeout: (fn: () => void, ms: number) => {
+        const timer = setTimeout(fn, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    random: Math.random,
+    path: context.env['PATH'] ?? '',
+    renderMetrics: () => metrics.render(),
+  };
+  return await runAgent({ ...withRole(role, flags), envoyPath }, context.env, ports, process);
+}
+
+/** Prints the bootstrap as JSON; remarks about the environment go to stderr. */
+export async function bootstrap(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
+  context.out(JSON.stringify(await renderBootstrap(withRole(role, flags), context.env, context.err), undefined, 2));
+  return 0;
+}
+
+function withRole(role: string | undefined, flags: AgentFlags): AgentFlags {
+  if (role === undefined) return flags;
+  if (role !== 'sidecar' && role !== 'router') throw new UsageError(`${role}: expected sidecar or router`, 64);
+  return { ...flags, role };
+}

@@ -1,0 +1,66 @@
+// One class of proxies while somebody of it is connected: its scope, its views, and how they are brought up to date.
+// A throw in translation is our bug and stays in its class: the views of before go on being served.
+
+import type { ProxyClass } from '../ir/proxy.ts';
+import type { Scope, Snapshot } from '../ir/snapshot.ts';
+import type { Log } from '../lib/ports.ts';
+import type { Counter } from '../lib/ports.ts';
+import { type ClassViews, classViews } from './class-views.ts';
+
+export interface ClassPorts {
+  readonly log: Log;
+  readonly failures: Counter;
+  readonly scopeOf: (snapshot: Snapshot, proxyClass: ProxyClass, previous: Scope | undefined) => Scope;
+}
+
+export class ClassState {
+  readonly proxyClass: ProxyClass;
+  /** Sessions of this class; the state is dropped with the last one. */
+  members = 0;
+  #views: ClassViews | undefined;
+  #settled: Snapshot | undefined;
+  readonly #ports: ClassPorts;
+
+  constructor(proxyClass: ProxyClass, ports: ClassPorts) {
+    this.proxyClass = proxyClass;
+    this.#ports = ports;
+  }
+
+  get views(): ClassViews | undefined {
+    return this.#views;
+  }
+
+  get scope(): Scope | undefined {
+    return this.#views?.scope;
+  }
+
+  /** Brings the views up to the snapshot. True when something in them changed. */
+  advance(snapshot: Snapshot): boolean {
+    if (this.#settled === snapshot) return false;
+    this.#settled = snapshot;
+    const before = this.#views;
+    try {
+      const scope = this.#ports.scopeOf(snapshot, this.proxyClass, before?.scope);
+      if (scope === before?.scope) return false;
+      this.#views = classViews(scope, before);
+    } catch (error) {
+      this.#ports.failures.inc({ class: this.proxyClass.type });
+      this.#ports.log.error(
+        { class: this.proxyClass.key, error: describe(error) },
+        'translation failed, views of before stay',
+      );
+      return false;
+    }
+    return changed(before, this.#views);
+  }
+}
+
+function changed(before: ClassViews | undefined, now: ClassViews): boolean {
+  if (before === undefined || before.scope !== now.scope) return true;
+  for (const [typeUrl, table] of now.tables) if (before.tables.get(typeUrl) !== table) return true;
+  return false;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,57 @@
+// The plane's metrics, by istiod's names where one exists.
+
+import type { Snapshot } from '../ir/snapshot.ts';
+import type { Counter, Meter } from '../lib/ports.ts';
+
+export interface PlaneMetrics {
+  readonly failures: Counter;
+  connected(count: number): void;
+  rejected(typeUrl: string): void;
+  settled(seconds: number): void;
+  snapshot(snapshot: Snapshot): void;
+}
+
+const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 10, 30];
+
+/** `cds`, `eds`… of a type URL, as metric labels have it. */
+export function shortType(typeUrl: string): string {
+  const name = typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
+  const known: Readonly<Record<string, string>> = {
+    Cluster: 'cds',
+    ClusterLoadAssignment: 'eds',
+    Listener: 'lds',
+    RouteConfiguration: 'rds',
+    Secret: 'sds',
+    TypedExtensionConfig: 'ecds',
+    NameTable: 'nds',
+  };
+  return known[name] ?? name;
+}
+
+export function planeMetrics(meter: Meter): PlaneMetrics {
+  const connected = meter.gauge('pilot_xds', 'Proxies connected over xDS.');
+  const rejects = meter.counter('pilot_total_xds_rejects', 'Responses that proxies rejected.', ['type']);
+  const settle = meter.histogram(
+    'meltemi_settle_seconds',
+    'Time from a change being acted on to all views being up to date.',
+    SECONDS,
+  );
+  const init = meter.counter('meltemi_snapshots_total', 'Snapshots built.');
+  const services = meter.gauge('pilot_services', 'Services known.');
+  const routes = meter.gauge('pilot_virt_services', 'VirtualServices known.');
+  return {
+    failures: meter.counter(
+      'pilot_total_xds_internal_errors',
+      'Translations that failed; the views of before were kept.',
+      ['class'],
+    ),
+    connected: (count) => connected.set(count),
+    rejected: (typeUrl) => rejects.inc({ type: shortType(typeUrl) }),
+    settled: (seconds) => settle.observe(seconds),
+    snapshot: (snapshot) => {
+      init.inc();
+      services.set(snapshot.services.size);
+      routes.set(snapshot.counts.VirtualService ?? 0);
+    },
+  };
+}

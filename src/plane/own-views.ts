@@ -1,0 +1,42 @@
+// What a workload has of its own beside its class: inbound listener and clusters. One result for all proxies that share
+// the workload and the parts of the scope that it reads.
+
+import type { Draft } from '../ir/draft.ts';
+import { TYPE_URL } from '../ir/draft.ts';
+import type { Workload } from '../ir/proxy.ts';
+import type { Scope } from '../ir/snapshot.ts';
+import { memo } from '../lib/memo.ts';
+import { smallTable } from '../lib/table.ts';
+import { type Resource, resourceFor } from '../resources/resource.ts';
+import { type ResourceTable, shardKey } from '../resources/view.ts';
+import { translateWorkload } from '../translate/index.ts';
+
+export interface OwnViews {
+  readonly tables: ReadonlyMap<string, ResourceTable>;
+}
+
+/** The workload's own resources under a scope; the same object while both lists of drafts are the same. */
+export function ownViews(scope: Scope, workload: Workload): OwnViews {
+  const { clusters, listeners } = translateWorkload(scope, workload);
+  return tablesOf(clusters, listeners);
+}
+
+const tablesOf = memo((clusters: readonly Draft[], listeners: readonly Draft[]): OwnViews => {
+  return {
+    tables: new Map([
+      [TYPE_URL.cluster, ownTable(clusters)],
+      [TYPE_URL.listener, ownTable(listeners)],
+    ]),
+  };
+});
+
+const ownTable = memo((drafts: readonly Draft[]): ResourceTable => {
+  const groups = new Map<string, Resource[]>();
+  for (const draft of drafts) {
+    const key = shardKey(draft.name);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [resourceFor(draft)]);
+    else group.push(resourceFor(draft));
+  }
+  return smallTable(groups);
+});

@@ -1,0 +1,225 @@
+// The one stateful loop: change -> snapshot -> affected classes -> views -> wake streams.
+// In: the store's states, mesh settings, sessions of proxies. Out: views for the streams, findings, records of what was
+// pushed. Called by server.ts, which wires it, and by the xDS server through ViewPort.
+
+import type { Finding } from '../config/object.ts';
+import type { Snapshot } from '../ir/snapshot.ts';
+import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
+import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
+import { ClassState } from './class-state.ts';
+import { debounce, type Debounce } from './debounce.ts';
+import { type Linkage, linkage, type LinkInputs } from './linkage.ts';
+import { type PlaneMetrics, planeMetrics } from './metrics.ts';
+import { NackLedger } from './nacks.ts';
+import { PlaneSession } from './proxy-session.ts';
+
+export interface PlaneOptions {
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Runs the next slice of a long piece of work once waiting events were handled. */
+  readonly yieldLoop: () => Promise<void>;
+  /** Debounce, ms. */
+  readonly quiet: number;
+  readonly max: number;
+  /** The newest inputs whenever a snapshot is built. */
+  readonly inputs: () => LinkInputs;
+}
+
+/** Longest time, in ms, for which translation holds the event loop. */
+const SLICE = 8;
+
+const UNAVAILABLE = 14;
+const INVALID_ARGUMENT = 3;
+
+export class Plane implements ViewPort {
+  readonly nacks = new NackLedger();
+  readonly #options: PlaneOptions;
+  readonly #metrics: PlaneMetrics;
+  readonly #debounce: Debounce;
+  readonly #linkage: Linkage = linkage();
+  readonly #classes = new Map<string, ClassState>();
+  readonly #sessions = new Set<PlaneSession>();
+  readonly #settledListeners = new Set<(sequence: number) => void>();
+  #snapshot: Snapshot | undefined;
+  #connections = 0;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(options: PlaneOptions) {
+    this.#options = options;
+    this.#metrics = planeMetrics(options.meter);
+    this.#debounce = debounce(
+      { quiet: options.quiet, max: options.max, clock: options.clock, timers: options.timers },
+      () => {
+        void this.settle();
+      },
+    );
+  }
+
+  /** Something that snapshots are built from changed. */
+  signal(): void {
+    if (!this.#stopped) this.#debounce.signal();
+  }
+
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  get sessions(): ReadonlySet<PlaneSession> {
+    return this.#sessions;
+  }
+
+  get classes(): ReadonlyMap<string, ClassState> {
+    return this.#classes;
+  }
+
+  /** Everything wrong that is known of: objects, links, and what proxies refused. */
+  findings(): readonly Finding[] {
+    return [...(this.#snapshot?.findings ?? []), ...this.nacks.findings()];
+  }
+
+  /** Builds a snapshot of the newest inputs and brings every class and session up to it. Runs one at a time. */
+  settle(): Promise<void> {
+    if (this.#running !== undefined) {
+      this.#again = true;
+      return this.#running;
+    }
+    this.#running = this.#settleAll().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** Called with the snapshot's sequence number after each settling; returns what ends it. */
+  onSettled(listener: (sequence: number) => void): () => void {
+    this.#settledListeners.add(listener);
+    return () => this.#settledListeners.delete(listener);
+  }
+
+  connect(node: NodeInfo, peer: Peer, wake: () => void): ProxySession | Refusal {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined)
+      return { kind: 'refused', code: UNAVAILABLE, message: 'configuration is still being read' };
+    const proxy = this.#linkage.parse(node, snapshot);
+    if ('error' in proxy) return { kind: 'refused', code: INVALID_ARGUMENT, message: proxy.error };
+    this.#connections++;
+    const id = `${node.id}-${this.#connections}`;
+    const session = new PlaneSession({
+      id,
+      node,
+      proxy,
+      peer,
+      wake,
+      plane: this,
+      connectedAt: this.#options.clock.now(),
+      clock: this.#options.clock,
+    });
+    this.#sessions.add(session);
+    this.#relink(session, snapshot);
+    this.#metrics.connected(this.#sessions.size);
+    return session;
+  }
+
+  /** Called by the session at the end of its stream. */
+  leave(session: PlaneSession): void {
+    if (!this.#sessions.delete(session)) return;
+    this.#release(session.classState);
+    this.#linkage.forget(session);
+    this.#metrics.connected(this.#sessions.size);
+  }
+
+  /** Called by the session when the proxy refused something. */
+  refused(
+    session: PlaneSession,
+    typeUrl: string,
+    message: string,
+    suspects: Parameters<NackLedger['record']>[2],
+  ): void {
+    this.#metrics.rejected(typeUrl);
+    this.#options.log.warn(
+      { proxy: session.id, type: typeUrl, message, suspects: suspects.map((resource) => resource.name) },
+      'proxy rejected configuration',
+    );
+    this.nacks.record(session.id, message, suspects);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#debounce.stop();
+  }
+
+  async #settleAll(): Promise<void> {
+    do {
+      this.#again = false;
+      const started = this.#options.clock.now();
+      this.#build();
+      if (this.#snapshot !== undefined) await this.#advanceAll(this.#snapshot);
+      this.#metrics.settled((this.#options.clock.now() - started) / 1000);
+    } while (this.#again && !this.#stopped);
+  }
+
+  #build(): void {
+    try {
+      this.#snapshot = this.#linkage.build(this.#options.inputs(), this.#snapshot);
+      this.#metrics.snapshot(this.#snapshot);
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.log.error({ error: text }, 'linking failed, the snapshot of before stays');
+      this.#metrics.failures.inc({ class: 'snapshot' });
+    }
+  }
+
+  /** Classes first, then each session; in slices, so that requests are answered meanwhile. */
+  async #advanceAll(snapshot: Snapshot): Promise<void> {
+    const { clock, yieldLoop } = this.#options;
+    let sliceEnd = clock.now() + SLICE;
+    const breathe = async (): Promise<void> => {
+      if (clock.now() < sliceEnd) return;
+      await yieldLoop();
+      sliceEnd = clock.now() + SLICE;
+    };
+    for (const session of [...this.#sessions]) {
+      if (!this.#sessions.has(session)) continue;
+      if (this.#relink(session, snapshot)) session.wake();
+      await breathe();
+    }
+    for (const listener of this.#settledListeners) listener(snapshot.sequence);
+  }
+
+  /** Finds class and workload of a session anew and composes its views. True when one of them changed. */
+  #relink(session: PlaneSession, snapshot: Snapshot): boolean {
+    const { proxyClass, workloadOf } = this.#linkage.link(session, session.proxy, snapshot);
+    const before = session.classState;
+    if (before?.proxyClass !== proxyClass) {
+      session.classState = this.#retain(proxyClass.key, () => new ClassState(proxyClass, this.#classPorts()));
+      this.#release(before);
+    }
+    const state = session.classState;
+    if (state === undefined) return false;
+    state.advance(snapshot);
+    return state.scope === undefined ? false : session.compose(state, workloadOf(state.scope), snapshot);
+  }
+
+  #classPorts(): ConstructorParameters<typeof ClassState>[1] {
+    return { log: this.#options.log, failures: this.#metrics.failures, scopeOf: this.#linkage.scopeOf };
+  }
+
+  #retain(key: string, make: () => ClassState): ClassState {
+    let state = this.#classes.get(key);
+    if (state === undefined) {
+      state = make();
+      this.#classes.set(key, state);
+    }
+    state.members++;
+    return state;
+  }
+
+  #release(state: ClassState | undefined): void {
+    if (state === undefined) return;
+    state.members--;
+    if (state.members === 0) this.#classes.delete(state.proxyClass.key);
+  }
+}

@@ -1,0 +1,139 @@
+// A connected proxy's session: the port through which its stream sees the plane.
+
+import type { Proxy, Workload } from '../ir/proxy.ts';
+import type { Snapshot } from '../ir/snapshot.ts';
+import { TYPE_URL } from '../ir/draft.ts';
+import type { Clock } from '../lib/ports.ts';
+import { smallTable } from '../lib/table.ts';
+import type { Resource } from '../resources/resource.ts';
+import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
+import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/port.ts';
+import type { ClassState } from './class-state.ts';
+import { type OwnViews, ownViews } from './own-views.ts';
+import { readableSecrets } from './secrets.ts';
+import { composedView, SyncRecord } from './session.ts';
+
+export interface SessionOptions {
+  readonly id: string;
+  readonly node: NodeInfo;
+  readonly proxy: Proxy;
+  readonly peer: Peer;
+  readonly wake: () => void;
+  readonly connectedAt: number;
+  readonly clock: Clock;
+  readonly plane: SessionHost;
+}
+
+/** What a session tells the plane. */
+export interface SessionHost {
+  readonly snapshot: Snapshot | undefined;
+  leave(session: PlaneSession): void;
+  refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void;
+}
+
+const SERVED: ReadonlySet<string> = new Set(Object.values(TYPE_URL));
+
+export class PlaneSession implements ProxySession {
+  readonly kind = 'session';
+  readonly record = new SyncRecord();
+  classState: ClassState | undefined;
+  workload: Workload | undefined;
+  readonly #options: SessionOptions;
+  readonly #views = new Map<string, View>();
+  #own: OwnViews | undefined;
+  #secretNames: ReadonlySet<string> = new Set();
+  #secrets: View = emptyView(TYPE_URL.secret);
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
+
+  get id(): string {
+    return this.#options.id;
+  }
+
+  get connectionId(): string {
+    return this.#options.id;
+  }
+
+  get node(): NodeInfo {
+    return this.#options.node;
+  }
+
+  get proxy(): Proxy {
+    return this.#options.proxy;
+  }
+
+  get peer(): Peer {
+    return this.#options.peer;
+  }
+
+  get connectedAt(): number {
+    return this.#options.connectedAt;
+  }
+
+  /** Takes over the class's views and the workload's own. True when a view became another object. */
+  compose(state: ClassState, workload: Workload, snapshot: Snapshot): boolean {
+    const { views } = state;
+    if (views === undefined) return false;
+    this.workload = workload;
+    this.#own = ownViews(views.scope, workload);
+    let changed = this.#refreshSecrets(snapshot);
+    for (const [typeUrl, table] of views.tables) {
+      const view = composedView(typeUrl, table, this.#own.tables.get(typeUrl));
+      if (this.#views.get(typeUrl) === view) continue;
+      this.#views.set(typeUrl, view);
+      changed = true;
+    }
+    return changed;
+  }
+
+  wake(): void {
+    this.#options.wake();
+  }
+
+  view(typeUrl: string): View | undefined {
+    if (typeUrl === TYPE_URL.secret) return this.#secrets;
+    const view = this.#views.get(typeUrl);
+    if (view !== undefined || !SERVED.has(typeUrl)) return view;
+    const empty = emptyView(typeUrl);
+    this.#views.set(typeUrl, empty);
+    return empty;
+  }
+
+  names(typeUrl: string, names: ReadonlySet<string>): void {
+    if (typeUrl !== TYPE_URL.secret) return;
+    this.#secretNames = names;
+    const { snapshot } = this.#options.plane;
+    if (snapshot !== undefined) this.#refreshSecrets(snapshot);
+  }
+
+  sent(typeUrl: string, event: SentEvent): void {
+    this.record.sent(typeUrl, event, this.#options.clock.now());
+  }
+
+  acked(typeUrl: string, nonce: string): void {
+    this.record.acked(typeUrl, nonce, this.#options.clock.now());
+  }
+
+  nacked(typeUrl: string, event: NackEvent): void {
+    this.record.nacked(typeUrl, event);
+    this.#options.plane.refused(this, typeUrl, event.message, event.suspects);
+  }
+
+  close(): void {
+    this.#options.plane.leave(this);
+  }
+
+  #refreshSecrets(snapshot: Snapshot): boolean {
+    const secrets = readableSecrets(snapshot, this.#options.proxy, this.#options.peer, this.#secretNames);
+    const part = this.#secrets.parts[0];
+    const same =
+      part?.size === secrets.length &&
+      secrets.every((secret) => part.buckets.some((bucket) => bucket.get(shardKey(secret.name))?.[0] === secret));
+    if (same) return false;
+    const table: ResourceTable = smallTable(secrets.map((secret) => [shardKey(secret.name), [secret]] as const));
+    this.#secrets = { typeUrl: TYPE_URL.secret, parts: [table] };
+    return true;
+  }
+}

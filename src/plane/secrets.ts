@@ -1,0 +1,90 @@
+// Credentials for gateways over SDS: `kubernetes://NAME`, `kubernetes://NS/NAME`, `-cacert` for the CA part.
+// Only a proxy with a proven identity of the secret's own namespace is given any. No value is ever logged.
+
+import type { SecretBody } from '../config/core.ts';
+import type { ConfigObject } from '../config/object.ts';
+import { TYPE_URL } from '../ir/draft.ts';
+import type { Proxy } from '../ir/proxy.ts';
+import type { Snapshot } from '../ir/snapshot.ts';
+import { encode } from '../codec/index.ts';
+import { memo } from '../lib/memo.ts';
+import { compareStrings } from '../lib/order.ts';
+import { tableGet } from '../lib/table.ts';
+import { type Resource, resourceOf } from '../resources/resource.ts';
+import type { Peer } from '../xds/port.ts';
+import type { ConfigMapBody } from '../config/core.ts';
+
+const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret';
+const CA_SUFFIX = '-cacert';
+
+/** The resources of those of the names that this proxy may read and that exist, in order of name. */
+export function readableSecrets(
+  snapshot: Snapshot,
+  proxy: Proxy,
+  peer: Peer,
+  names: ReadonlySet<string>,
+): readonly Resource[] {
+  const namespaces = new Set(peer.identities.flatMap((identity) => /\/ns\/([^/]+)\/sa\//.exec(identity)?.[1] ?? []));
+  if (namespaces.size === 0) return [];
+  return [...names].sort(compareStrings).flatMap((name) => {
+    const resource = secretFor(snapshot, proxy, namespaces, name);
+    return resource === undefined ? [] : [resource];
+  });
+}
+
+function secretFor(
+  snapshot: Snapshot,
+  proxy: Proxy,
+  namespaces: ReadonlySet<string>,
+  name: string,
+): Resource | undefined {
+  const match = /^(kubernetes|kubernetes-gateway|configmap):\/\/(?:([^/]+)\/)?([^/]+)$/.exec(name);
+  if (match === null) return undefined;
+  const [, scheme, namespace = proxy.namespace, object = ''] = match;
+  if (scheme === 'configmap') {
+    const map = tableGet(snapshot.configMaps, `${namespace}/${object}`);
+    return map === undefined ? undefined : caFromMap(map as ConfigObject<ConfigMapBody>, name);
+  }
+  if (!namespaces.has(namespace)) return undefined;
+  const wantsCa = object.endsWith(CA_SUFFIX);
+  const own = tableGet(snapshot.secrets, `${namespace}/${object}`);
+  if (own !== undefined) return rendered(own as ConfigObject<SecretBody>, name, wantsCa);
+  const base = wantsCa ? tableGet(snapshot.secrets, `${namespace}/${object.slice(0, -CA_SUFFIX.length)}`) : undefined;
+  return base === undefined ? undefined : rendered(base as ConfigObject<SecretBody>, name, true);
+}
+
+const caFromMap = memo((map: ConfigObject<ConfigMapBody>, name: string): Resource | undefined => {
+  const ca = map.spec.data['ca.crt'];
+  return ca === undefined
+    ? undefined
+    : secretResource(map, { name, validationContext: { trustedCa: { inlineString: ca } } });
+});
+
+const rendered = memo((secret: ConfigObject<SecretBody>, name: string, wantsCa: boolean): Resource | undefined => {
+  const { data } = secret.spec;
+  const bytes = (...keys: readonly string[]): { readonly inlineBytes: string } | undefined => {
+    const value = keys.map((key) => data[key]).find((candidate) => candidate !== undefined && candidate !== '');
+    return value === undefined ? undefined : { inlineBytes: value };
+  };
+  if (wantsCa) {
+    const trustedCa = bytes('cacert', 'ca.crt');
+    return trustedCa === undefined
+      ? undefined
+      : secretResource(secret, { name, validationContext: { trustedCa, crl: bytes('crl', 'ca.crl') } });
+  }
+  const certificateChain = bytes('cert', 'tls.crt');
+  const privateKey = bytes('key', 'tls.key');
+  if (certificateChain === undefined || privateKey === undefined) return undefined;
+  return secretResource(secret, {
+    name,
+    tlsCertificate: { certificateChain, privateKey, ocspStaple: bytes('tls.ocsp-staple') },
+  });
+});
+
+function secretResource(
+  object: ConfigObject,
+  message: Parameters<typeof encode<typeof SECRET>>[1] & { readonly name: string },
+): Resource {
+  const origin = { kind: object.kind, namespace: object.namespace, name: object.name, generation: object.generation };
+  return resourceOf(TYPE_URL.secret, message.name, encode(SECRET, message), [origin]);
+}

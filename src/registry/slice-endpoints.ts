@@ -1,0 +1,196 @@
+// Endpoints of a Kubernetes Service: from its EndpointSlices, from WorkloadEntries that it selects, and, where nobody
+// makes slices (a folder of files), from the Pods that it selects.
+
+import type { KubePort, SliceEndpoint } from '../config/core.ts';
+import { ipVersion, isIp } from '../lib/ip.ts';
+import type { Endpoint, Health } from '../ir/endpoint.ts';
+import type { EndpointContext } from './endpoint-context.ts';
+import {
+  type WorkloadFacts,
+  bareFacts,
+  entryFacts,
+  isHealthyEntry,
+  podFacts,
+  workloadEntryLabels,
+  workloadEntryName,
+} from './facts.ts';
+import type { EndpointSlice, KubeService, Pod, WorkloadEntry } from './input.ts';
+import { LABEL } from './labels.ts';
+import { selectorOwner } from './selectors.ts';
+import { entryTargetPort, podTargetPort } from './target-port.ts';
+import { isLivePod } from './workloads.ts';
+
+/** All endpoints of the Service, each address and port once. */
+export function kubeEndpoints(service: KubeService, context: EndpointContext): readonly Endpoint[] {
+  if (service.spec.type === 'ExternalName') return [];
+  const slices = context.slices(service.namespace, service.name);
+  const fromSlices = slices.flatMap((slice) => sliceEndpoints(service, slice, context));
+  const owner = selectorOwner(service)?.key;
+  if (owner === undefined) return fromSlices;
+  const fromPods =
+    slices.length === 0 && context.mode === 'files'
+      ? context.selectedPods(owner).flatMap((pod) => selectedPodEndpoints(service, pod, context))
+      : [];
+  const fromEntries = context
+    .selectedEntries(owner)
+    .flatMap((entry) => selectedEntryEndpoints(service, entry, context));
+  return [...fromSlices, ...fromPods, ...fromEntries];
+}
+
+function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: EndpointContext): readonly Endpoint[] {
+  if (slice.spec.addressType === 'FQDN') return [];
+  const endpoints: Endpoint[] = [];
+  for (const [index, each] of slice.spec.endpoints.entries()) {
+    const health = sliceHealth(each, service);
+    if (health === undefined) continue;
+    for (const address of each.addresses) {
+      if (!isIp(address)) {
+        context.findings.add('MEL0101', slice, `endpoints[${index}].addresses`, `${address} is no IP address`);
+        continue;
+      }
+      const place = placeOf(slice, each, address, index, context);
+      if (place === undefined) continue;
+      for (const port of slice.spec.ports) {
+        if (port.port === undefined || port.port === 0) continue;
+        endpoints.push(
+          endpointOf(place, { address, port: port.port, portName: port.name, health, weight: 0 }, context),
+        );
+      }
+    }
+  }
+  return endpoints;
+}
+
+/** Undefined: not sent at all. */
+function sliceHealth(endpoint: SliceEndpoint, service: KubeService): Health | undefined {
+  if (endpoint.ready !== false) return 'HEALTHY';
+  if (endpoint.terminating !== true) return 'UNHEALTHY';
+  // Sessions that stick to an instance may go on while it shuts down.
+  const sticky = (service.labels[LABEL.persistentSession] ?? '') !== '';
+  return endpoint.serving === true && sticky ? 'DRAINING' : undefined;
+}
+
+/** What is known of the workload behind an address. */
+interface Place {
+  readonly facts: WorkloadFacts;
+  readonly namespace: string;
+  readonly hostname: string;
+  readonly subdomain: string;
+}
+
+function placeOf(
+  slice: EndpointSlice,
+  endpoint: SliceEndpoint,
+  address: string,
+  index: number,
+  context: EndpointContext,
+): Place | undefined {
+  const ref = endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef : undefined;
+  const pod = ref === undefined ? context.podByIp(slice.namespace, address) : context.pod(ref.namespace, ref.name);
+  if (pod !== undefined) return podPlace(pod, address, context, endpoint.hostname);
+  if (ref !== undefined && context.mode === 'kubernetes') {
+    // Without its Pod the identity is unknown: traffic to it could be sent in plain text.
+    const message = `${address} waits for Pod ${ref.namespace}/${ref.name}`;
+    context.findings.add('MEL0100', slice, `endpoints[${index}].targetRef`, message);
+    return undefined;
+  }
+  return {
+    facts: bareFacts(context.placement, address, context.node(endpoint.nodeName)),
+    namespace: slice.namespace,
+    hostname: endpoint.hostname ?? '',
+    subdomain: '',
+  };
+}
+
+function podPlace(pod: Pod, address: string, context: EndpointContext, hostname?: string): Place {
+  return {
+    facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement, address),
+    namespace: pod.namespace,
+    hostname: hostname ?? pod.spec.hostname ?? '',
+    subdomain: pod.spec.subdomain ?? '',
+  };
+}
+
+type Socket = Pick<Endpoint, 'address' | 'port' | 'portName' | 'health' | 'weight'>;
+
+function endpointOf(place: Place, socket: Socket, context: EndpointContext): Endpoint {
+  const { facts } = place;
+  return {
+    ...socket,
+    labels: facts.labels,
+    locality: facts.locality,
+    network: facts.network,
+    clusterId: context.placement.clusterId,
+    identity: facts.identity,
+    tlsMode: facts.tlsMode,
+    namespace: place.namespace,
+    workloadName: facts.workloadName,
+    nodeName: facts.nodeName,
+    hostname: place.hostname,
+    subdomain: place.subdomain,
+  };
+}
+
+/** What the endpoint slice controller would make of a Pod. */
+function selectedPodEndpoints(service: KubeService, pod: Pod, context: EndpointContext): readonly Endpoint[] {
+  if (!isLivePod(pod)) return [];
+  const ready = pod.status?.ready === true || service.spec.publishNotReadyAddresses;
+  return servedAddresses(service, pod).flatMap((address) => {
+    const place = podPlace(pod, address, context);
+    return service.spec.ports.flatMap((port, index) => {
+      const number = podTargetPort(port, pod);
+      if (number === undefined) {
+        missingPort(service, port, index, `Pod ${pod.name}`, context);
+        return [];
+      }
+      const health = ready ? 'HEALTHY' : 'UNHEALTHY';
+      return [endpointOf(place, { address, port: number, portName: port.name, health, weight: 0 }, context)];
+    });
+  });
+}
+
+/** One address for each family of the Service; of a Service without addresses the Pod's first. */
+function servedAddresses(service: KubeService, pod: Pod): readonly string[] {
+  const ips = (pod.status?.podIPs ?? []).filter(isIp);
+  const families = new Set(service.spec.clusterIPs.flatMap((ip) => ipVersion(ip) ?? []));
+  if (families.size === 0) return ips.slice(0, 1);
+  return [...families].flatMap((family) => ips.find((ip) => ipVersion(ip) === family) ?? []);
+}
+
+function selectedEntryEndpoints(
+  service: KubeService,
+  entry: WorkloadEntry,
+  context: EndpointContext,
+): readonly Endpoint[] {
+  const address = entry.spec.address ?? '';
+  if (!isHealthyEntry(entry)) return [];
+  if (!isIp(address)) {
+    const message = `${address} is no IP address, as endpoints of Service ${service.name} have to be`;
+    context.findings.add('MEL0101', entry, 'spec.address', message);
+    return [];
+  }
+  const labels = workloadEntryLabels(entry);
+  const facts = entryFacts(entry.spec, labels, entry.namespace, workloadEntryName(entry), context.placement);
+  const place: Place = { facts, namespace: entry.namespace, hostname: '', subdomain: '' };
+  const weight = entry.spec.weight ?? 0;
+  return service.spec.ports.flatMap((port, index) => {
+    if (port.protocol === 'UDP') return [];
+    const number = entryTargetPort(port, entry.spec);
+    if (number === undefined) {
+      missingPort(service, port, index, `WorkloadEntry ${entry.name}`, context);
+      return [];
+    }
+    return [endpointOf(place, { address, port: number, portName: port.name, health: 'UNKNOWN', weight }, context)];
+  });
+}
+
+function missingPort(
+  service: KubeService,
+  port: KubePort,
+  index: number,
+  where: string,
+  context: EndpointContext,
+): void {
+  const message = `${where} has no port named ${String(port.targetPort)}`;
+  context.findings.add('MEL0102', service, `spec.ports[${index}].targetPort`, message);
+}

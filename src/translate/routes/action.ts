@@ -1,0 +1,187 @@
+// What a route does: forward to one or several clusters, redirect, or answer by itself.
+
+import type {
+  Destination,
+  HTTPDirectResponse,
+  HTTPRedirect,
+  HTTPRoute,
+  HTTPRouteDestination,
+  Percent,
+} from '../../config/generated/types.ts';
+import { protoDuration } from '../../lib/duration.ts';
+import type { Messages } from '../../messages/index.ts';
+import { escapeRegex } from '../envoy.ts';
+import { hashPolicy } from './hash-policy.ts';
+import { type HeaderChanges, headerEdit, joinChanges } from './headers.ts';
+import { fractionOf, hundredths } from './percent.ts';
+import { retryPolicy } from './retry.ts';
+import type { RouteSettings, Target } from './settings.ts';
+
+type Route = Messages['envoy.config.route.v3.Route'];
+type RouteAction = Messages['envoy.config.route.v3.RouteAction'];
+type MirrorPolicy = Messages['envoy.config.route.v3.RouteAction.RequestMirrorPolicy'];
+type ClusterWeight = Messages['envoy.config.route.v3.WeightedCluster.ClusterWeight'];
+type RedirectCode = NonNullable<Messages['envoy.config.route.v3.RedirectAction']['responseCode']>;
+
+/** The fields of a route that make up its action, or why there is none. */
+export type ActionResult =
+  | { readonly kind: 'action'; readonly fields: Route & HeaderChanges; readonly cluster: string | undefined }
+  | { readonly kind: 'unusable'; readonly field: string; readonly why: string };
+
+export interface ActionInputs {
+  readonly rule: HTTPRoute;
+  readonly settings: RouteSettings;
+  readonly targets: ReadonlyMap<Destination, Target>;
+  /** The path elements that the match takes off with a rewrite to `/`. */
+  readonly matchedElements: string | undefined;
+}
+
+export function routeAction(inputs: ActionInputs): ActionResult {
+  const { rule, settings } = inputs;
+  const { changes, authority } = headerEdit(rule.headers);
+  if (rule.redirect !== undefined) {
+    const redirect = redirectAction(rule.redirect, settings);
+    if (redirect === undefined) return unusable('redirect.redirectCode', 'Envoy redirects by 301, 302, 303, 307 and 308');
+    return { kind: 'action', fields: { ...changes, redirect }, cluster: undefined };
+  }
+  if (rule.directResponse !== undefined) {
+    const directResponse = directAnswer(rule.directResponse);
+    return { kind: 'action', fields: { ...changes, directResponse }, cluster: undefined };
+  }
+  return forward(inputs, changes, authority);
+}
+
+function unusable(field: string, why: string): ActionResult {
+  return { kind: 'unusable', field, why };
+}
+
+function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string | undefined): ActionResult {
+  const { rule, settings } = inputs;
+  const destinations = rule.route ?? [];
+  const [only] = destinations;
+  if (only === undefined) return unusable('route', 'the rule has no destination');
+  const hostRewrite = nonEmpty(rule.rewrite?.authority) ?? authority;
+  const timeout = protoDuration(rule.timeout) ?? '0s';
+  const common: RouteAction = {
+    timeout,
+    // Unset, Envoy would hold gRPC calls to the ordinary timeout rather than to the one that the caller asked for.
+    maxGrpcTimeout: timeout,
+    clusterNotFoundResponseCode: settings.semantics === 'gateway' ? 'INTERNAL_SERVER_ERROR' : undefined,
+    appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
+    ...pathRewrite(inputs),
+    requestMirrorPolicies: mirrorPolicies(inputs),
+  };
+  const hashes = hashPolicies(inputs);
+  const retries = rule.retries ?? settings.defaultRetries;
+  if (destinations.length > 1) {
+    const weightedClusters = { clusters: clusterWeights(inputs, destinations) };
+    if (weightedClusters.clusters.length === 0) return unusable('route', 'every destination has weight 0');
+    const retry = retryPolicy(retries, false);
+    const route = { ...common, hostRewriteLiteral: hostRewrite, weightedClusters, hashPolicy: hashes, retryPolicy: retry };
+    return { kind: 'action', fields: { ...changes, route }, cluster: undefined };
+  }
+  const own = headerEdit(only.headers);
+  const target = targetOf(inputs, only);
+  const route: RouteAction = {
+    ...common,
+    cluster: target.cluster,
+    hostRewriteLiteral: hostRewrite ?? own.authority,
+    hashPolicy: hashes,
+    retryPolicy: retryPolicy(retries, target.hash !== undefined),
+  };
+  return { kind: 'action', fields: { ...joinChanges(changes, own.changes), route }, cluster: target.cluster };
+}
+
+/** A destination without host stands for a backend that could not be resolved: no cluster has this name. */
+const UNKNOWN: Target = { cluster: 'UnknownService', hash: undefined };
+
+function targetOf({ targets }: ActionInputs, to: HTTPRouteDestination): Target {
+  return (to.destination === undefined ? undefined : targets.get(to.destination)) ?? UNKNOWN;
+}
+
+function clusterWeights(inputs: ActionInputs, destinations: readonly HTTPRouteDestination[]): readonly ClusterWeight[] {
+  return destinations
+    .filter(({ weight = 0 }) => weight > 0)
+    .map((to) => {
+      const { changes, authority } = headerEdit(to.headers);
+      return { name: targetOf(inputs, to).cluster, weight: to.weight, ...changes, hostRewriteLiteral: authority };
+    });
+}
+
+function hashPolicies(inputs: ActionInputs): RouteAction['hashPolicy'] {
+  const destinations = inputs.rule.route ?? [];
+  const counted = destinations.length > 1 ? destinations.filter(({ weight = 0 }) => weight > 0) : destinations;
+  const policies = counted.flatMap((to) => hashPolicy(targetOf(inputs, to).hash) ?? []);
+  return policies.length === 0 ? undefined : policies;
+}
+
+function pathRewrite({ rule, settings, matchedElements }: ActionInputs): Pick<RouteAction, 'prefixRewrite' | 'regexRewrite'> {
+  const { uri, uriRegexRewrite } = rule.rewrite ?? {};
+  if (uriRegexRewrite !== undefined) {
+    const { match: regex, rewrite: substitution } = uriRegexRewrite;
+    return { regexRewrite: { pattern: { regex }, substitution } };
+  }
+  if (uri === undefined || uri === '') return {};
+  if (settings.semantics !== 'gateway' || uri !== '/') return { prefixRewrite: uri };
+  // Rewriting a prefix of elements to `/` as text would leave two slashes.
+  const regex = `^${escapeRegex(matchedElements ?? '')}(/?)(.*)`;
+  return { regexRewrite: { pattern: { regex }, substitution: '/\\2' } };
+}
+
+function mirrorPolicies({ rule, targets }: ActionInputs): RouteAction['requestMirrorPolicies'] {
+  const policies: MirrorPolicy[] = [];
+  const add = (to: Destination | undefined, percentage: Percent | undefined, whole: number | undefined): void => {
+    if (to === undefined || (percentage?.value ?? whole ?? (percentage === undefined ? 100 : 0)) <= 0) return;
+    const defaultValue = percentage === undefined ? hundredths(whole ?? 100) : fractionOf(percentage);
+    policies.push({
+      cluster: (targets.get(to) ?? UNKNOWN).cluster,
+      runtimeFraction: { defaultValue },
+      traceSampled: false,
+      disableShadowHostSuffixAppend: true,
+    });
+  };
+  add(rule.mirror, rule.mirrorPercentage, rule.mirrorPercent ?? rule.mirror_percent);
+  for (const { destination, percentage } of rule.mirrors ?? []) add(destination, percentage, undefined);
+  return policies.length === 0 ? undefined : policies;
+}
+
+const REDIRECT_CODES: ReadonlyMap<number, RedirectCode> = new Map<number, RedirectCode>([
+  [0, 'MOVED_PERMANENTLY'],
+  [301, 'MOVED_PERMANENTLY'],
+  [302, 'FOUND'],
+  [303, 'SEE_OTHER'],
+  [307, 'TEMPORARY_REDIRECT'],
+  [308, 'PERMANENT_REDIRECT'],
+]);
+
+function redirectAction(redirect: HTTPRedirect, settings: RouteSettings): Route['redirect'] | undefined {
+  const responseCode = REDIRECT_CODES.get(redirect.redirectCode ?? 0);
+  if (responseCode === undefined) return undefined;
+  const prefixRewrite = nonEmpty(redirect.prefixRewrite);
+  const path = prefixRewrite === undefined ? { pathRedirect: redirect.uri ?? '' } : { prefixRewrite };
+  return {
+    ...path,
+    hostRedirect: redirect.authority,
+    schemeRedirect: nonEmpty(redirect.scheme),
+    portRedirect: redirectPort(redirect, settings),
+    responseCode,
+  };
+}
+
+/** A port that the scheme implies is left out, so that clients see a clean URL. */
+function redirectPort(redirect: HTTPRedirect, settings: RouteSettings): number | undefined {
+  const port = redirect.derivePort === 'FROM_REQUEST_PORT' ? settings.port : redirect.port;
+  const scheme = nonEmpty(redirect.scheme) ?? (settings.tls ? 'https' : 'http');
+  const implied = (scheme === 'http' && port === 80) || (scheme === 'https' && port === 443);
+  return implied || port === 0 ? undefined : port;
+}
+
+function directAnswer({ status, body }: HTTPDirectResponse): Route['directResponse'] {
+  if (body?.string !== undefined) return { status, body: { inlineString: body.string } };
+  if (body?.bytes !== undefined) return { status, body: { inlineBytes: body.bytes } };
+  return { status };
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}

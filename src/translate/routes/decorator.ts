@@ -1,0 +1,29 @@
+// The operation name that spans get from a route.
+
+import type { RouteMatch } from './match.ts';
+
+const OUTBOUND_CLUSTER = /^outbound\|(\d+)\|[^|]*\|(.+)$/;
+
+/** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several, and the path. */
+export function decoratorOperation(
+  match: RouteMatch,
+  cluster: string | undefined,
+  owner: string,
+  port: number,
+): string {
+  const only = OUTBOUND_CLUSTER.exec(cluster ?? '') ?? undefined;
+  const path = pathText(match);
+  return only === undefined ? `${owner}:${port}${path}` : `${only[2]}:${only[1]}${path}`;
+}
+
+function pathText(match: RouteMatch): string {
+  if (match.path !== undefined) return match.path;
+  if (match.prefix !== undefined) return `${match.prefix}*`;
+  const regex = match.safeRegex;
+  return regex !== undefined && 'regex' in regex ? (regex.regex ?? '') : '/*';
+}
+
+/** `HOST:PORT/*`: a route without a match of its own. */
+export function serviceOperation(host: string, port: number): string {
+  return `${host}:${port}/*`;
+}

@@ -1,0 +1,156 @@
+// The names under which a virtual host answers.
+// In: services, and how a class of proxies sees them. Out: claims on domains, each once per combination of inputs; and
+// their settlement over one RouteConfiguration, where every domain may stand once only.
+
+import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
+import { NO_ADDRESS, type Service } from '../../ir/service.ts';
+import { memo } from '../../lib/memo.ts';
+import { isIpAddress, isIpV4, isIpV6 } from '../envoy.ts';
+
+/** The domains that one virtual host asks for. Its identity stands for its content. */
+export interface DomainClaim {
+  /** Name of the virtual host: `HOST:PORT`. */
+  readonly name: string;
+  /** The full name that it is about. */
+  readonly host: string;
+  readonly port: number;
+  readonly domains: readonly string[];
+  /** Domains that are abbreviations: they yield to a service whose full name they are. */
+  readonly short: ReadonlySet<string>;
+  /** A service's claim, not that of a host which only a VirtualService knows. */
+  readonly service: boolean;
+}
+
+/** How a class of proxies addresses services. */
+export interface Addressing {
+  readonly dnsDomain: string;
+  readonly clusterId: string;
+  readonly family: IpFamily;
+  readonly dnsCapture: boolean;
+}
+
+export function addressingOf({ dnsDomain, clusterId, family, settings }: ProxyClass): Addressing {
+  return { dnsDomain, clusterId, family, dnsCapture: settings.dnsCapture };
+}
+
+/** `HOST:PORT`, with brackets around IPv6 addresses. */
+export function domainName(host: string, port: number): string {
+  return `${bracketed(host)}:${port}`;
+}
+
+function bracketed(host: string): string {
+  return isIpV6(host) ? `[${host}]` : host;
+}
+
+/** The claim of a service on one of its ports; `withPorts`: each name also as `NAME:PORT` (HTTP proxy ports). */
+export function serviceClaim(service: Service, port: number, withPorts: boolean, addressing: Addressing): DomainClaim {
+  const { clusterId, family, dnsCapture } = addressing;
+  return claimOf(service, port, withPorts, dnsView(service, addressing.dnsDomain), clusterId, family, dnsCapture);
+}
+
+/** The claim of a host that is no service. */
+export function hostClaim(host: string, port: number): DomainClaim {
+  const domains = [bracketed(host)];
+  return { name: domainName(host, port), host, port, domains, short: NO_NAMES, service: false };
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+const claimOf = memo(
+  (
+    service: Service,
+    port: number,
+    withPorts: boolean,
+    view: string,
+    clusterId: string,
+    family: IpFamily,
+    dnsCapture: boolean,
+  ): DomainClaim => {
+    const forms = (name: string): readonly string[] =>
+      withPorts ? [bracketed(name), domainName(name, port)] : [bracketed(name)];
+    const domains: string[] = [];
+    const short = new Set<string>();
+    for (const host of [service.hostname, ...service.aliases]) {
+      domains.push(...forms(host));
+      for (const name of shortNames(host, view).flatMap(forms)) {
+        domains.push(name);
+        short.add(name);
+      }
+    }
+    // Pods of a headless service have names of their own below it.
+    if (service.resolution === 'Passthrough' && service.registry === 'Kubernetes') {
+      domains.push(...domains.map((domain) => `*.${domain}`));
+    }
+    for (const address of visibleAddresses(service, clusterId, family, dnsCapture)) domains.push(...forms(address));
+    return { name: domainName(service.hostname, port), host: service.hostname, port, domains, short, service: true };
+  },
+);
+
+/** Views in which the proxy's own DNS domain no longer appears, so that classes of many namespaces share claims. */
+const SAME_NAMESPACE = '=';
+const OTHER_NAMESPACE = '~';
+const ELSEWHERE = '';
+
+/** What abbreviations of the service's name resolve for a proxy: by its DNS domain, as far as that matters. */
+function dnsView(service: Service, dnsDomain: string): string {
+  if (service.aliases.length > 0 || !dnsDomain.includes('.svc.')) return dnsDomain;
+  return kubernetesView(service.hostname, dnsDomain);
+}
+
+function kubernetesView(host: string, dnsDomain: string): string {
+  const at = dnsDomain.indexOf('.svc.');
+  if (!host.endsWith(dnsDomain.slice(at))) return ELSEWHERE;
+  const end = host.indexOf('.svc.');
+  const start = host.indexOf('.') + 1;
+  if (end <= 0 || start > end) return ELSEWHERE;
+  return host.slice(start, end) === dnsDomain.slice(0, at) ? SAME_NAMESPACE : OTHER_NAMESPACE;
+}
+
+/** The absolute form, and what a resolver with the proxy's search domains completes to the host. */
+function shortNames(host: string, view: string): readonly string[] {
+  const absolute = isIpAddress(host) ? [] : [`${host}.`];
+  const kubernetes = view.includes('.svc.') ? kubernetesView(host, view) : view;
+  const base = host.slice(0, Math.max(0, host.indexOf('.svc.')));
+  if (kubernetes === SAME_NAMESPACE) return [...absolute, base.slice(0, base.indexOf('.')), `${base}.svc`, base];
+  if (kubernetes === OTHER_NAMESPACE) return [...absolute, base, `${base}.svc`];
+  if (kubernetes === ELSEWHERE) return absolute;
+  return [...absolute, ...relativeNames(host, kubernetes)];
+}
+
+/** Outside of Kubernetes: the host without the labels that it shares with the proxy's domain. */
+function relativeNames(host: string, dnsDomain: string): readonly string[] {
+  const own = host.split('.');
+  const domain = dnsDomain.split('.');
+  let shared = 0;
+  while (shared < Math.min(own.length, domain.length) && own.at(-1 - shared) === domain.at(-1 - shared)) shared++;
+  if (shared === 0 || shared === own.length) return [];
+  const unique = own.slice(0, own.length - shared);
+  const name = unique.join('.');
+  return unique.length === 2 ? [name, `${name}.${own[own.length - shared]}`] : [name];
+}
+
+/** The addresses by which a class of proxies reaches the service, without its ports' own. */
+export function visibleAddresses(
+  service: Service,
+  clusterId: string,
+  family: IpFamily,
+  dnsCapture: boolean,
+): readonly string[] {
+  const ofFamily = (address: string): boolean => family === 'dual' || (family === 'v6') === address.includes(':');
+  const own = (service.clusterVips.get(clusterId) ?? []).filter((vip) => vip !== NO_ADDRESS && ofFamily(vip));
+  if (own.length > 0) return own;
+  const { defaultAddress, autoAllocated } = service;
+  if (dnsCapture && defaultAddress === NO_ADDRESS && autoAllocated !== undefined) {
+    return [autoAllocated.v4, autoAllocated.v6].filter((address) => address !== '' && ofFamily(address));
+  }
+  if (defaultAddress === '' || defaultAddress === NO_ADDRESS) return [];
+  // With addresses by cluster the default one is another cluster's: of the wrong family it is of no use. Addresses that a
+  // ServiceEntry declares are matched whatever the family.
+  return service.clusterVips.size > 0 && !ofFamily(defaultAddress) ? [] : [defaultAddress];
+}
+
+/** True where the proxy has an address of its own to listen on for the service: not none, not a prefix. */
+export function hasVip(service: Service, { clusterId, family, dnsCapture }: Addressing): boolean {
+  const [first] = visibleAddresses(service, clusterId, family, dnsCapture);
+  return first !== undefined && (isIpV4(first) || isIpV6(first));
+}

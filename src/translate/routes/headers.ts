@@ -1,0 +1,83 @@
+// Header operations of routes and of their destinations.
+
+import type { HeaderOperations, Headers } from '../../config/generated/types.ts';
+import { sortedEntries } from '../../lib/order.ts';
+import type { Messages } from '../../messages/index.ts';
+
+type HeaderValueOption = Messages['envoy.config.core.v3.HeaderValueOption'];
+
+export interface HeaderChanges {
+  readonly requestHeadersToAdd?: readonly HeaderValueOption[] | undefined;
+  readonly requestHeadersToRemove?: readonly string[] | undefined;
+  readonly responseHeadersToAdd?: readonly HeaderValueOption[] | undefined;
+  readonly responseHeadersToRemove?: readonly string[] | undefined;
+}
+
+/** The changes in Envoy's terms, and the authority asked for by setting the Host header, which Envoy rewrites elsewhere. */
+export interface HeaderEdit {
+  readonly changes: HeaderChanges;
+  readonly authority: string | undefined;
+}
+
+const NOTHING: HeaderEdit = { changes: {}, authority: undefined };
+
+export function headerEdit(headers: Headers | undefined): HeaderEdit {
+  if (headers === undefined) return NOTHING;
+  const { request, response } = headers;
+  return {
+    changes: {
+      requestHeadersToAdd: filled(additions(request)),
+      requestHeadersToRemove: filled(removals(request)),
+      responseHeadersToAdd: filled(additions(response)),
+      responseHeadersToRemove: filled(removals(response)),
+    },
+    authority: authorityOf(request?.set) ?? authorityOf(request?.add),
+  };
+}
+
+/** Both changes, the second after the first. */
+export function joinChanges(a: HeaderChanges, b: HeaderChanges): HeaderChanges {
+  return {
+    requestHeadersToAdd: join(a.requestHeadersToAdd, b.requestHeadersToAdd),
+    requestHeadersToRemove: join(a.requestHeadersToRemove, b.requestHeadersToRemove),
+    responseHeadersToAdd: join(a.responseHeadersToAdd, b.responseHeadersToAdd),
+    responseHeadersToRemove: join(a.responseHeadersToRemove, b.responseHeadersToRemove),
+  };
+}
+
+function join<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): readonly T[] | undefined {
+  return a === undefined ? b : b === undefined ? a : [...a, ...b];
+}
+
+function additions(operations: HeaderOperations | undefined): HeaderValueOption[] {
+  const set = sortedEntries(operations?.set).map(([key, value]): [string, HeaderValueOption] => [
+    key,
+    { header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+  ]);
+  const add = sortedEntries(operations?.add).map(([key, value]): [string, HeaderValueOption] => [
+    key,
+    { header: { key, value } },
+  ]);
+  return [...set, ...add].filter(([key]) => !isInternal(key)).map(([, option]) => option);
+}
+
+function removals(operations: HeaderOperations | undefined): readonly string[] {
+  return (operations?.remove ?? []).filter((key) => !isInternal(key));
+}
+
+/** Envoy refuses to change pseudo headers and Host this way. */
+function isInternal(key: string): boolean {
+  return key === '' || key.startsWith(':') || key.toLowerCase() === 'host';
+}
+
+function authorityOf(values: Readonly<Record<string, string>> | undefined): string | undefined {
+  for (const [key, value] of sortedEntries(values)) {
+    const name = key.toLowerCase();
+    if ((name === ':authority' || name === 'host') && value !== '') return value;
+  }
+  return undefined;
+}
+
+function filled<T>(list: readonly T[]): readonly T[] | undefined {
+  return list.length === 0 ? undefined : list;
+}

@@ -1,0 +1,103 @@
+// HTTPMatchRequest to RouteMatch.
+
+import type { HTTPMatchRequest, StringMatch } from '../../config/generated/types.ts';
+import { sortedEntries } from '../../lib/order.ts';
+import type { Messages } from '../../messages/index.ts';
+import { JWT_METADATA_FILTER, routingClaim } from './claims.ts';
+import { stringMatcher } from './string-match.ts';
+
+export type RouteMatch = Messages['envoy.config.route.v3.RouteMatch'];
+type HeaderMatcher = Messages['envoy.config.route.v3.HeaderMatcher'];
+type QueryParameterMatcher = Messages['envoy.config.route.v3.QueryParameterMatcher'];
+type MetadataMatcher = Messages['envoy.type.matcher.v3.MetadataMatcher'];
+
+/** How `uri.prefix` reads: by characters, or by path elements as the Gateway API and Ingress want it. */
+export type PrefixForm = 'characters' | 'elements';
+
+const ANY_PATH: RouteMatch = { prefix: '/' };
+
+/** Undefined where the path can not be expressed: an empty regular expression. */
+export function routeMatch(match: HTTPMatchRequest | undefined, prefixes: PrefixForm): RouteMatch | undefined {
+  if (match === undefined) return ANY_PATH;
+  const path = pathMatch(match.uri, prefixes);
+  if (path === undefined) return undefined;
+  const headers = headerMatchers(match);
+  const claims = claimMatchers(match);
+  const queries = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
+  return {
+    ...path,
+    caseSensitive: match.ignoreUriCase !== true,
+    headers: headers.length === 0 ? undefined : headers,
+    queryParameters: queries.length === 0 ? undefined : queries,
+    dynamicMetadata: claims.length === 0 ? undefined : claims,
+  };
+}
+
+function pathMatch(uri: StringMatch | undefined, prefixes: PrefixForm): RouteMatch | undefined {
+  if (uri?.exact !== undefined) return { path: uri.exact };
+  if (uri?.regex !== undefined) return uri.regex === '' ? undefined : { safeRegex: { regex: uri.regex } };
+  if (uri?.prefix === undefined) return ANY_PATH;
+  if (prefixes === 'characters' || uri.prefix === '/') return { prefix: uri.prefix };
+  const elements = uri.prefix.replace(/\/$/, '');
+  return elements === '' ? ANY_PATH : { pathSeparatedPrefix: elements };
+}
+
+function headerMatchers(match: HTTPMatchRequest): HeaderMatcher[] {
+  const named = [
+    ...sortedEntries(match.headers).map(([name, value]) => [name, value, false] as const),
+    ...sortedEntries(match.withoutHeaders).map(([name, value]) => [name, value, true] as const),
+  ].filter(([name]) => routingClaim(name) === undefined);
+  const sorted = named.toSorted((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
+  const matchers = sorted.map(([name, value, absent]) => headerMatcher(name, value, absent));
+  if (match.method !== undefined) matchers.push(headerMatcher(':method', match.method, false));
+  if (match.authority !== undefined) matchers.push(headerMatcher(':authority', match.authority, false));
+  if (match.scheme !== undefined) matchers.push(headerMatcher(':scheme', match.scheme, false));
+  return matchers;
+}
+
+function headerMatcher(name: string, value: StringMatch | undefined, absent: boolean): HeaderMatcher {
+  const matcher = stringMatcher(value);
+  const what = matcher === undefined ? { presentMatch: true } : { stringMatch: matcher };
+  if (!absent) return { name, ...what };
+  // A request without the header must pass; a presence match says that by itself and excludes the other field.
+  return { name, ...what, invertMatch: true, treatMissingHeaderAsEmpty: matcher === undefined ? undefined : true };
+}
+
+function queryMatcher(name: string, value: StringMatch | undefined): QueryParameterMatcher {
+  const matcher = stringMatcher(value);
+  return matcher === undefined ? { name, presentMatch: true } : { name, stringMatch: matcher };
+}
+
+function claimMatchers(match: HTTPMatchRequest): MetadataMatcher[] {
+  return [
+    ...sortedEntries(match.headers).flatMap(([name, value]) => claimMatcher(name, value, false)),
+    ...sortedEntries(match.withoutHeaders).flatMap(([name, value]) => claimMatcher(name, value, true)),
+  ];
+}
+
+function claimMatcher(name: string, value: StringMatch | undefined, absent: boolean): MetadataMatcher[] {
+  const claims = routingClaim(name);
+  if (claims === undefined) return [];
+  const matcher = stringMatcher(value);
+  // A claim is a text or a list of texts.
+  const text = matcher === undefined ? { presentMatch: true } : { stringMatch: matcher };
+  const matched = matcher === undefined ? text : { orMatch: { valueMatchers: [{ listMatch: { oneOf: text } }, text] } };
+  return [
+    {
+      filter: JWT_METADATA_FILTER,
+      path: ['payload', ...claims].map((key) => ({ key })),
+      value: matched,
+      invert: absent ? true : undefined,
+    },
+  ];
+}
+
+/** True when the match takes every request: routes after it can never be reached. */
+export function isCatchAll(match: RouteMatch): boolean {
+  if (match.headers !== undefined || match.queryParameters !== undefined || match.dynamicMetadata !== undefined) {
+    return false;
+  }
+  if (match.prefix !== undefined) return match.prefix === '/';
+  const regex = match.safeRegex;
+  return regex !== undefined && 'regex' in regex && regex.regex === '.*';
+}

@@ -1,0 +1,105 @@
+// RouteConfigurations and their virtual hosts, put together from parts that are encoded already.
+// A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
+// one after the other, and stays the same draft while they are the same objects.
+
+import type { Draft, Origin } from '../../ir/draft.ts';
+import type { OutboundPolicy } from '../../ir/traffic.ts';
+import { TYPE_URL } from '../../ir/draft.ts';
+import { memo } from '../../lib/memo.ts';
+import { sameList } from '../../lib/table.ts';
+import { Encoded, type Messages } from '../../messages/index.ts';
+import { encode } from '../../codec/index.ts';
+import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
+import { uniqueOrigins } from '../draft.ts';
+import { DOMAIN_SEPARATOR } from './settle.ts';
+import type { RouteList } from './virtual-service.ts';
+
+type Route = Messages['envoy.config.route.v3.Route'];
+
+export interface VirtualHost {
+  readonly name: string;
+  readonly message: Encoded;
+  readonly origins: readonly Origin[];
+}
+
+/** Counted by tests: one run for each list of routes and domains. */
+export const virtualHost = memo(
+  (list: RouteList, name: string, domains: string, attemptCount: boolean, requireTls: boolean): VirtualHost => {
+    const bytes = encode('envoy.config.route.v3.VirtualHost', {
+      name,
+      domains: domains.split(DOMAIN_SEPARATOR),
+      routes: list.routes.map((route) => route.message),
+      includeRequestAttemptCount: attemptCount ? true : undefined,
+      requireTls: requireTls ? 'ALL' : undefined,
+    });
+    return { name, message: new Encoded(bytes), origins: list.origins };
+  },
+);
+
+/** The limit that validation sets to bodies of direct responses; Envoy's own is 4 KiB. */
+const MAX_DIRECT_RESPONSE = 1024 * 1024;
+
+/** The draft of a RouteConfiguration; `before` is kept where it was made from the same virtual hosts. */
+export function routeConfiguration(name: string, hosts: readonly VirtualHost[], before: Draft | undefined): Draft {
+  if (before !== undefined && before.name === name && sameList(partsOf.get(before) ?? [], hosts)) return before;
+  const bytes = encode('envoy.config.route.v3.RouteConfiguration', {
+    name,
+    virtualHosts: hosts.map((host) => host.message),
+    validateClusters: false,
+    maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE,
+    ignorePortInHostMatching: true,
+  });
+  const draft = lazyDraft(name, bytes, hosts);
+  partsOf.set(draft, hosts);
+  return draft;
+}
+
+const partsOf = new WeakMap<Draft, readonly VirtualHost[]>();
+
+/** Origins of thousands of virtual hosts are put in order when somebody asks for them. */
+function lazyDraft(name: string, bytes: Uint8Array, hosts: readonly VirtualHost[]): Draft {
+  return {
+    typeUrl: TYPE_URL.route,
+    name,
+    bytes,
+    get origins(): readonly Origin[] {
+      return originsOf(hosts);
+    },
+  };
+}
+
+const originsOf = memo((hosts: readonly VirtualHost[]): readonly Origin[] =>
+  uniqueOrigins(hosts.flatMap((host) => host.origins)),
+);
+
+/** The virtual host for every name that no other one has: what the outbound traffic policy says of unknown hosts. */
+export const catchAllHost = memo(
+  (policy: OutboundPolicy, attemptCount: boolean, forwardedHost: boolean): VirtualHost => {
+    const { name, route } = catchAllRoute(policy, forwardedHost);
+    const bytes = encode('envoy.config.route.v3.VirtualHost', {
+      name,
+      domains: ['*'],
+      routes: [{ name, match: { prefix: '/' }, ...route }],
+      includeRequestAttemptCount: attemptCount ? true : undefined,
+    });
+    return { name, message: new Encoded(bytes), origins: [] };
+  },
+);
+
+function catchAllRoute(policy: OutboundPolicy, forwardedHost: boolean): { readonly name: string; readonly route: Route } {
+  const to = (cluster: string): Route => ({
+    route: { cluster, timeout: '0s', maxGrpcTimeout: '0s', appendXForwardedHost: forwardedHost ? true : undefined },
+  });
+  switch (policy.mode) {
+    case 'ALLOW_ANY': {
+      const { egressProxy } = policy;
+      if (egressProxy === undefined) return { name: 'allow_any', route: to(PASSTHROUGH_CLUSTER) };
+      const { port, subset, host } = egressProxy;
+      return { name: 'allow_any', route: to(outboundClusterName(port, subset, host)) };
+    }
+    case 'ALLOW_ANY_DYNAMIC_DNS':
+      return { name: 'allow_any_dynamic_dns', route: to(DYNAMIC_DNS_CLUSTER) };
+    case 'REGISTRY_ONLY':
+      return { name: 'block_all', route: { directResponse: { status: 502 } } };
+  }
+}

@@ -1,0 +1,51 @@
+// The routes of a service that no VirtualService takes.
+
+import type { ConsistentHashLB, HTTPRetry } from '../../config/generated/types.ts';
+import { originOf } from '../../ir/draft.ts';
+import type { Service } from '../../ir/service.ts';
+import type { DestinationRule, ScopedService } from '../../ir/traffic.ts';
+import { memo } from '../../lib/memo.ts';
+import { Encoded } from '../../messages/index.ts';
+import { encode } from '../../codec/index.ts';
+import { outboundClusterName } from '../clusters/names.ts';
+import { originOfRef } from '../draft.ts';
+import { serviceOperation } from './decorator.ts';
+import { hashPolicy, serviceHash } from './hash-policy.ts';
+import { retryPolicy } from './retry.ts';
+import type { RouteList } from './virtual-service.ts';
+
+/** One route to the service itself. */
+export function serviceRoutes({ service, rule }: ScopedService, port: number, retries: HTTPRetry | undefined): RouteList {
+  const hash = serviceHash(rule, port);
+  return renderService(service, port, retries, hash, hash === undefined ? undefined : rule);
+}
+
+/** Counted by tests: one run for each service and port. */
+export const renderService = memo(
+  (
+    service: Service,
+    port: number,
+    retries: HTTPRetry | undefined,
+    hash: ConsistentHashLB | undefined,
+    rule: DestinationRule | undefined,
+  ): RouteList => {
+    const policy = hashPolicy(hash);
+    const bytes = encode('envoy.config.route.v3.Route', {
+      name: 'default',
+      match: { prefix: '/' },
+      route: {
+        cluster: outboundClusterName(port, '', service.hostname),
+        timeout: '0s',
+        maxGrpcTimeout: '0s',
+        retryPolicy: retryPolicy(retries, false),
+        hashPolicy: policy === undefined ? undefined : [policy],
+      },
+      decorator: { operation: serviceOperation(service.hostname, port) },
+    });
+    const origins = [
+      ...service.refs.map((ref) => originOfRef(ref)),
+      ...(rule?.objects ?? []).map((object) => originOf(object)),
+    ];
+    return { routes: [{ message: new Encoded(bytes), catchAll: true }], origins, findings: [] };
+  },
+);

@@ -1,0 +1,185 @@
+// The routes of one VirtualService on one port: rendered and encoded once for all listeners and classes that agree on the
+// inputs. In: the linked node and flat values; out: encoded routes in order, the fields that they came from, findings.
+// Called for sidecars (index.ts) and gateways (../gateway/routes.ts).
+
+import type { ConsistentHashLB, Destination, HTTPMatchRequest, HTTPRetry, HTTPRoute } from '../../config/generated/types.ts';
+import type { Finding } from '../../config/object.ts';
+import { type Origin, originOf } from '../../ir/draft.ts';
+import type { VirtualService } from '../../ir/traffic.ts';
+import { memo } from '../../lib/memo.ts';
+import { Encoded, type Messages } from '../../messages/index.ts';
+import { CodecError, encode } from '../../codec/index.ts';
+import { routeAction } from './action.ts';
+import { ALL_APPLY, APPLIES, type Audience, applicableClauses } from './applicable.ts';
+import { decoratorOperation } from './decorator.ts';
+import { perFilterConfig } from './filters.ts';
+import { isCatchAll, routeMatch } from './match.ts';
+import { type RouteSettings, semanticsOf, type Target } from './settings.ts';
+
+export interface EncodedRoute {
+  readonly message: Encoded;
+  /** Takes every request. */
+  readonly catchAll: boolean;
+}
+
+/** The routes of a virtual host, with what they were made from. Its identity stands for its content. */
+export interface RouteList {
+  readonly routes: readonly EncodedRoute[];
+  readonly origins: readonly Origin[];
+  readonly findings: readonly Finding[];
+}
+
+/** Finds where destinations lead: the one thing that routes need to know of other objects. */
+export type TargetOf = (destination: Destination) => Target;
+
+/** What of the mesh and the proxy routes depend on. */
+export interface RouteDefaults {
+  readonly retries: HTTPRetry | undefined;
+  readonly forwardedHost: boolean;
+}
+
+/** The routes that apply for the audience; without any, the VirtualService has no say there. */
+export function virtualServiceRoutes(
+  node: VirtualService,
+  audience: Audience,
+  tls: boolean,
+  defaults: RouteDefaults,
+  targetOf: TargetOf,
+): RouteList {
+  const targets: (string | ConsistentHashLB | undefined)[] = [];
+  for (const destination of destinationsOf(node)) {
+    const { cluster, hash } = targetOf(destination);
+    targets.push(cluster, hash);
+  }
+  const clauses = applicableClauses(node, audience);
+  return renderRoutes(node, audience.port, clauses, tls, defaults.retries, defaults.forwardedHost, ...targets);
+}
+
+/** Every destination and mirror, in order. */
+export const destinationsOf = memo((node: VirtualService): readonly Destination[] =>
+  node.http.flatMap((rule) =>
+    [
+      ...(rule.route ?? []).map((to) => to.destination),
+      rule.mirror,
+      ...(rule.mirrors ?? []).map((mirror) => mirror.destination),
+    ].filter((destination) => destination !== undefined),
+  ),
+);
+
+/** Counted by tests: one run for each VirtualService, port and set of targets. */
+export const renderRoutes = memo(
+  (
+    node: VirtualService,
+    port: number,
+    clauses: string,
+    tls: boolean,
+    defaultRetries: HTTPRetry | undefined,
+    forwardedHost: boolean,
+    ...targets: readonly (string | ConsistentHashLB | undefined)[]
+  ): RouteList => {
+    const semantics = semanticsOf(node);
+    const settings: RouteSettings = { port, tls, semantics, defaultRetries, forwardedHost };
+    return renderAll({ node, settings, targets: pairTargets(node, targets) }, clauses);
+  },
+);
+
+function pairTargets(
+  node: VirtualService,
+  flat: readonly (string | ConsistentHashLB | undefined)[],
+): ReadonlyMap<Destination, Target> {
+  const pairs = new Map<Destination, Target>();
+  for (const [index, destination] of destinationsOf(node).entries()) {
+    pairs.set(destination, { cluster: flat[index * 2] as string, hash: flat[index * 2 + 1] as ConsistentHashLB | undefined });
+  }
+  return pairs;
+}
+
+interface Pass {
+  readonly node: VirtualService;
+  readonly settings: RouteSettings;
+  readonly targets: ReadonlyMap<Destination, Target>;
+}
+
+/** What came of one match clause of one rule. */
+type Outcome =
+  | { readonly kind: 'route'; readonly route: EncodedRoute }
+  | { readonly kind: 'refused'; readonly finding: Finding };
+
+function renderAll(pass: Pass, clauses: string): RouteList {
+  const { node } = pass;
+  const routes: EncodedRoute[] = [];
+  const origins: Origin[] = [];
+  const findings: Finding[] = [];
+  let clause = 0;
+  for (const [index, rule] of node.http.entries()) {
+    const matches = rule.match ?? [];
+    const own = matches.length === 0 ? 1 : matches.length;
+    const letters = clauses === ALL_APPLY ? APPLIES.repeat(own) : clauses.slice(clause, clause + own);
+    clause += own;
+    const outcomes = renderRule(pass, rule, index, letters);
+    const made = outcomes.flatMap((outcome) => (outcome.kind === 'route' ? [outcome.route] : []));
+    findings.push(...outcomes.flatMap((outcome) => (outcome.kind === 'refused' ? [outcome.finding] : [])));
+    routes.push(...made);
+    if (made.length > 0) origins.push(originOf(node.object, rulePath(node, index)));
+    // Routes are tried in order: behind one that takes everything nothing is ever reached.
+    if (matches.length === 0 || made.at(-1)?.catchAll === true) break;
+  }
+  return { routes, origins: [...origins, ...node.delegates.map((object) => originOf(object))], findings };
+}
+
+function renderRule(pass: Pass, rule: HTTPRoute, index: number, letters: string): readonly Outcome[] {
+  const matches: readonly (HTTPMatchRequest | undefined)[] = rule.match?.length ? rule.match : [undefined];
+  const outcomes: Outcome[] = [];
+  for (const [position, match] of matches.entries()) {
+    if (letters[position] !== APPLIES) continue;
+    const outcome = renderClause(pass, rule, index, match);
+    outcomes.push(outcome);
+    if (outcome.kind === 'route' && outcome.route.catchAll) break;
+  }
+  return outcomes;
+}
+
+function renderClause(pass: Pass, rule: HTTPRoute, index: number, clause: HTTPMatchRequest | undefined): Outcome {
+  const { node, settings, targets } = pass;
+  const match = routeMatch(clause, settings.semantics === 'istio' ? 'characters' : 'elements');
+  if (match === undefined) return refused(node, index, 'match', 'an empty regular expression matches no path');
+  const action = routeAction({ rule, settings, targets, matchedElements: match.pathSeparatedPrefix });
+  if (action.kind === 'unusable') return refused(node, index, action.field, action.why);
+  try {
+    const bytes = encode('envoy.config.route.v3.Route', {
+      name: nonEmpty(clause?.name) === undefined ? nonEmpty(rule.name) : `${rule.name ?? ''}.${clause?.name}`,
+      match,
+      ...action.fields,
+      statPrefix: nonEmpty(clause?.statPrefix),
+      metadata: metadataOf(node),
+      decorator: { operation: decoratorOperation(match, action.cluster, node.name, settings.port) },
+      typedPerFilterConfig: perFilterConfig(rule.fault, rule.corsPolicy),
+    });
+    return { kind: 'route', route: { message: new Encoded(bytes), catchAll: isCatchAll(match) } };
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    return refused(node, index, '', error.message);
+  }
+}
+
+/** Access logs and tools show which object a route came from. */
+function metadataOf({ object }: VirtualService): Messages['envoy.config.core.v3.Metadata'] {
+  const config = `/apis/networking.istio.io/v1/namespaces/${object.namespace}/virtual-service/${object.name}`;
+  return { filterMetadata: { istio: { config } } };
+}
+
+function refused(node: VirtualService, index: number, field: string, message: string): Outcome {
+  const { kind, namespace, name, origin } = node.object;
+  const rule = rulePath(node, index);
+  const path = rule === undefined || field === '' ? rule : `${rule}.${field}`;
+  return { kind: 'refused', finding: { severity: 'error', code: 'MEL0051', ref: { kind, namespace, name }, origin, path, message } };
+}
+
+/** With delegates merged in, the position among the merged rules is no position in the object. */
+function rulePath(node: VirtualService, index: number): string | undefined {
+  return node.delegates.length > 0 ? undefined : `spec.http[${index}]`;
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}

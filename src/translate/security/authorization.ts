@@ -1,0 +1,154 @@
+// AuthorizationPolicies of a workload as filters, once for HTTP chains and once for TCP chains.
+// In: the policies that select the workload, mesh, providers. Out: CUSTOM filters, and those of AUDIT, DENY and ALLOW in
+// the order in which they decide. Called by context.ts for inbound and gateway chains.
+
+import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
+import type { ConfigObject } from '../../config/object.ts';
+import { sortedEntries } from '../../lib/order.ts';
+import type { Messages } from '../../messages/index.ts';
+import { extension } from '../envoy.ts';
+import type { Providers } from '../telemetry/providers.ts';
+import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
+import { NEVER, rbacPolicy, type RbacPolicy } from './rule.ts';
+import type { TrustDomains } from './trust-domain.ts';
+
+type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
+type NetworkFilter = Messages['envoy.config.listener.v3.Filter'];
+type Rbac = Messages['envoy.config.rbac.v3.RBAC'];
+type RbacAction = NonNullable<Rbac['action']>;
+type Policy = ConfigObject<AuthorizationPolicySpec>;
+
+interface Stage<T> {
+  /** Before authentication of requests. */
+  readonly custom: readonly T[];
+  readonly rules: readonly T[];
+}
+
+export interface AuthorizationFilters {
+  readonly http: Stage<HttpFilter>;
+  readonly tcp: Stage<NetworkFilter>;
+}
+
+export const NO_AUTHORIZATION: AuthorizationFilters = {
+  http: { custom: [], rules: [] },
+  tcp: { custom: [], rules: [] },
+};
+
+export interface AuthorizationInputs {
+  readonly policies: readonly Policy[];
+  readonly mesh: MeshConfig;
+  readonly providers: Providers;
+}
+
+type Protocol = 'http' | 'tcp';
+
+export function authorizationFilters(inputs: AuthorizationInputs): AuthorizationFilters {
+  if (inputs.policies.length === 0) return NO_AUTHORIZATION;
+  return {
+    http: { custom: customFilters(inputs, 'http'), rules: ruleFilters(inputs, 'http') },
+    tcp: { custom: customFilters(inputs, 'tcp'), rules: ruleFilters(inputs, 'tcp') },
+  };
+}
+
+type PolicyAction = NonNullable<AuthorizationPolicySpec['action']>;
+
+/** The order in which actions decide: AUDIT only marks, one DENY is enough, ALLOW comes last. */
+const RULE_ACTIONS: readonly (readonly [PolicyAction, RbacAction])[] = [
+  ['AUDIT', 'LOG'],
+  ['DENY', 'DENY'],
+  ['ALLOW', 'ALLOW'],
+];
+
+function withAction(policies: readonly Policy[], action: PolicyAction): readonly Policy[] {
+  return policies.filter(({ spec }) => (spec.action ?? 'ALLOW') === action);
+}
+
+const DRY_RUN_ANNOTATION = 'istio.io/dry-run';
+
+function isDryRun({ annotations, spec }: Policy): boolean {
+  const action = spec.action ?? 'ALLOW';
+  return annotations[DRY_RUN_ANNOTATION]?.toLowerCase() === 'true' && (action === 'ALLOW' || action === 'DENY');
+}
+
+function ruleFilters({ policies, mesh }: AuthorizationInputs, protocol: Protocol): readonly HttpFilter[] {
+  return RULE_ACTIONS.flatMap(([action, rbacAction]) => {
+    const chosen = withAction(policies, action);
+    if (chosen.length === 0) return [];
+    const enforced = chosen.filter((policy) => !isDryRun(policy));
+    const dry = chosen.filter(isDryRun);
+    const rbacOf = (list: readonly Policy[]): Rbac | undefined =>
+      list.length === 0 ? undefined : rbac(list, rbacAction, mesh, protocol, '');
+    return [rbacFilter(protocol, rbacOf(enforced), rbacOf(dry), dryRunPrefix(dry.length > 0 && action === 'DENY'))];
+  });
+}
+
+/** The prefix is there without dry runs too, where it has no effect. */
+function dryRunPrefix(deny: boolean): string {
+  return deny ? 'istio_dry_run_deny_' : 'istio_dry_run_allow_';
+}
+
+function trustDomains(mesh: MeshConfig): TrustDomains {
+  return [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])];
+}
+
+function rbac(policies: readonly Policy[], action: RbacAction, mesh: MeshConfig, protocol: Protocol, prefix: string): Rbac {
+  const domains = trustDomains(mesh);
+  const made: Record<string, RbacPolicy> = {};
+  for (const { namespace, name, spec } of policies) {
+    const key = (index: number): string => `${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]`;
+    const rules = spec.rules ?? [];
+    if (rules.length === 0) made[key(0)] = NEVER;
+    for (const [index, rule] of rules.entries()) {
+      const context = { namespace, trustDomains: domains, tcp: protocol === 'tcp', allow: action === 'ALLOW' };
+      const policy = rbacPolicy(rule, context);
+      if (policy !== undefined) made[key(index)] = policy;
+    }
+  }
+  // ALLOW is the enum's zero value.
+  return { action: action === 'ALLOW' ? undefined : action, policies: Object.fromEntries(sortedEntries(made)) };
+}
+
+const TCP_STAT_PREFIX = 'tcp.';
+
+function rbacFilter(
+  protocol: Protocol,
+  rules: Rbac | undefined,
+  shadowRules: Rbac | undefined,
+  shadowRulesStatPrefix: string | undefined,
+): HttpFilter & NetworkFilter {
+  const settings = { rules, shadowRules, shadowRulesStatPrefix };
+  return protocol === 'http'
+    ? extension('envoy.filters.http.rbac', 'envoy.extensions.filters.http.rbac.v3.RBAC', settings)
+    : extension('envoy.filters.network.rbac', 'envoy.extensions.filters.network.rbac.v3.RBAC', {
+        ...settings,
+        statPrefix: TCP_STAT_PREFIX,
+      });
+}
+
+/** Ends the keys of rules that deny because their authorizer can't be asked. */
+const BAD_CUSTOM_SUFFIX = '-deny-due-to-bad-CUSTOM-action';
+
+/** Rules without effect that mark what they match, and the authorizer, which runs for what is marked. */
+function customFilters({ policies, mesh, providers }: AuthorizationInputs, protocol: Protocol): readonly HttpFilter[] {
+  const chosen = withAction(policies, 'CUSTOM');
+  if (chosen.length === 0) return [];
+  const names = new Set(chosen.map(({ spec }) => spec.provider?.name ?? ''));
+  const [name = ''] = names;
+  const provider = names.size === 1 ? providers.get(name) : undefined;
+  const authorizer = provider === undefined ? undefined : externalAuthorizer(provider);
+  const byName = [...names].map((each) => {
+    const own = chosen.filter(({ spec }) => (spec.provider?.name ?? '') === each);
+    return rbac(own, 'DENY', mesh, protocol, `${EXT_AUTHZ_RULE_PREFIX}-${each}-`);
+  });
+  const merged: Rbac = { action: 'DENY', policies: Object.assign({}, ...byName.map((each) => each.policies)) };
+  if (authorizer === undefined) return [rbacFilter(protocol, denied(merged), undefined, undefined)];
+  const filter = protocol === 'http' ? authorizer.http : authorizer.tcp;
+  // An HTTP authorizer has nothing to say about connections.
+  return filter === undefined ? [] : [rbacFilter(protocol, undefined, merged, EXT_AUTHZ_SHADOW_PREFIX), filter];
+}
+
+function denied({ policies }: Rbac): Rbac {
+  const renamed = sortedEntries(policies).map(([key, policy]) => [key + BAD_CUSTOM_SUFFIX, policy]);
+  return { action: 'DENY', policies: Object.fromEntries(renamed) };
+}

@@ -1,0 +1,97 @@
+// RequestAuthentication as the jwt_authn filter.
+// In: the policies that select the workload, the key sets fetched so far. Out: the filter, or nothing without rules.
+
+import type { JWTRule, RequestAuthenticationSpec } from '../../config/generated/types.ts';
+import type { ConfigObject } from '../../config/object.ts';
+import { compareStrings } from '../../lib/order.ts';
+import type { Messages } from '../../messages/index.ts';
+import { extension } from '../envoy.ts';
+import { JWT_FILTER, JWT_PAYLOAD } from './matchers.ts';
+
+type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
+type JwtProvider = Messages['envoy.extensions.filters.http.jwt_authn.v3.JwtProvider'];
+type JwtRequirement = Messages['envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement'];
+
+export interface JwtInputs {
+  readonly policies: readonly ConfigObject<RequestAuthenticationSpec>[];
+  /** JWKS documents by the `uri` of their source. */
+  readonly jwks: ReadonlyMap<string, string>;
+  /** Gateways choose routes by claims, so the route is looked up again once they are known. */
+  readonly clearRouteCache: boolean;
+}
+
+/** Where the keys of a rule come from. */
+export type JwksSource =
+  | { readonly kind: 'inline'; readonly document: string }
+  | { readonly kind: 'jwks'; readonly uri: string }
+  /** OpenID Connect: the document at `uri` names the key set. */
+  | { readonly kind: 'discovery'; readonly uri: string };
+
+export function jwksSource(rule: JWTRule): JwksSource {
+  if (rule.jwks !== undefined && rule.jwks !== '') return { kind: 'inline', document: rule.jwks };
+  const uri = rule.jwksUri ?? rule.jwks_uri ?? '';
+  if (uri !== '') return { kind: 'jwks', uri };
+  const issuer = rule.issuer ?? '';
+  return { kind: 'discovery', uri: `${issuer.endsWith('/') ? issuer.slice(0, -1) : issuer}/.well-known/openid-configuration` };
+}
+
+/** A key set without keys: until the real one was fetched, no token is good. */
+export const NO_KEYS = '{"keys":[]}';
+
+/** Claims that hold several values in one text. */
+const SPACE_DELIMITED: readonly string[] = ['permission', 'scope'];
+
+export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): readonly HttpFilter[] {
+  const rules = policies
+    .flatMap(({ spec }) => spec.jwtRules ?? [])
+    .map((rule, index) => ({ rule, index }))
+    .sort((a, b) => compareStrings(a.rule.issuer ?? '', b.rule.issuer ?? '') || a.index - b.index)
+    .map(({ rule }) => rule);
+  if (rules.length === 0) return [];
+  const names = rules.map((_, index) => `origins-${index}`);
+  const providers = rules.map((rule, index) => [names[index] ?? '', provider(rule, jwks, clearRouteCache)] as const);
+  return [
+    extension(JWT_FILTER, 'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
+      providers: Object.fromEntries(providers),
+      rules: [{ match: { prefix: '/' }, requires: requirement(names) }],
+      bypassCorsPreflight: true,
+    }),
+  ];
+}
+
+function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCache: boolean): JwtProvider {
+  const source = jwksSource(rule);
+  const document = source.kind === 'inline' ? source.document : (jwks.get(source.uri) ?? NO_KEYS);
+  const headers = (rule.fromHeaders ?? []).map(({ name, prefix }) => ({ name, valuePrefix: prefix }));
+  const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({ headerName: header, claimName: claim }));
+  const spaced = [...SPACE_DELIMITED, ...(rule.spaceDelimitedClaims ?? [])];
+  return {
+    issuer: rule.issuer,
+    audiences: orUndefined(rule.audiences),
+    localJwks: { inlineString: document },
+    forward: rule.forwardOriginalToken === true ? true : undefined,
+    forwardPayloadHeader: rule.outputPayloadToHeader,
+    fromHeaders: orUndefined(headers),
+    fromParams: orUndefined(rule.fromParams),
+    fromCookies: orUndefined(rule.fromCookies),
+    claimToHeaders: orUndefined(claims),
+    payloadInMetadata: JWT_PAYLOAD,
+    normalizePayloadInMetadata: { spaceDelimitedClaims: [...new Set(spaced)] },
+    clearRouteCache: clearRouteCache ? true : undefined,
+  };
+}
+
+/** A token that is there has to be good; none is as good as one. */
+function requirement(names: readonly string[]): JwtRequirement {
+  const orMissing = (name: string): JwtRequirement => ({
+    requiresAny: { requirements: [{ providerName: name }, { allowMissing: {} }] },
+  });
+  const [first] = names;
+  if (names.length === 1 && first !== undefined) return orMissing(first);
+  const any: readonly JwtRequirement[] = names.map((providerName) => ({ providerName }));
+  return { requiresAny: { requirements: [...any, { requiresAll: { requirements: names.map(orMissing) } }] } };
+}
+
+function orUndefined<T>(list: readonly T[] | undefined): readonly T[] | undefined {
+  return list === undefined || list.length === 0 ? undefined : list;
+}

@@ -1,0 +1,179 @@
+// Responses from resources that are already encoded: framing only, written by hand.
+// In: chunks of resources, names, a nonce. Out: messages as lists of pieces that many streams share.
+// Called by the streams. What all streams of one step have in common (the body) is built once; a stream adds the
+// envelope with its nonce: protobuf fields may come in any order. Bytes are copied once per stream, into the gRPC frame.
+
+import type { Resource } from '../resources/resource.ts';
+import type { Chunk } from './step.ts';
+
+export type Mode = 'sotw' | 'delta';
+
+/** Message bytes in pieces. It has what the gRPC server asks of a serialized message: a length, and a copy of itself. */
+export class Message {
+  readonly pieces: readonly Uint8Array[];
+  readonly byteLength: number;
+
+  constructor(pieces: readonly Uint8Array[]) {
+    this.pieces = pieces;
+    this.byteLength = pieces.reduce((total, piece) => total + piece.length, 0);
+  }
+
+  copy(target: Uint8Array, start: number): number {
+    let at = start;
+    for (const piece of this.pieces) {
+      target.set(piece, at);
+      at += piece.length;
+    }
+    return at - start;
+  }
+
+  bytes(): Buffer {
+    const out = Buffer.allocUnsafe(this.byteLength);
+    this.copy(out, 0);
+    return out;
+  }
+}
+
+export interface Outgoing {
+  readonly typeUrl: string;
+  readonly version: string;
+  readonly nonce: string;
+  readonly chunks: readonly Chunk[];
+  /** Delta only. */
+  readonly removed: readonly string[];
+}
+
+// Field numbers of envoy.service.discovery.v3.DiscoveryResponse and DeltaDiscoveryResponse; 1, 2, 4 and 5 agree.
+const VERSION = 1;
+const RESOURCES = 2;
+const TYPE_URL = 4;
+const NONCE = 5;
+const SOTW_CONTROL_PLANE = 6;
+const DELTA_REMOVED = 6;
+const DELTA_CONTROL_PLANE = 7;
+
+/** Encodes for one server; keeps encoded bodies up to a budget of bytes, the least recently used go first. */
+export class Encoder {
+  readonly #identifier: string;
+  readonly #budget: number;
+  readonly #heads = { sotw: new WeakMap<Resource, Buffer>(), delta: new WeakMap<Resource, Buffer>() };
+  readonly #bodies = { sotw: new Map<Chunk, Buffer>(), delta: new Map<Chunk, Buffer>() };
+  readonly #removals = new WeakMap<readonly string[], Buffer>();
+  #kept = 0;
+  /** Bytes copied to build shared bodies, for measurements. */
+  built = 0;
+
+  constructor(options: { readonly identifier?: string | undefined; readonly bodyBudget?: number | undefined } = {}) {
+    this.#identifier = options.identifier ?? '';
+    this.#budget = options.bodyBudget ?? 64 * 1024 * 1024;
+  }
+
+  message(mode: Mode, out: Outgoing): Message {
+    const pieces: Uint8Array[] = [this.#envelope(mode, out)];
+    for (const chunk of out.chunks) {
+      if (chunk.shared) pieces.push(this.#body(mode, chunk));
+      else for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
+    }
+    if (mode === 'delta' && out.removed.length > 0) pieces.push(this.#removed(out.removed));
+    return new Message(pieces);
+  }
+
+  #envelope(mode: Mode, out: Outgoing): Buffer {
+    const parts = [string(VERSION, out.version), string(TYPE_URL, out.typeUrl), string(NONCE, out.nonce)];
+    if (this.#identifier !== '') {
+      const field = mode === 'sotw' ? SOTW_CONTROL_PLANE : DELTA_CONTROL_PLANE;
+      parts.push(nested(field, string(1, this.#identifier)));
+    }
+    return Buffer.concat(parts);
+  }
+
+  #body(mode: Mode, chunk: Chunk): Buffer {
+    const bodies = this.#bodies[mode];
+    const known = bodies.get(chunk);
+    if (known !== undefined) {
+      bodies.delete(chunk);
+      bodies.set(chunk, known);
+      return known;
+    }
+    const pieces: Uint8Array[] = [];
+    for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
+    const body = Buffer.concat(pieces);
+    this.built += body.length;
+    bodies.set(chunk, body);
+    this.#kept += body.length;
+    this.#shrink(bodies, chunk);
+    this.#shrink(this.#bodies[mode === 'sotw' ? 'delta' : 'sotw'], chunk);
+    return body;
+  }
+
+  #shrink(bodies: Map<Chunk, Buffer>, keep: Chunk): void {
+    for (const [chunk, body] of bodies) {
+      if (this.#kept <= this.#budget) return;
+      if (chunk === keep) continue;
+      bodies.delete(chunk);
+      this.#kept -= body.length;
+    }
+  }
+
+  /** All of a `resources` entry but the resource's own bytes, which follow it. */
+  #head(mode: Mode, resource: Resource): Buffer {
+    let head = this.#heads[mode].get(resource);
+    if (head === undefined) {
+      // google.protobuf.Any {type_url = 1, value = 2}
+      const any = Buffer.concat([string(1, resource.typeUrl), prefix(2, resource.bytes.length)]);
+      head = mode === 'sotw' ? enclosed(RESOURCES, any, resource) : deltaHead(any, resource);
+      this.#heads[mode].set(resource, head);
+    }
+    return head;
+  }
+
+  #removed(names: readonly string[]): Buffer {
+    let bytes = this.#removals.get(names);
+    if (bytes === undefined) {
+      bytes = Buffer.concat(names.map((name) => prefixed(DELTA_REMOVED, Buffer.from(name))));
+      this.#removals.set(names, bytes);
+    }
+    return bytes;
+  }
+}
+
+/** envoy.service.discovery.v3.Resource {name = 3, version = 1, resource = 2}, with the resource last. */
+function deltaHead(any: Buffer, resource: Resource): Buffer {
+  const fields = Buffer.concat([
+    prefixed(3, Buffer.from(resource.name)),
+    string(1, resource.version),
+    prefix(2, any.length + resource.bytes.length),
+    any,
+  ]);
+  return enclosed(RESOURCES, fields, resource);
+}
+
+/** `head` as the beginning of a length-delimited field that ends with the resource's bytes. */
+function enclosed(field: number, head: Buffer, resource: Resource): Buffer {
+  return Buffer.concat([prefix(field, head.length + resource.bytes.length), head]);
+}
+
+function nested(field: number, content: Buffer): Buffer {
+  return prefixed(field, content);
+}
+
+/** A string field; the empty string is the default and not written. */
+function string(field: number, value: string): Buffer {
+  return value === '' ? Buffer.alloc(0) : prefixed(field, Buffer.from(value));
+}
+
+function prefixed(field: number, content: Buffer): Buffer {
+  return Buffer.concat([prefix(field, content.length), content]);
+}
+
+/** Tag and length of a length-delimited field; field numbers here are below 16, so the tag is one byte. */
+function prefix(field: number, length: number): Buffer {
+  const bytes = [(field << 3) | 2];
+  let rest = length;
+  while (rest > 127) {
+    bytes.push((rest & 127) | 128);
+    rest = Math.floor(rest / 128);
+  }
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}

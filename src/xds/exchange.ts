@@ -1,0 +1,386 @@
+// The conversation with one client about one type: the protocol's state machine, the same for both protocol variants.
+// In: events made from requests, and the current view. Out: responses (content, not bytes). No I/O, no clock.
+// Called by the stream, which decides when a response may go. There is one path: plan what the client lacks; if that
+// is nothing, wait for a request or a view that makes it something.
+
+import type { Resource } from '../resources/resource.ts';
+import { type View, viewGet } from '../resources/view.ts';
+import { contentVersion } from './content-version.ts';
+import type { Mode } from './encode.ts';
+import type { NamePool, NameSet } from './names.ts';
+import { NO_NAMES } from './names.ts';
+import type { Progress } from './ordering.ts';
+import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
+import { Rejected, suspicion } from './rejections.ts';
+import type { Chunk } from './step.ts';
+import {
+  covers,
+  type Held,
+  type HeldItem,
+  heldItem,
+  NOTHING_HELD,
+  narrowed,
+  selectionOf,
+  UNASKED,
+  type Wants,
+  WILDCARD,
+  withOdd,
+} from './subscription.ts';
+import { type TypeTraits, traitsOf } from './types.ts';
+
+/** What a client says it has from an earlier stream. */
+export type Known =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'version'; readonly version: string }
+  | { readonly kind: 'versions'; readonly versions: ReadonlyMap<string, string> };
+
+export type ExchangeEvent =
+  | { readonly kind: 'initial'; readonly wants: Wants; readonly known: Known }
+  | { readonly kind: 'ack'; readonly nonce: string }
+  | { readonly kind: 'nack'; readonly nonce: string; readonly message: string }
+  | {
+      readonly kind: 'subscribe';
+      readonly wants: Wants;
+      /** To be answered even if the client seems to hold them. */
+      readonly names: ReadonlySet<string>;
+      /** `*` was asked for again: everything is to be answered. */
+      readonly everything: boolean;
+    }
+  | { readonly kind: 'unsubscribe'; readonly wants: Wants; readonly names: ReadonlySet<string> }
+  | { readonly kind: 'stale'; readonly nonce: string };
+
+export interface Response {
+  readonly version: string;
+  readonly chunks: readonly Chunk[];
+  readonly removed: readonly string[];
+  readonly resources: number;
+  /** Those of the resources that the client didn't have. */
+  readonly fresh: readonly Chunk[];
+}
+
+interface Sent {
+  readonly nonce: string;
+  readonly version: string;
+  readonly from: Held;
+  readonly to: Held;
+  readonly fresh: readonly Chunk[];
+  readonly removed: readonly string[];
+  /** Wake of the oldest change in it. */
+  readonly since: number;
+}
+
+/** What the stream may do about this type now. */
+export interface Need {
+  /** Names or a type newly asked for wait for their answer. */
+  readonly answer: boolean;
+  readonly changes: boolean;
+  readonly removals: boolean;
+}
+
+const NO_NEED: Need = { answer: false, changes: false, removals: false };
+
+/** Unanswered responses remembered; older ones count as answered, so that a client that never answers costs little. */
+const MAX_UNANSWERED = 32;
+
+export class Exchange implements Progress {
+  readonly typeUrl: string;
+  readonly mode: Mode;
+  readonly traits: TypeTraits;
+  readonly #pool: NamePool;
+
+  wants: Wants = UNASKED;
+  /** The set that the last state-of-the-world request listed. */
+  listed: NameSet = NO_NAMES;
+  started = false;
+  lastNonce = '';
+  lastVersion = '';
+  acked: { readonly nonce: string; readonly version: string } | undefined;
+  error: { readonly nonce: string; readonly message: string } | undefined;
+  changedAt = 0;
+  dirtySince: number | undefined;
+  /** When it first had to wait for other types; kept by the stream. */
+  blockedSince: number | undefined;
+
+  #held: Held = NOTHING_HELD;
+  #sent: Sent[] = [];
+  #view: View | undefined;
+  #known: Known = { kind: 'nothing' };
+  #must = false;
+  #asked: Set<string> | undefined;
+  #again: readonly Chunk[] = [];
+  #rejected: Rejected | undefined;
+  /** The view whose response was rejected: nothing is sent until there is another. */
+  #quiet: View | undefined;
+  #plan: Plan | undefined;
+
+  constructor(typeUrl: string, mode: Mode, pool: NamePool) {
+    this.typeUrl = typeUrl;
+    this.mode = mode;
+    this.traits = traitsOf(typeUrl);
+    this.#pool = pool;
+  }
+
+  get held(): Held {
+    return this.#held;
+  }
+
+  get active(): boolean {
+    const { selection } = this.wants;
+    return selection.wildcard || selection.set !== NO_NAMES;
+  }
+
+  get unanswered(): readonly number[] {
+    return this.#sent.map((sent) => sent.since);
+  }
+
+  get waiting(): boolean {
+    return this.#sent.length > 0;
+  }
+
+  /** True when the client must be told the whole world each time. */
+  get whole(): boolean {
+    return this.mode === 'sotw' && this.traits.wholeWorld;
+  }
+
+  awaits(nonce: string): boolean {
+    return this.#sent.some((sent) => sent.nonce === nonce);
+  }
+
+  /** Takes what a client said; a rejection yields the suspected resources. */
+  apply(event: ExchangeEvent): readonly Resource[] {
+    this.#plan = undefined;
+    switch (event.kind) {
+      case 'initial':
+        this.#begin(event.wants, event.known);
+        return [];
+      case 'ack':
+        this.#accept(event.nonce);
+        return [];
+      case 'nack':
+        return this.#reject(event.nonce, event.message);
+      case 'subscribe':
+        this.#want(event.wants);
+        if (event.everything) {
+          this.#held = NOTHING_HELD;
+          this.#must = true;
+        }
+        this.#ask(event.names);
+        return [];
+      case 'unsubscribe':
+        this.#want(event.wants);
+        this.#ask(event.names);
+        return [];
+      case 'stale':
+        return [];
+    }
+  }
+
+  #begin(wants: Wants, known: Known): void {
+    this.started = true;
+    this.wants = wants;
+    this.#held = NOTHING_HELD;
+    this.#sent = [];
+    this.#known = known;
+    this.#must = wants.selection.wildcard || (this.whole && this.active);
+    this.#asked = undefined;
+    this.#again = [];
+    this.#quiet = undefined;
+  }
+
+  #want(wants: Wants): void {
+    this.wants = wants;
+    this.#held = narrowed(this.#held, wants.selection, this.#pool);
+  }
+
+  /** Forgets that the client holds these names; those that it was never sent are answered anyway. */
+  #ask(names: ReadonlySet<string>): void {
+    const { view, selection } = this.#held;
+    const held = [...names].filter((name) => view !== undefined && name !== WILDCARD && covers(selection, name));
+    if (held.length === 0) return;
+    const odd = new Map(this.#held.odd);
+    this.#asked ??= new Set();
+    for (const name of held) {
+      odd.set(name, undefined);
+      this.#asked.add(name);
+    }
+    this.#held = withOdd(this.#held, odd);
+  }
+
+  #accept(nonce: string): void {
+    const at = this.#sent.findIndex((sent) => sent.nonce === nonce);
+    const sent = this.#sent[at];
+    if (sent === undefined) return;
+    this.#sent = this.#sent.slice(at + 1);
+    this.acked = { nonce, version: sent.version };
+    this.error = undefined;
+  }
+
+  #reject(nonce: string, message: string): readonly Resource[] {
+    const at = this.#sent.findIndex((sent) => sent.nonce === nonce);
+    const sent = this.#sent[at];
+    if (sent === undefined) return [];
+    this.#sent = this.#sent.slice(at + 1);
+    this.error = { nonce, message };
+    const { suspects, named } = suspicion(message, sent.fresh.flatMap((chunk) => chunk.resources));
+    this.#rejected ??= new Rejected();
+    this.#rejected.add(suspects);
+    this.#held = this.#heldWithout(sent);
+    // Clients apply what is good of clusters and listeners one by one. Of other types, one bad resource can keep
+    // the rest of its response from being applied, so the rest is sent again without it; each time that happens
+    // the rejected set grows, so it ends.
+    this.#quiet = named && !this.traits.wholeWorld ? undefined : sent.to.view;
+    return suspects;
+  }
+
+  /** What the client holds if it didn't take `sent`, which is no longer among the unanswered. */
+  #heldWithout(sent: Sent): Held {
+    if (this.#held === sent.to) return narrowed(sent.from, this.wants.selection, this.#pool);
+    const later = new Set(this.#sent.flatMap(namesOf));
+    const odd = new Map<string, HeldItem>(this.#held.odd);
+    for (const name of namesOf(sent)) {
+      if (covers(this.#held.selection, name) && !later.has(name)) odd.set(name, heldItem(sent.from, name));
+    }
+    return withOdd(this.#held, odd);
+  }
+
+  /** Sends the namesakes of these resources again, if the client holds them: its clusters wait for their endpoints. */
+  repeat(chunks: readonly Chunk[]): void {
+    if (this.#held.view === undefined || !this.active) return;
+    this.#again = [...this.#again, ...chunks];
+    this.#plan = undefined;
+  }
+
+  /** Looks at the current view; says what is to be done. */
+  refresh(view: View, wake: number): Need {
+    if (view !== this.#view) {
+      this.#view = view;
+      this.changedAt = wake;
+      this.#plan = undefined;
+    }
+    if (!this.active) return NO_NEED;
+    this.#resolveKnown(view);
+    this.#plan ??= planFor(this.#planInput(view));
+    const plan = this.#plan;
+    const answer = this.#must || this.#asked !== undefined || plan.fresh;
+    const quiet = this.#quiet === view && !answer;
+    const changes = !quiet && plan.chunks.length > 0;
+    const removals = !quiet && plan.removed.length > 0 && (this.mode === 'delta' || this.whole);
+    if (!changes) this.dirtySince = undefined;
+    else this.dirtySince ??= Math.max(this.changedAt, this.#again.length > 0 ? wake : 0);
+    const need = { answer: answer && this.#hasAnswer(plan), changes, removals };
+    if (!need.answer && !changes && !removals && !quiet) this.#settle(view, plan);
+    return need;
+  }
+
+  /** State of the world has no way to say that a name doesn't exist, except by leaving it out of the whole world. */
+  #hasAnswer(plan: Plan): boolean {
+    if (this.#must || this.whole) return true;
+    return plan.chunks.length > 0 || (this.mode === 'delta' && plan.missing.length > 0);
+  }
+
+  /** Nothing is to be sent: the client holds what the view says. */
+  #settle(view: View, plan: Plan): void {
+    if (this.#held.view === view && this.#held.selection === this.wants.selection && plan.leftover === undefined) return;
+    this.#held = { view, selection: this.wants.selection, odd: plan.leftover };
+    this.#asked = undefined;
+    this.#again = [];
+    this.#plan = undefined;
+  }
+
+  #planInput(view: View): PlanInput {
+    return {
+      held: this.#held,
+      wants: this.wants.selection,
+      view,
+      asked: this.#asked,
+      again: this.#again,
+      rejected: this.#rejected,
+    };
+  }
+
+  /** A client that reconnects tells what it has; it is believed, since versions are hashes of content. */
+  #resolveKnown(view: View): void {
+    const known = this.#known;
+    if (known.kind === 'nothing') return;
+    this.#known = { kind: 'nothing' };
+    const { selection } = this.wants;
+    if (known.kind === 'version') {
+      const held: Held = { view, selection, odd: undefined };
+      // Only where the server says what the selection is can the client not have asked for something new.
+      if (!this.whole || !selection.wildcard || selection.set !== NO_NAMES) return;
+      if (known.version === '' || known.version !== contentVersion(held)) return;
+      this.#held = held;
+    } else {
+      this.#held = reported(known.versions, this.wants, view, this.#pool);
+      if (this.#held === NOTHING_HELD) return;
+    }
+    this.#must = false;
+    this.#plan = undefined;
+  }
+
+  /** Makes the response; the caller has seen that there is need of one. */
+  respond(how: {
+    readonly nonce: string;
+    readonly wake: number;
+    /** Everything else has to wait: answer only what was newly asked for. */
+    readonly onlyAsked: boolean;
+    /** Removals may be told. */
+    readonly removals: boolean;
+  }): Response {
+    const view = this.#view;
+    if (view === undefined) throw new Error('respond before refresh');
+    const widens = this.wants.selection.wildcard && !this.#held.selection.wildcard;
+    const partial = how.onlyAsked && !this.whole && !this.#must && !widens && this.#held.view !== undefined;
+    const { plan, to } = partial ? this.#answerOnly(view) : this.#everything(view, how.removals);
+    const version = contentVersion(to, this.#held);
+    const missing = this.mode === 'delta' ? plan.missing : [];
+    const told = this.mode === 'delta' && !partial && how.removals ? plan.removed : [];
+    const removed = missing.length === 0 ? told : [...told, ...missing];
+    const chunks = this.whole ? wholeWorld(to) : plan.chunks;
+    const since = Math.min(this.dirtySince ?? how.wake, how.wake);
+    const sent = { nonce: how.nonce, version, from: this.#held, to, fresh: plan.chunks, removed, since };
+    this.#sent = [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
+    this.#held = to;
+    this.#asked = undefined;
+    this.#must = false;
+    this.#plan = undefined;
+    this.lastNonce = how.nonce;
+    this.lastVersion = version;
+    if (!partial) {
+      this.#again = [];
+      this.#quiet = undefined;
+      this.dirtySince = undefined;
+    }
+    const resources = chunks.reduce((total, chunk) => total + chunk.resources.length, 0);
+    return { version, chunks, removed, resources, fresh: plan.chunks };
+  }
+
+  #answerOnly(view: View): { plan: Plan; to: Held } {
+    const { plan, held } = askedPlan(this.#planInput(view));
+    return { plan, to: held };
+  }
+
+  #everything(view: View, removals: boolean): { plan: Plan; to: Held } {
+    const plan = this.#plan ?? planFor(this.#planInput(view));
+    const odd = new Map<string, HeldItem>(plan.leftover);
+    if (!removals) for (const name of plan.removed) odd.set(name, heldItem(this.#held, name));
+    return { plan, to: withOdd({ view, selection: this.wants.selection, odd: undefined }, odd) };
+  }
+}
+
+function namesOf(sent: Sent): string[] {
+  return [...sent.fresh.flatMap((chunk) => chunk.resources.map((resource) => resource.name)), ...sent.removed];
+}
+
+/** What a client holds according to `initial_resource_versions`. */
+function reported(versions: ReadonlyMap<string, string>, wants: Wants, view: View, pool: NamePool): Held {
+  const names = [...versions.keys()].filter((name) => covers(wants.selection, name));
+  if (names.length === 0) return NOTHING_HELD;
+  const odd = new Map<string, HeldItem>();
+  for (const name of names) {
+    const version = versions.get(name);
+    if (viewGet(view, name)?.version !== version) odd.set(name, version);
+  }
+  const held: Held = { view, selection: selectionOf(false, pool.of(names)), odd: undefined };
+  return withOdd(held, odd);
+}

@@ -1,0 +1,51 @@
+// What a client has rejected: those bytes are not sent to it again.
+// In: a rejected response and the client's message. Out: the suspects, and a memory of their versions.
+// Called by the exchanges.
+
+import type { Resource } from '../resources/resource.ts';
+
+/** Versions remembered per stream and type; the oldest are forgotten first. */
+const MAX_REMEMBERED = 10_000;
+
+export interface Suspicion {
+  readonly suspects: readonly Resource[];
+  /** The message names them; otherwise all that was new is suspected. */
+  readonly named: boolean;
+}
+
+/** Who may have caused a rejection: the new resources that the message names, else all that were new. */
+export function suspicion(message: string, fresh: readonly Resource[]): Suspicion {
+  const suspects = fresh.filter((resource) => mentions(message, resource.name));
+  return suspects.length > 0 ? { suspects, named: true } : { suspects: fresh, named: false };
+}
+
+/** True when the name stands in the message as a whole, not as a part of a longer name. */
+function mentions(message: string, name: string): boolean {
+  if (name === '') return false;
+  for (let at = message.indexOf(name); at >= 0; at = message.indexOf(name, at + 1)) {
+    const before = message[at - 1];
+    const after = message.slice(at + name.length, at + name.length + 2);
+    if (!(before !== undefined && /[\w|./-]/.test(before)) && !/^([\w|/-]|[.:][\w|])/.test(after)) return true;
+  }
+  return false;
+}
+
+/** Content versions that one client rejected. A version is a hash of the bytes, so it says which resource it was. */
+export class Rejected {
+  readonly #versions = new Set<string>();
+
+  has(resource: Resource): boolean {
+    return this.#versions.has(resource.version);
+  }
+
+  add(resources: readonly Resource[]): void {
+    for (const { version } of resources) {
+      this.#versions.add(version);
+      if (this.#versions.size <= MAX_REMEMBERED) continue;
+      for (const oldest of this.#versions) {
+        this.#versions.delete(oldest);
+        break;
+      }
+    }
+  }
+}

@@ -1,0 +1,106 @@
+// Reading protobuf fields where they lie, without building messages.
+// In: bytes. Out: fields with their positions. Called by the decoders of requests and by the client.
+
+export class WireError extends Error {}
+
+/** Walks the fields of one message; positions are offsets into `bytes`. */
+export class WireReader {
+  readonly bytes: Buffer;
+  readonly end: number;
+  #at: number;
+  /** Number of the current field. */
+  field = 0;
+  /** Where the current field began, its tag included. */
+  start = 0;
+  /** Content of a length-delimited field. */
+  from = 0;
+  to = 0;
+  /** Content of a varint field. */
+  value = 0;
+  wireType = 0;
+
+  constructor(bytes: Buffer, from = 0, to = bytes.length) {
+    this.bytes = bytes;
+    this.#at = from;
+    this.end = to;
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Moves to the next field; false at the end. Throws on bytes that aren't protobuf. */
+  next(): boolean {
+    if (this.#at >= this.end) return false;
+    this.start = this.#at;
+    const tag = this.#varint();
+    this.field = Math.floor(tag / 8);
+    this.wireType = tag % 8;
+    if (this.field === 0) throw new WireError('field number 0');
+    switch (this.wireType) {
+      case 0:
+        this.value = this.#varint();
+        break;
+      case 1:
+        this.#content(8);
+        break;
+      case 2:
+        this.#content(this.#varint());
+        break;
+      case 5:
+        this.#content(4);
+        break;
+      default:
+        throw new WireError(`wire type ${this.wireType}`);
+    }
+    return true;
+  }
+
+  /** The current field as text. Throws when it isn't length-delimited. */
+  text(): string {
+    this.#delimited();
+    return this.bytes.toString('utf8', this.from, this.to);
+  }
+
+  /** The current field's content, without a copy. */
+  content(): Buffer {
+    this.#delimited();
+    return this.bytes.subarray(this.from, this.to);
+  }
+
+  /** A reader of the current field as a message. */
+  nested(): WireReader {
+    this.#delimited();
+    return new WireReader(this.bytes, this.from, this.to);
+  }
+
+  double(): number {
+    if (this.wireType !== 1) throw new WireError('not a double');
+    return this.bytes.readDoubleLE(this.from);
+  }
+
+  #delimited(): void {
+    if (this.wireType !== 2) throw new WireError(`field ${this.field} isn't length-delimited`);
+  }
+
+  #content(length: number): void {
+    this.from = this.#at;
+    this.to = this.#at + length;
+    if (this.to > this.end) throw new WireError('message is cut off');
+    this.#at = this.to;
+  }
+
+  /** Exact up to 2^53, which is more than any length or tag; larger values (negative numbers) come out rounded. */
+  #varint(): number {
+    let result = 0;
+    let factor = 1;
+    for (let i = 0; i < 10; i++) {
+      if (this.#at >= this.end) throw new WireError('message is cut off');
+      const byte = this.bytes[this.#at++] ?? 0;
+      result += (byte & 127) * factor;
+      if (byte < 128) return result;
+      factor *= 128;
+    }
+    throw new WireError('varint is too long');
+  }
+}
