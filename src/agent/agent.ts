@@ -19,7 +19,7 @@ import { secretTable } from './secrets.ts';
 import { serveStatus } from './status.ts';
 import type { UpstreamIdentity } from './upstream.ts';
 
-export interface AgentPortsOut {
+export interface AgentPorts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: () => number;
@@ -44,117 +44,158 @@ export interface Agent {
 }
 
 /** Starts everything; what was started is stopped again if a later part fails. */
-export async function startAgent(config: AgentConfig, ports: AgentPortsOut): Promise<Agent> {
-  const closers: (() => Promise<void> | void)[] = [];
-  const closeAll = async (): Promise<void> => {
-    for (const close of closers.splice(0).reverse()) await close();
-  };
+export async function startAgent(config: AgentConfig, ports: AgentPorts): Promise<Agent> {
+  const started = new Started();
   try {
-    return await startParts(config, ports, closers, closeAll);
+    const certificates = await startCertificates(config, ports);
+    started.add(() => certificates.close());
+    await startSockets(config, ports, certificates, started);
+    const control = new EnvoyControl(config, ports);
+    const statusPort = await startStatus(config, ports, certificates, control, started);
+    const envoy = await launch(config, ports);
+    const ended = control.attach(envoy, () => started.close());
+    return { certificates, statusPort, envoyPid: envoy.pid, ended, stop: () => control.stop() };
   } catch (error) {
-    await closeAll();
+    await started.close();
     throw error;
   }
 }
 
-async function startParts(
-  config: AgentConfig,
-  ports: AgentPortsOut,
-  closers: (() => Promise<void> | void)[],
-  closeAll: () => Promise<void>,
-): Promise<Agent> {
-  const { log, meter, timers } = ports;
-  const admin: HttpTarget = { host: config.localAddress, port: config.ports.admin };
-  const certificates = await startCertificates(config, ports);
-  closers.push(() => certificates.close());
+/** What has been started, to be stopped in reverse. */
+class Started {
+  readonly #closers: (() => Promise<void> | void)[] = [];
 
-  const sds = await serveSecrets(config.sdsSocket, secretTable(certificates, timers), log, meter);
-  closers.push(() => sds.forceShutdown());
-  const identity = identityOf(config, ports.clock, certificates);
-  const relay = await serveRelay({ socket: config.xdsSocket, target: config.discovery, identity }, log, meter);
-  closers.push(() => relay.forceShutdown());
+  add(close: () => Promise<void> | void): void {
+    this.#closers.push(close);
+  }
 
-  let envoy: EnvoyProcess | undefined;
-  let requestStop: () => void = () => undefined;
-  const drain = (): Promise<void> => drainEnvoy(admin, config.drain, timers, log);
-  const status = await serveStatus(
-    config.statusAddress,
-    config.ports.status,
-    {
-      ready: () => readinessOf(admin),
-      drain,
-      quit: () => requestStop(),
-      metrics: {
-        envoy: admin,
-        application: applicationTarget(config.appMetrics, config.localAddress),
-        own: () => {
-          certificates.refreshMetrics();
-          return ports.renderMetrics();
-        },
-        failed: (source, reason) => log.warn({ source, reason }, 'metrics page not fetched'),
-      },
-    },
-    log,
-  );
-  closers.push(() => status.close());
-
-  envoy = await launch(config, ports);
-  const ended = envoy.ended.then(async (end) => {
-    log.info({ ...end }, 'Envoy ended');
-    await closeAll();
-    return end;
-  });
-  let stopping = false;
-  const running = envoy;
-  const stop = async (): Promise<EnvoyEnd> => {
-    if (!stopping) {
-      stopping = true;
-      log.info({ terminationMs: config.drain.terminationMs }, 'draining');
-      await Promise.race([drain(), ended]);
-    }
-    await running.stop();
-    return ended;
-  };
-  requestStop = () => void stop();
-  return { certificates, statusPort: status.port, envoyPid: envoy.pid, ended, stop };
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
 }
 
-async function startCertificates(config: AgentConfig, ports: AgentPortsOut): Promise<WorkloadCertificates> {
-  let made: WorkloadCertificates | undefined;
-  const identity = identityOf(config, ports.clock, {
-    get current() {
-      return made?.current;
-    },
-  });
-  const client = caClient(config.ca, identity, ports);
-  made = new WorkloadCertificates(
-    await chooseSource(config.certificates, client, ports.timers),
-    config.certificates,
+/** Draining and stopping, also for those who ask before Envoy has started. */
+class EnvoyControl {
+  readonly #config: AgentConfig;
+  readonly #ports: AgentPorts;
+  #envoy: EnvoyProcess | undefined;
+  #ended: Promise<EnvoyEnd> | undefined;
+  #isStopping = false;
+
+  constructor(config: AgentConfig, ports: AgentPorts) {
+    this.#config = config;
+    this.#ports = ports;
+  }
+
+  get admin(): HttpTarget {
+    return { host: this.#config.localAddress, port: this.#config.ports.admin };
+  }
+
+  attach(envoy: EnvoyProcess, cleanUp: () => Promise<void>): Promise<EnvoyEnd> {
+    this.#envoy = envoy;
+    this.#ended = envoy.ended.then(async (end) => {
+      this.#ports.log.info({ ...end }, 'Envoy ended');
+      await cleanUp();
+      return end;
+    });
+    return this.#ended;
+  }
+
+  drain(): Promise<void> {
+    return drainEnvoy(this.admin, this.#config.drain, this.#ports.timers, this.#ports.log);
+  }
+
+  async stop(): Promise<EnvoyEnd> {
+    const envoy = this.#envoy;
+    const ended = this.#ended;
+    if (envoy === undefined || ended === undefined) return { code: undefined, signal: undefined };
+    if (!this.#isStopping) {
+      this.#isStopping = true;
+      this.#ports.log.info({ terminationMs: this.#config.drain.terminationMs }, 'draining');
+      await Promise.race([this.drain(), ended]);
+    }
+    await envoy.stop();
+    return ended;
+  }
+}
+
+async function startSockets(
+  config: AgentConfig,
+  ports: AgentPorts,
+  certificates: WorkloadCertificates,
+  started: Started,
+): Promise<void> {
+  const { log, meter, timers } = ports;
+  const sds = await serveSecrets(config.sdsSocket, secretTable(certificates, timers), log, meter);
+  started.add(() => sds.forceShutdown());
+  const identity = identityOf(config, ports.clock, () => certificates.current);
+  const relay = await serveRelay({ socket: config.xdsSocket, target: config.discovery, identity }, log, meter);
+  started.add(() => relay.forceShutdown());
+}
+
+async function startStatus(
+  config: AgentConfig,
+  ports: AgentPorts,
+  certificates: WorkloadCertificates,
+  control: EnvoyControl,
+  started: Started,
+): Promise<number> {
+  const { log } = ports;
+  const scrapes = ports.meter.counter('istio_agent_scrapes_total', 'Scrapes of the merged metrics page.');
+  const own = (): Promise<string> => {
+    scrapes.inc();
+    certificates.refreshMetrics();
+    return ports.renderMetrics();
+  };
+  const metrics = {
+    envoy: control.admin,
+    application: applicationTarget(config.appMetrics, config.localAddress),
+    own,
+    failed: (source: string, reason: string) => log.warn({ source, reason }, 'metrics page not fetched'),
+  };
+  const handlers = {
+    ready: () => readinessOf(control.admin),
+    drain: () => control.drain(),
+    quit: () => void control.stop(),
+    metrics,
+  };
+  const status = await serveStatus(config.statusAddress, config.ports.status, handlers, log);
+  started.add(() => status.close());
+  return status.port;
+}
+
+async function startCertificates(config: AgentConfig, ports: AgentPorts): Promise<WorkloadCertificates> {
+  // The certificate in use authenticates the request for the next one when there is no token.
+  const current: { of?: WorkloadCertificates } = {};
+  const client = caClient(
+    config.ca,
+    identityOf(config, ports.clock, () => current.of?.current),
     ports,
   );
+  const { roots } = config.ca;
+  const rootFile = roots.kind === 'file' ? roots.path : undefined;
+  const source = await chooseSource(config.certificates, client, ports.timers, rootFile);
+  const certificates = new WorkloadCertificates(source, config.certificates, ports);
+  current.of = certificates;
   // Not awaited: Envoy starts meanwhile and waits at SDS, and an authority that is away must not stop it from starting.
-  void made.start();
-  return made;
+  void certificates.start();
+  return certificates;
 }
 
-function identityOf(
-  config: AgentConfig,
-  clock: Clock,
-  certificates: Pick<WorkloadCertificates, 'current'>,
-): UpstreamIdentity {
+function identityOf(config: AgentConfig, clock: Clock, current: UpstreamIdentity['current']): UpstreamIdentity {
   return {
     tokenFile: config.tokenFile,
     clusterId: config.clusterId,
     headers: config.xdsHeaders,
     providedDirectory: config.certificates.providedDirectory,
-    current: () => certificates.current,
+    current,
     clock,
   };
 }
 
 const BOOTSTRAP_FILE = 'envoy-bootstrap.json';
 
-async function launch(config: AgentConfig, ports: AgentPortsOut): Promise<EnvoyProcess> {
+async function launch(config: AgentConfig, ports: AgentPorts): Promise<EnvoyProcess> {
   const binary = envoyBinary(config.envoy, ports.path);
   await mkdir(config.runDirectory, { recursive: true });
   const bootstrapFile = join(config.runDirectory, BOOTSTRAP_FILE);

@@ -6,7 +6,7 @@ type Json = Readonly<Record<string, unknown>>;
 export function staticClusters(config: AgentConfig): Json[] {
   return [
     local('prometheus_stats', socketAddress(config.localAddress, config.ports.admin)),
-    local('agent', socketAddress(config.localAddress, config.ports.status)),
+    local('agent', socketAddress(statusAddress(config), config.ports.status)),
     overSocket('sds-grpc', config.sdsSocket, {}),
     {
       ...overSocket('xds-grpc', config.xdsSocket, { commonHttpProtocolOptions: { maxRequestsPerConnection: 1 } }),
@@ -21,6 +21,12 @@ export function staticClusters(config: AgentConfig): Json[] {
       upstreamConnectionOptions: { tcpKeepalive: { keepaliveTime: 300 } },
     },
   ];
+}
+
+/** Where Envoy reaches the agent's port: its address, or this machine's if it listens on all. */
+function statusAddress(config: AgentConfig): string {
+  const isWildcard = config.statusAddress === '0.0.0.0' || config.statusAddress === '::';
+  return isWildcard ? config.localAddress : config.statusAddress;
 }
 
 function local(name: string, address: Json): Json {

@@ -3,7 +3,7 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { newCsr } from '../ca/csr-request.ts';
 import { watchDirectory } from '../ca/file-watch.ts';
 import { bundleOf, splitCertificates } from '../ca/pem.ts';
@@ -31,7 +31,12 @@ export interface SecretSource {
 const FILES = ['cert-chain.pem', 'key.pem', 'root-cert.pem'] as const;
 
 /** Files if all of them are there, else the authority. */
-export async function chooseSource(policy: CertificatePolicy, client: CaClient, timers: Timers): Promise<SecretSource> {
+export async function chooseSource(
+  policy: CertificatePolicy,
+  client: CaClient,
+  timers: Timers,
+  rootFile?: string,
+): Promise<SecretSource> {
   for (const directory of policy.fileDirectories) {
     const found = await Promise.all(
       FILES.map((name) =>
@@ -43,7 +48,26 @@ export async function chooseSource(policy: CertificatePolicy, client: CaClient, 
     );
     if (found.every(Boolean)) return fileSource(directory, timers);
   }
-  return authoritySource(policy, client);
+  const source = authoritySource(policy, client);
+  return rootFile === undefined
+    ? source
+    : { ...source, follow: (changed) => followContents(rootFile, timers, changed) };
+}
+
+/**
+ * The roots to trust the control plane by are distributed to a file before anything is signed by a new one: when they
+ * change, the authority is asked at once, so that the proxy trusts the new root long before its own certificate is due.
+ */
+function followContents(path: string, timers: Timers, changed: () => void): () => void {
+  let known: string | undefined;
+  const look = async (): Promise<void> => {
+    const text = await readFile(path, 'utf8').catch(() => undefined);
+    const isNews = known !== undefined && text !== undefined && text !== known;
+    known = text ?? known;
+    if (isNews) changed();
+  };
+  void look();
+  return watchDirectory(dirname(path), timers, () => void look());
 }
 
 /** A fresh key for every certificate. */

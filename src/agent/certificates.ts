@@ -24,8 +24,10 @@ export interface SecretChange {
 
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
-/** setTimeout cannot wait longer than 2^31 ms; a longer wait is made of several. */
-const MAX_WAIT_MS = 24 * 3600_000;
+/** Waits are cut into pieces measured by the wall clock: timers stand still while a machine sleeps, certificates do not. */
+const MAX_WAIT_MS = 10 * 60_000;
+/** A new root is news to every proxy at once: their renewals are spread over this time. */
+const NEWS_SPREAD_MS = 30_000;
 /** However short a certificate's life is, the authority is not asked in a loop. */
 const MIN_WAIT_MS = 1000;
 
@@ -64,7 +66,7 @@ export class WorkloadCertificates {
 
   /** Begins to obtain and follow; the first certificate is there when the promise resolves, or is being retried for. */
   start(): Promise<void> {
-    this.#stopFollowing = this.#source.follow?.(() => void this.renew()) ?? this.#stopFollowing;
+    this.#stopFollowing = this.#source.follow?.(() => this.#heardNews()) ?? this.#stopFollowing;
     return this.renew();
   }
 
@@ -115,10 +117,10 @@ export class WorkloadCertificates {
     const roots = old?.rootsPem !== secret.rootsPem;
     this.#current = secret;
     this.refreshMetrics();
-    if (this.#source.kind === 'authority') this.#schedule(this.#untilRenewal(secret));
+    if (this.#source.kind === 'authority') this.#schedule(this.#renewalOf(secret));
     if (!certificate && !roots) return;
     this.#log.info({ expires: new Date(secret.notAfter).toISOString(), roots }, 'workload certificate obtained');
-    for (const listener of [...this.#listeners]) listener({ certificate, roots });
+    for (const listener of this.#listeners) listener({ certificate, roots });
   }
 
   #failed(error: unknown): void {
@@ -128,19 +130,25 @@ export class WorkloadCertificates {
     const reason = error instanceof Error ? error.message : String(error);
     const left = this.#current === undefined ? 'none yet' : new Date(this.#current.notAfter).toISOString();
     this.#log.error({ reason, validUntil: left, retryMs: delay }, 'no new workload certificate');
-    this.#schedule(delay * (1 + 0.1 * this.#ports.random()));
+    this.#schedule(this.#ports.clock.now() + delay * (1 + 0.1 * this.#ports.random()));
   }
 
-  #untilRenewal(secret: WorkloadSecret): number {
+  #heardNews(): void {
+    if (this.#source.kind === 'files') void this.renew();
+    else this.#schedule(this.#ports.clock.now() + NEWS_SPREAD_MS * this.#ports.random());
+  }
+
+  #renewalOf(secret: WorkloadSecret): number {
     const at = renewalTime(secret, this.#policy, this.#ports.random());
-    return Math.max(at - this.#ports.clock.now(), MIN_WAIT_MS);
+    return Math.max(at, this.#ports.clock.now() + MIN_WAIT_MS);
   }
 
-  #schedule(waitMs: number): void {
+  #schedule(at: number): void {
     this.#cancelTimer();
-    const wait = Math.min(waitMs, MAX_WAIT_MS);
-    const next = waitMs > wait ? () => this.#schedule(waitMs - wait) : () => void this.renew();
-    this.#cancelTimer = this.#ports.timers.setTimeout(next, wait);
+    if (this.#closed) return;
+    const left = at - this.#ports.clock.now();
+    const next = left > MAX_WAIT_MS ? () => this.#schedule(at) : () => void this.renew();
+    this.#cancelTimer = this.#ports.timers.setTimeout(next, Math.min(left, MAX_WAIT_MS));
   }
 
   /** For those who cannot speak SDS. A full disk must not keep Envoy from its certificate. */

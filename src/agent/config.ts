@@ -20,7 +20,7 @@ export interface ServerTarget {
   readonly serverName: string;
 }
 
-export interface AgentPorts {
+export interface ProxyPorts {
   readonly admin: number;
   readonly status: number;
   /** Envoy's static listener for kubelet's probes. */
@@ -71,7 +71,7 @@ export interface AgentConfig {
   readonly xdsHeaders: Readonly<Record<string, string>>;
   readonly tokenFile: string;
   readonly certificates: CertificatePolicy;
-  readonly ports: AgentPorts;
+  readonly ports: ProxyPorts;
   /** Address of the two static listeners. */
   readonly bindAddress: string;
   /** Address of what only this machine may reach: admin and, from Envoy's side, the agent. */
@@ -119,7 +119,7 @@ export function resolveConfig(inputs: AgentInputs): ResolvedConfig {
     certificates: certificatePolicyOf(env, identity, remarks),
     ports: portsOf(env, flags, proxyConfig),
     bindAddress,
-    localAddress: flags.localAddress ?? (identity.ip.includes(':') && bindAddress === '::' ? '::1' : '127.0.0.1'),
+    localAddress: flags.localAddress ?? localAddressOf(bindAddress),
     statusAddress: flags.statusAddress ?? bindAddress,
     runDirectory,
     xdsSocket: flags.xdsSocket ?? join(runDirectory, 'XDS'),
@@ -133,6 +133,12 @@ export function resolveConfig(inputs: AgentInputs): ResolvedConfig {
     annotations: inputs.annotations,
   };
   return { config, remarks };
+}
+
+/** Many proxies can share a machine by a loopback address each; otherwise the usual one. */
+function localAddressOf(bindAddress: string): string {
+  if (bindAddress === '::' || bindAddress === '::1') return '::1';
+  return bindAddress.startsWith('127.') ? bindAddress : '127.0.0.1';
 }
 
 export interface ProxyIdentity {
@@ -253,7 +259,7 @@ function millisOf(text: string | undefined, fallback: number, name: string, rema
   return fallback;
 }
 
-function portsOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): AgentPorts {
+function portsOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): ProxyPorts {
   return {
     admin: flags.adminPort ?? proxyConfig.proxyAdminPort ?? 15000,
     status: flags.statusPort ?? proxyConfig.statusPort ?? 15020,

@@ -33,15 +33,18 @@ const KILL_AFTER_MS = 5000;
 /** Envoy's arguments. */
 export function envoyArguments(start: EnvoyStart): string[] {
   const { options } = start;
+  // biome-ignore format: one flag with its value per line
   return [
-    ...['-c', start.bootstrapFile],
+    '-c', start.bootstrapFile,
     ...(start.overrideYaml === undefined ? [] : ['--config-yaml', start.overrideYaml]),
-    ...['--drain-time-s', String(start.drainSeconds), '--drain-strategy', 'immediate'],
-    ...['--local-address-ip-version', start.ipVersion],
-    ...['--file-flush-interval-msec', '1000'],
+    '--drain-time-s', String(start.drainSeconds),
+    '--drain-strategy', 'immediate',
+    '--local-address-ip-version', start.ipVersion,
+    '--file-flush-interval-msec', '1000',
     '--disable-hot-restart',
     '--allow-unknown-static-fields',
-    ...['-l', options.logLevel, '--component-log-level', options.componentLogLevel],
+    '-l', options.logLevel,
+    '--component-log-level', options.componentLogLevel,
     '--skip-deprecated-logs',
     ...(options.concurrency === undefined ? [] : ['--concurrency', String(options.concurrency)]),
   ];

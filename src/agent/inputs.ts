@@ -72,15 +72,23 @@ const ANNOTATIONS_FILE = './etc/istio/pod/annotations';
 const MESH_FILE = './etc/istio/config/mesh';
 const CONFIG_ANNOTATION = 'proxy.istio.io/config';
 
+/** Loads YAML's parser only when there is YAML: a parser is memory in every sidecar. */
+export type ParseYaml = (text: string) => Promise<unknown>;
+
 /** Reads all there is to read. */
-export async function readInputs(env: AgentInputs['env'], flags: AgentFlags): Promise<AgentInputs> {
+export async function readInputs(
+  env: AgentInputs['env'],
+  flags: AgentFlags,
+  parseYaml: ParseYaml,
+): Promise<AgentInputs> {
   const remarks: string[] = [];
+  const readYaml = (text: string, from: string) => readConfigText(text, from, parseYaml, remarks);
   const annotations = readDownward((await textOf(ANNOTATIONS_FILE)) ?? '');
-  const mesh = await readYaml((await textOf(MESH_FILE)) ?? '', MESH_FILE, remarks);
+  const mesh = await readYaml((await textOf(MESH_FILE)) ?? '', MESH_FILE);
   const layers = [
     recordOf(mesh['defaultConfig']),
-    await readYaml(env['PROXY_CONFIG'] ?? '', 'PROXY_CONFIG', remarks),
-    await readYaml(annotations[CONFIG_ANNOTATION] ?? '', CONFIG_ANNOTATION, remarks),
+    await readYaml(env['PROXY_CONFIG'] ?? '', 'PROXY_CONFIG'),
+    await readYaml(annotations[CONFIG_ANNOTATION] ?? '', CONFIG_ANNOTATION),
   ];
   return {
     env,
@@ -137,8 +145,12 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 }
 
-/** JSON is tried first: the YAML parser is loaded only if there is YAML. */
-async function readYaml(text: string, from: string, remarks: string[]): Promise<Readonly<Record<string, unknown>>> {
+async function readConfigText(
+  text: string,
+  from: string,
+  parseYaml: ParseYaml,
+  remarks: string[],
+): Promise<Readonly<Record<string, unknown>>> {
   if (text.trim() === '') return {};
   try {
     return recordOf(JSON.parse(text));
@@ -146,8 +158,7 @@ async function readYaml(text: string, from: string, remarks: string[]): Promise<
     // Not JSON, so it may be YAML.
   }
   try {
-    const { parse } = await import('yaml');
-    return recordOf(parse(text));
+    return recordOf(await parseYaml(text));
   } catch (error) {
     remarks.push(
       `${from} is neither JSON nor YAML and is ignored: ${error instanceof Error ? error.message : String(error)}`,

@@ -60,7 +60,7 @@ export class SecretStream {
 
   close(): void {
     this.#closed = true;
-    for (const name of [...this.#subscriptions.keys()]) this.#leave(name);
+    for (const name of this.#subscriptions.keys()) this.#leave(name);
   }
 
   #namesOutside(names: readonly string[]): string[] {
@@ -87,7 +87,7 @@ export class SecretStream {
     this.#working = this.#working.then(async () => {
       const found: NamedSecret[] = [];
       let isNews = false;
-      for (const [name, subscription] of [...this.#subscriptions]) {
+      for (const [name, subscription] of this.#subscriptions) {
         const secret = await this.#table.get(name);
         if (secret === undefined) continue;
         const isNew = subscription.sent !== secret.version;

@@ -50,18 +50,14 @@ export async function serveSecrets(socket: string, table: SecretTable, log: Log,
   return serveOnSocket(socket, METHODS, {
     StreamSecrets: (call: RawStream) => run(call, 'sotw'),
     DeltaSecrets: (call: RawStream) => run(call, 'delta'),
-    FetchSecrets: (call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>) => {
-      fetchOnce(call.request, table).then(
-        (bytes) => done(null, bytes),
-        (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-      );
-    },
+    FetchSecrets: (call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>) =>
+      void fetchOnce(call.request, table, done),
   });
 }
 
 interface Form {
-  read(bytes: Buffer): SecretRequest;
-  write(response: SecretResponse): Buffer;
+  readonly read: (bytes: Buffer) => SecretRequest;
+  readonly write: (response: SecretResponse) => Buffer;
 }
 
 const FORMS: Readonly<Record<'sotw' | 'delta', Form>> = {
@@ -121,8 +117,15 @@ function writeDelta(response: SecretResponse): Buffer {
   );
 }
 
-async function fetchOnce(bytes: Buffer, table: SecretTable): Promise<Buffer> {
-  const found = await Promise.all(readSotw(bytes).subscribe.map((name) => table.get(name)));
-  const secrets = found.filter((secret) => secret !== undefined);
-  return writeSotw({ nonce: '1', version: secrets.map((secret) => secret.version).join('.'), secrets });
+async function fetchOnce(bytes: Buffer, table: SecretTable, done: sendUnaryData<Buffer>): Promise<void> {
+  let answer: Buffer;
+  try {
+    const found = await Promise.all(readSotw(bytes).subscribe.map((name) => table.get(name)));
+    const secrets = found.filter((secret) => secret !== undefined);
+    answer = writeSotw({ nonce: '1', version: secrets.map((secret) => secret.version).join('.'), secrets });
+  } catch {
+    done({ code: status.INVALID_ARGUMENT, details: 'unreadable secret request' });
+    return;
+  }
+  done(null, answer);
 }

@@ -2,14 +2,15 @@
 // In: the credentials a peer showed; out: a Caller with its identities, or the reasons of all who refused (for the log only).
 // Called by service for CSRs and by the xDS server for streams.
 
-import { createLocalJWKSet, createRemoteJWKSet, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Clock } from '../lib/ports.ts';
 import type { PeerCredentials } from './credentials.ts';
 import { reasonOf } from './errors.ts';
 import { formatIdentity, parseIdentity, parseServiceAccountSubject } from './identity.ts';
 import { OID, readGeneralNames } from './names.ts';
 import { extensionsOf } from './signer.ts';
-import type { TokenKey } from './token.ts';
+
+export { keysOfJwks, keysOfTokenKey } from './jwks.ts';
 
 export interface Caller {
   readonly identities: readonly string[];
@@ -32,8 +33,6 @@ export interface Authenticator {
 export type AuthDecision =
   | { readonly kind: 'accepted'; readonly caller: Caller }
   | { readonly kind: 'refused'; readonly reason: string };
-
-export const DEFAULT_AUDIENCE = 'istio-ca';
 
 const ABSENT: AuthOutcome = { kind: 'absent' };
 const rejected = (reason: string): AuthOutcome => ({ kind: 'rejected', reason });
@@ -139,21 +138,6 @@ function serviceAccountCaller(
 function tokenReason(error: unknown): string {
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'ERR_UNKNOWN';
   return `${code} (${reasonOf(error)})`;
-}
-
-/** Keys from the text of a JWKS file. Throws if it is none. */
-export function keysOfJwks(text: string): JWTVerifyGetKey {
-  return createLocalJWKSet(JSON.parse(text) as Parameters<typeof createLocalJWKSet>[0]);
-}
-
-/** Keys of the control plane's own token key. */
-export function keysOfTokenKey(key: TokenKey): JWTVerifyGetKey {
-  return createLocalJWKSet({ keys: [key.publicJwk] });
-}
-
-/** Keys fetched from an issuer; cached, and fetched again when a token names an unknown one. */
-export function keysOfIssuer(jwksUri: string): JWTVerifyGetKey {
-  return createRemoteJWKSet(new URL(jwksUri), { timeoutDuration: 5000 });
 }
 
 export interface TokenReview {

@@ -210,7 +210,7 @@ export class Authority {
     this.#signer = next;
     this.#expiry.set(next.notAfter / 1000);
     this.#log.info({ rootsChanged, subject: next.certificate.subject }, 'signer replaced');
-    for (const listener of [...this.#listeners]) listener({ rootsChanged });
+    for (const listener of this.#listeners) listener({ rootsChanged });
   }
 }
 

@@ -1,3 +1,6 @@
+/** Audience of tokens for the control plane, unless told otherwise; Kubernetes projects tokens with it into pods. */
+export const DEFAULT_AUDIENCE = 'istio-ca';
+
 /** A workload's name in the mesh, as carried by the URI SAN of its certificate. */
 export interface WorkloadIdentity {
   readonly trustDomain: string;

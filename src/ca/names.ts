@@ -73,7 +73,7 @@ function addressBytes(address: string): Buffer {
   const [head = '', tail] = address.split('::');
   const left = groupsOf(head);
   const right = groupsOf(tail ?? '');
-  const gap = tail === undefined ? [] : new Array<number>(8 - left.length - right.length).fill(0);
+  const gap = tail === undefined ? [] : Array.from({ length: 8 - left.length - right.length }, () => 0);
   return Buffer.from([...left, ...gap, ...right].flatMap((group) => [group >> 8, group & 0xff]));
 }
 

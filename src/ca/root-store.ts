@@ -57,7 +57,8 @@ export function fileRootStore(stateDirectory: string): RootStore {
 
   const create = async (root: RootMaterial): Promise<RootMaterial> => {
     const draft = join(stateDirectory, `.ca-${randomBytes(6).toString('hex')}`);
-    await mkdir(draft, { recursive: true, mode: 0o700 });
+    await mkdir(stateDirectory, { recursive: true });
+    await mkdir(draft, { mode: 0o700 });
     try {
       await writeFile(join(draft, CERTIFICATE), root.certificate, { mode: 0o600 });
       await writeFile(join(draft, KEY), root.key, { mode: 0o600 });

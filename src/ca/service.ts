@@ -3,8 +3,15 @@
 // server.ts adds `definition` and `handlers` to its TLS server.
 
 import { fileURLToPath } from 'node:url';
-import type { handleUnaryCall, ServiceDefinition, StatusObject, UntypedServiceImplementation } from '@grpc/grpc-js';
-import { Metadata, status } from '@grpc/grpc-js';
+import {
+  type handleUnaryCall,
+  Metadata,
+  type ServiceDefinition,
+  type StatusObject,
+  type sendUnaryData,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { Log, Meter } from '../lib/ports.ts';
 import { authenticate, type Authenticator } from './authenticators.ts';
@@ -68,14 +75,22 @@ export function certificateService(
     return refusal(code, textFor(code, result.error));
   };
 
+  const respond = async (
+    call: AuthenticatedCall & { readonly request: CertificateRequest },
+    callback: sendUnaryData<CertificateResponse>,
+  ): Promise<void> => {
+    let result: Answer;
+    try {
+      result = await answer(call);
+    } catch (error) {
+      scoped.error({ err: error }, 'certificate request failed unexpectedly');
+      result = refusal(status.INTERNAL, 'internal error');
+    }
+    if (result.ok) callback(null, result.value);
+    else callback(result.status);
+  };
   const createCertificate: handleUnaryCall<CertificateRequest, CertificateResponse> = (call, callback) => {
-    answer(call).then(
-      (result) => (result.ok ? callback(null, result.value) : callback(result.status)),
-      (error: unknown) => {
-        scoped.error({ err: error }, 'certificate request failed unexpectedly');
-        callback({ code: status.INTERNAL, details: 'internal error' });
-      },
-    );
+    void respond(call, callback);
   };
   return { definition: certificateServiceDefinition(), handlers: { CreateCertificate: createCertificate } };
 }

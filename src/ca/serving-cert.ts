@@ -40,8 +40,8 @@ export interface ServingPair {
 
 const LIFETIME_SECONDS = 90 * 24 * 3600;
 const RETRY_MS = 60_000;
-/** setTimeout cannot wait longer than 2^31 ms. */
-const MAX_WAIT_MS = 24 * 3600_000;
+/** Waits are cut into pieces measured by the wall clock: timers stand still while a machine sleeps. */
+const MAX_WAIT_MS = 3600_000;
 
 /** The names under which proxies and webhooks reach the control plane. */
 export function controlPlaneHosts(namespace: string, revision: string, extra: readonly string[]): string[] {
@@ -139,7 +139,7 @@ export class ServingCert {
   /** Starts renewing: when the authority changes, when files change, at half of the certificate's life. */
   follow(authority: Authority, files: ServingFiles | undefined): void {
     this.#stops.push(authority.onChange(() => void this.renew()));
-    if (files === undefined) this.#schedule(this.#untilHalfLife());
+    if (files === undefined) this.#schedule(this.#halfLife());
     else this.#stops.push(watchDirectory(dirname(files.certificate), this.#ports.timers, () => void this.renew()));
   }
 
@@ -150,7 +150,7 @@ export class ServingCert {
         this.#publish(await this.#obtain());
       } catch (error) {
         this.#log.error({ reason: reasonOf(error) }, 'serving certificate not renewed, the old one stays in use');
-        this.#schedule(RETRY_MS);
+        this.#schedule(this.#ports.clock.now() + RETRY_MS);
       }
     });
     return this.#renewing;
@@ -171,22 +171,22 @@ export class ServingCert {
     for (const listener of this.#caListeners) listener({ caCertificate: Buffer.from(pair.rootsPem) });
     for (const listener of this.#identityListeners) listener(identityOf(pair));
     for (const listener of this.#listeners) listener(pair);
-    this.#schedule(this.#untilHalfLife());
+    this.#schedule(this.#halfLife());
   }
 
-  #untilHalfLife(): number {
+  #halfLife(): number {
     const certificate = new X509Certificate(this.#pair.certificatePem);
     const end = Date.parse(certificate.validTo);
     const half = end - (end - Date.parse(certificate.validFrom)) / 2;
-    return Math.max(half - this.#ports.clock.now(), RETRY_MS);
+    return Math.max(half, this.#ports.clock.now() + RETRY_MS);
   }
 
-  #schedule(waitMs: number): void {
+  #schedule(at: number): void {
     this.#cancelTimer();
     if (this.#closed) return;
-    const wait = Math.min(waitMs, MAX_WAIT_MS);
-    const next = waitMs > wait ? () => this.#schedule(waitMs - wait) : () => void this.renew();
-    this.#cancelTimer = this.#ports.timers.setTimeout(next, wait);
+    const left = at - this.#ports.clock.now();
+    const next = left > MAX_WAIT_MS ? () => this.#schedule(at) : () => void this.renew();
+    this.#cancelTimer = this.#ports.timers.setTimeout(next, Math.min(left, MAX_WAIT_MS));
   }
 }
 

@@ -6,10 +6,9 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, type JWK, SignJWT } from 'jose';
 import type { Clock } from '../lib/ports.ts';
-import { DEFAULT_AUDIENCE } from './authenticators.ts';
 import { newKeyPair } from './csr-request.ts';
 import { CaError } from './errors.ts';
-import { formatServiceAccountSubject } from './identity.ts';
+import { DEFAULT_AUDIENCE, formatServiceAccountSubject } from './identity.ts';
 
 export interface TokenKey {
   readonly privateKey: KeyObject;
@@ -63,7 +62,7 @@ async function newTokenPem(): Promise<string> {
 /** A link fails if the name is taken, so the server and `meltemi token` may start together and share one key. */
 async function createOnce(directory: string, path: string): Promise<string> {
   const draft = join(directory, `.${FILE}-${randomBytes(6).toString('hex')}`);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true });
   const pem = await newTokenPem();
   await writeFile(draft, pem, { mode: 0o600 });
   try {

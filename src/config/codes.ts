@@ -11,9 +11,14 @@ export interface CodeEntry {
 
 export const FINDING_CODES = {
   IST0002: { severity: 'warning', summary: 'The object uses a field or value that is deprecated.' },
+  IST0101: { severity: 'error', summary: 'The object names another one that does not exist.' },
   IST0106: {
     severity: 'error',
     summary: 'The object is not valid: a field has a wrong type or a value that is not allowed.',
+  },
+  IST0111: {
+    severity: 'warning',
+    summary: 'Several Sidecars of a namespace have no workloadSelector; the oldest is in force.',
   },
   IST0128: {
     severity: 'warning',
@@ -33,6 +38,7 @@ export const FINDING_CODES = {
     severity: 'warning',
     summary: 'A ServiceEntry has a TCP port without addresses: it takes all traffic of that port.',
   },
+  IST0145: { severity: 'warning', summary: 'A server of a Gateway can not be merged with those of older Gateways.' },
   IST0151: { severity: 'warning', summary: 'An EnvoyFilter inserts relative to a filter that may be absent.' },
   MEL0001: { severity: 'error', summary: 'A file can not be read.' },
   MEL0002: {
@@ -104,6 +110,18 @@ export const FINDING_CODES = {
     summary: 'A host of the object is taken by an older object or a service; it has no routes of its own there.',
   },
   MEL0051: { severity: 'error', summary: 'A rule of the object can not be expressed for the proxy; it was left out.' },
+  MEL0200: {
+    severity: 'warning',
+    summary: 'A DestinationRule is merged with an older one and loses a part of itself.',
+  },
+  MEL0201: {
+    severity: 'warning',
+    summary: 'Several PeerAuthentications of a namespace have no selector; the oldest is in force.',
+  },
+  MEL0202: {
+    severity: 'warning',
+    summary: 'Several Telemetry objects of a namespace have no selector; the oldest is in force.',
+  },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 
 export type FindingCode = keyof typeof FINDING_CODES;

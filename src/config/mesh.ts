@@ -2,6 +2,7 @@
 // In: the raw value of a mesh config file, the mesh in force. Out: the new mesh and findings with paths.
 // Called by sources/mesh-file.ts, by the CLI for offline use and by tests. A wrong field keeps its last good value.
 
+import { deepEqual } from '../lib/equal.ts';
 import { parsePath, type PathStep } from '../lib/field-path.ts';
 import type { FindingCode } from './codes.ts';
 import {
@@ -19,7 +20,7 @@ import { proxyConfigSchema } from './proxy-config-schema.ts';
 import { conform } from './schema/conform.ts';
 
 export * from './mesh-defaults.ts';
-export { type MeshNetwork, type MeshNetworks, parseMeshNetworks } from './mesh-networks.ts';
+export { type MeshNetwork, type MeshNetworks, NO_NETWORKS, parseMeshNetworks } from './mesh-networks.ts';
 
 export interface ParsedMesh {
   readonly mesh: MeshConfig;
@@ -39,7 +40,18 @@ export function parseMeshConfig(raw: unknown, previous: MeshConfig = DEFAULT_MES
   const fields = conformed.value as MeshConfigFields;
   findings.push(...providerFindings(fields.extensionProviders ?? [], origin));
   const wrong = findings.filter((each) => each.severity === 'error').map((each) => parsePath(each.path ?? ''));
-  return { mesh: overDefaults(withLastGood(fields, wrong, previous)), findings };
+  return { mesh: keepEqual(previous, overDefaults(withLastGood(fields, wrong, previous))), findings };
+}
+
+/** Fields that did not change stay the same objects, so that what depends on one of them is redone only for that one. */
+function keepEqual(previous: MeshConfig, next: MeshConfig): MeshConfig {
+  if (deepEqual(previous, next)) return previous;
+  const kept: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(next)) {
+    const before: unknown = previous[field as keyof MeshConfig];
+    kept[field] = deepEqual(before, value) ? before : value;
+  }
+  return { ...next, ...kept };
 }
 
 /** istio's rule: providers of the file replace built-in ones of the same name, messages merge, lists replace. */

@@ -27,6 +27,8 @@ export interface Proxy {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly nodeLocality: string;
+  /** `node.cluster`, empty when not given. */
+  readonly nodeCluster?: string | undefined;
   readonly dialect: Dialect;
 }
 

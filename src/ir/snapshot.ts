@@ -39,7 +39,10 @@ export interface Snapshot {
   readonly mesh: MeshConfig;
   readonly networks: Networks;
   readonly meshNetworks: MeshNetworks;
-  /** By hostname; several only where several namespaces define the same host, in registry order. */
+  /**
+   * By hostname, in registry order. Several where several namespaces define the same host, or where a ServiceEntry has
+   * several addresses: then one for each address, with the same namespace.
+   */
   readonly services: Table<readonly Service[]>;
   /** By hostname, one entry per namespace as in `services`. */
   readonly endpoints: Table<readonly ServiceEndpoints[]>;

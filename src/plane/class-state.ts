@@ -2,15 +2,15 @@
 // A throw in translation is our bug and stays in its class: the views of before go on being served.
 
 import type { ProxyClass } from '../ir/proxy.ts';
-import type { Scope, Snapshot } from '../ir/snapshot.ts';
-import type { Log } from '../lib/ports.ts';
-import type { Counter } from '../lib/ports.ts';
+import type { Scope } from '../ir/snapshot.ts';
+import type { LinkedSnapshot } from '../snapshot/index.ts';
+import type { Counter, Log } from '../lib/ports.ts';
 import { type ClassViews, classViews } from './class-views.ts';
 
 export interface ClassPorts {
   readonly log: Log;
   readonly failures: Counter;
-  readonly scopeOf: (snapshot: Snapshot, proxyClass: ProxyClass, previous: Scope | undefined) => Scope;
+  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => Scope;
 }
 
 export class ClassState {
@@ -18,7 +18,7 @@ export class ClassState {
   /** Sessions of this class; the state is dropped with the last one. */
   members = 0;
   #views: ClassViews | undefined;
-  #settled: Snapshot | undefined;
+  #settled: LinkedSnapshot | undefined;
   readonly #ports: ClassPorts;
 
   constructor(proxyClass: ProxyClass, ports: ClassPorts) {
@@ -35,7 +35,7 @@ export class ClassState {
   }
 
   /** Brings the views up to the snapshot. True when something in them changed. */
-  advance(snapshot: Snapshot): boolean {
+  advance(snapshot: LinkedSnapshot): boolean {
     if (this.#settled === snapshot) return false;
     this.#settled = snapshot;
     const before = this.#views;

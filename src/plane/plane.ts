@@ -3,7 +3,7 @@
 // pushed. Called by server.ts, which wires it, and by the xDS server through ViewPort.
 
 import type { Finding } from '../config/object.ts';
-import type { Snapshot } from '../ir/snapshot.ts';
+import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
 import { ClassState } from './class-state.ts';
@@ -42,7 +42,7 @@ export class Plane implements ViewPort {
   readonly #classes = new Map<string, ClassState>();
   readonly #sessions = new Set<PlaneSession>();
   readonly #settledListeners = new Set<(sequence: number) => void>();
-  #snapshot: Snapshot | undefined;
+  #snapshot: LinkedSnapshot | undefined;
   #connections = 0;
   #running: Promise<void> | undefined;
   #again = false;
@@ -64,7 +64,7 @@ export class Plane implements ViewPort {
     if (!this.#stopped) this.#debounce.signal();
   }
 
-  get snapshot(): Snapshot | undefined {
+  get snapshot(): LinkedSnapshot | undefined {
     return this.#snapshot;
   }
 
@@ -103,7 +103,7 @@ export class Plane implements ViewPort {
     const snapshot = this.#snapshot;
     if (snapshot === undefined)
       return { kind: 'refused', code: UNAVAILABLE, message: 'configuration is still being read' };
-    const proxy = this.#linkage.parse(node, snapshot);
+    const proxy = this.#linkage.parse(node);
     if ('error' in proxy) return { kind: 'refused', code: INVALID_ARGUMENT, message: proxy.error };
     this.#connections++;
     const id = `${node.id}-${this.#connections}`;
@@ -163,8 +163,9 @@ export class Plane implements ViewPort {
 
   #build(): void {
     try {
-      this.#snapshot = this.#linkage.build(this.#options.inputs(), this.#snapshot);
-      this.#metrics.snapshot(this.#snapshot);
+      const snapshot = this.#linkage.build(this.#options.inputs(), this.#snapshot);
+      this.#snapshot = snapshot;
+      this.#metrics.snapshot(snapshot);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#options.log.error({ error: text }, 'linking failed, the snapshot of before stays');
@@ -173,7 +174,7 @@ export class Plane implements ViewPort {
   }
 
   /** Classes first, then each session; in slices, so that requests are answered meanwhile. */
-  async #advanceAll(snapshot: Snapshot): Promise<void> {
+  async #advanceAll(snapshot: LinkedSnapshot): Promise<void> {
     const { clock, yieldLoop } = this.#options;
     let sliceEnd = clock.now() + SLICE;
     const breathe = async (): Promise<void> => {
@@ -190,8 +191,8 @@ export class Plane implements ViewPort {
   }
 
   /** Finds class and workload of a session anew and composes its views. True when one of them changed. */
-  #relink(session: PlaneSession, snapshot: Snapshot): boolean {
-    const { proxyClass, workloadOf } = this.#linkage.link(session, session.proxy, snapshot);
+  #relink(session: PlaneSession, snapshot: LinkedSnapshot): boolean {
+    const { proxyClass, workload } = this.#linkage.link(session, session.proxy, snapshot);
     const before = session.classState;
     if (before?.proxyClass !== proxyClass) {
       session.classState = this.#retain(proxyClass.key, () => new ClassState(proxyClass, this.#classPorts()));
@@ -200,7 +201,7 @@ export class Plane implements ViewPort {
     const state = session.classState;
     if (state === undefined) return false;
     state.advance(snapshot);
-    return state.scope === undefined ? false : session.compose(state, workloadOf(state.scope), snapshot);
+    return session.compose(state, workload, snapshot);
   }
 
   #classPorts(): ConstructorParameters<typeof ClassState>[1] {

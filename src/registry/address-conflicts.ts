@@ -2,9 +2,9 @@
 // only one can be reached.
 
 import type { Finding } from '../config/object.ts';
+import { isHttp, NO_ADDRESS, type Service } from '../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { type Table, emptyTable, tableDiff, tableGet, tableWith } from '../lib/table.ts';
-import { NO_ADDRESS, type Service, isHttp } from '../ir/service.ts';
+import { emptyTable, type Table, tableDiff, tableGet, tableWith } from '../lib/table.ts';
 import { keepFindings, newFindings } from './findings.ts';
 import { type Change, regroup } from './groups.ts';
 

@@ -1,7 +1,7 @@
 // ExternalName services: which concrete host each one leads to, through others if need be.
 
-import { sameList } from '../lib/table.ts';
 import { compareStrings } from '../lib/order.ts';
+import { sameList } from '../lib/table.ts';
 import type { Change } from './groups.ts';
 import { type KubeService, kubeHostname } from './input.ts';
 import { aliasTarget } from './kube-service.ts';

@@ -4,7 +4,7 @@ import { type Table, tableGet } from '../lib/table.ts';
 import type { Placement } from './facts.ts';
 import type { Findings } from './findings.ts';
 import type { EndpointSlice, Node, Pod, RegistryTables, WorkloadEntry } from './input.ts';
-import { type ReadLog, ipKey, membersKey, nodeKey, podKey, sliceKey } from './reads.ts';
+import { ipKey, membersKey, nodeKey, podKey, type ReadLog, sliceKey } from './reads.ts';
 import type { WorkloadsState } from './workloads.ts';
 
 export interface EndpointContext {

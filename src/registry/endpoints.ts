@@ -2,15 +2,15 @@
 // In: what changed, and what each host read when it was last built. Out: the next table. Called by registry.ts.
 
 import type { Finding } from '../config/object.ts';
-import { deepEqual } from '../lib/equal.ts';
-import { compareStrings } from '../lib/order.ts';
-import { type Table, emptyTable, keepList, tableGet, tableWith } from '../lib/table.ts';
 import type { Endpoint, ServiceEndpoints } from '../ir/endpoint.ts';
 import type { Service } from '../ir/service.ts';
+import { deepEqual } from '../lib/equal.ts';
+import { compareStrings } from '../lib/order.ts';
+import { emptyTable, keepList, type Table, tableGet, tableWith } from '../lib/table.ts';
 import { type EndpointContext, type EndpointSources, endpointContext } from './endpoint-context.ts';
 import { entryEndpoints } from './entry-endpoints.ts';
 import { type Findings, keepFindings, newFindings } from './findings.ts';
-import { type Claim, type NamespaceClaims, claimsByNamespace } from './host-services.ts';
+import { type Claim, claimsByNamespace, type NamespaceClaims } from './host-services.ts';
 import { NO_READS, type ReadLog, type Reads, withReads } from './reads.ts';
 import { kubeEndpoints } from './slice-endpoints.ts';
 
@@ -114,16 +114,10 @@ function assemble(
   list: readonly Endpoint[],
   before: ServiceEndpoints | undefined,
 ): ServiceEndpoints {
-  const previous = new Map(before?.endpoints.map((endpoint) => [socketKey(endpoint), endpoint]));
-  const endpoints = keepList(
-    before?.endpoints,
-    list.map((endpoint) => {
-      const old = previous.get(socketKey(endpoint));
-      return old !== undefined && sameEndpoint(old, endpoint) ? old : endpoint;
-    }),
-  );
+  const endpoints = before === undefined ? list : keepEndpoints(before.endpoints, list);
   if (before !== undefined && before.endpoints === endpoints) return before;
-  const identities = new Set(endpoints.map((endpoint) => endpoint.identity).filter((identity) => identity !== ''));
+  const identities = new Set<string>();
+  for (const { identity } of endpoints) if (identity !== '') identities.add(identity);
   return {
     namespace,
     hostname,
@@ -131,6 +125,15 @@ function assemble(
     identities: keepList(before?.identities, [...identities].sort(compareStrings)),
     someWithoutTls: endpoints.some((endpoint) => endpoint.tlsMode !== 'istio'),
   };
+}
+
+function keepEndpoints(before: readonly Endpoint[], list: readonly Endpoint[]): readonly Endpoint[] {
+  const previous = new Map(before.map((endpoint) => [socketKey(endpoint), endpoint]));
+  const kept = list.map((endpoint) => {
+    const old = previous.get(socketKey(endpoint));
+    return old !== undefined && sameEndpoint(old, endpoint) ? old : endpoint;
+  });
+  return keepList(before, kept);
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

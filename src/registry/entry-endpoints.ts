@@ -1,18 +1,19 @@
 // Endpoints of ServiceEntries: written into them, selected by labels, or the host itself where DNS resolves it.
 
 import type { ServicePort as EntryPort, WorkloadEntrySpec } from '../config/generated/types.ts';
+import type { Endpoint } from '../ir/endpoint.ts';
+import type { Resolution } from '../ir/service.ts';
 import { isWildcard } from '../lib/hosts.ts';
 import { isIp } from '../lib/ip.ts';
 import { memo } from '../lib/memo.ts';
-import type { Endpoint } from '../ir/endpoint.ts';
-import type { Resolution } from '../ir/service.ts';
 import type { EndpointContext } from './endpoint-context.ts';
+import { endpointRecord, type Place } from './endpoint-record.ts';
 import {
-  type WorkloadFacts,
   entryFacts,
   isHealthyEntry,
   placedLabels,
   podFacts,
+  type WorkloadFacts,
   workloadEntryLabels,
   workloadEntryName,
 } from './facts.ts';
@@ -41,7 +42,7 @@ export function entryEndpoints(
   const endpoints: Endpoint[] = [];
   for (const backend of backends) {
     for (const port of entry.spec.ports ?? []) {
-      if (port.number !== undefined) endpoints.push(endpointOf(backend, port, names, context));
+      if (port.number !== undefined) endpoints.push(endpointOf(backend, port, names));
     }
   }
   return endpoints;
@@ -51,11 +52,8 @@ export function entryEndpoints(
 interface Backend {
   readonly address: string;
   readonly spec: WorkloadEntrySpec;
-  readonly facts: WorkloadFacts;
-  readonly namespace: string;
+  readonly place: Place;
   readonly health: Endpoint['health'];
-  readonly hostname: string;
-  readonly subdomain: string;
 }
 
 function backendsOf(
@@ -101,15 +99,15 @@ const factsOfHost = memo(
 
 /** The host as its own endpoint. */
 function itself(hostname: string, entry: ServiceEntry, context: EndpointContext): Backend {
-  return {
-    address: hostname,
-    spec: NO_SPEC,
-    facts: factsOfHost(entry, context.placement.clusterId),
+  const { clusterId } = context.placement;
+  const place: Place = {
+    facts: factsOfHost(entry, clusterId),
     namespace: entry.namespace,
-    health: 'UNKNOWN',
+    clusterId,
     hostname: '',
     subdomain: '',
   };
+  return { address: hostname, spec: NO_SPEC, place, health: 'UNKNOWN' };
 }
 
 function inline(
@@ -127,11 +125,12 @@ function inline(
     `${entry.name}-${index}`,
     context.placement,
   );
-  return [backend(spec, facts, entry.namespace)];
+  return [backend(spec, facts, entry.namespace, context)];
 }
 
-function backend(spec: WorkloadEntrySpec, facts: WorkloadFacts, namespace: string): Backend {
-  return { address: spec.address ?? '', spec, facts, namespace, health: 'UNKNOWN', hostname: '', subdomain: '' };
+function backend(spec: WorkloadEntrySpec, facts: WorkloadFacts, namespace: string, context: EndpointContext): Backend {
+  const place: Place = { facts, namespace, clusterId: context.placement.clusterId, hostname: '', subdomain: '' };
+  return { address: spec.address ?? '', spec, place, health: 'UNKNOWN' };
 }
 
 /** Pods before WorkloadEntries, so that of two with one address the Pod is taken. */
@@ -141,17 +140,14 @@ function selected(entry: ServiceEntry, resolution: Resolution, context: Endpoint
   const pods = context.selectedPods(owner).flatMap((pod): Backend[] => {
     const address = pod.status?.podIPs[0];
     if (address === undefined || !isIp(address) || !isLivePod(pod) || pod.status?.ready !== true) return [];
-    return [
-      {
-        address,
-        spec: NO_SPEC,
-        facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement, address),
-        namespace: pod.namespace,
-        health: 'HEALTHY',
-        hostname: pod.spec.hostname ?? '',
-        subdomain: pod.spec.subdomain ?? '',
-      },
-    ];
+    const place: Place = {
+      facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement, address),
+      namespace: pod.namespace,
+      clusterId: context.placement.clusterId,
+      hostname: pod.spec.hostname ?? '',
+      subdomain: pod.spec.subdomain ?? '',
+    };
+    return [{ address, spec: NO_SPEC, place, health: 'HEALTHY' }];
   });
   const entries = context
     .selectedEntries(owner)
@@ -165,7 +161,7 @@ function fromWorkloadEntry(workload: WorkloadEntry, resolution: Resolution, cont
   const labels = workloadEntryLabels(workload);
   const name = workloadEntryName(workload);
   const facts = entryFacts(workload.spec, labels, workload.namespace, name, context.placement);
-  return [backend(workload.spec, facts, workload.namespace)];
+  return [backend(workload.spec, facts, workload.namespace, context)];
 }
 
 /** Names can be used only where the proxy resolves them. */
@@ -184,24 +180,9 @@ function usableAddress(
   return false;
 }
 
-function endpointOf(backend: Backend, port: EntryPort, names: PortNames, context: EndpointContext): Endpoint {
-  const { facts, address } = backend;
-  return {
-    address,
-    port: address.startsWith(UNIX) ? 0 : inlineTargetPort(port, backend.spec),
-    portName: names.get(port.number ?? 0) ?? port.name ?? '',
-    labels: facts.labels,
-    locality: facts.locality,
-    network: facts.network,
-    clusterId: context.placement.clusterId,
-    identity: facts.identity,
-    tlsMode: facts.tlsMode,
-    health: backend.health,
-    weight: backend.spec.weight ?? 0,
-    namespace: backend.namespace,
-    workloadName: facts.workloadName,
-    nodeName: facts.nodeName,
-    hostname: backend.hostname,
-    subdomain: backend.subdomain,
-  };
+function endpointOf(backend: Backend, port: EntryPort, names: PortNames): Endpoint {
+  const { address, spec, place, health } = backend;
+  const number = address.startsWith(UNIX) ? 0 : inlineTargetPort(port, spec);
+  const name = names.get(port.number ?? 0) ?? port.name ?? '';
+  return endpointRecord(place, address, number, name, health, spec.weight ?? 0);
 }

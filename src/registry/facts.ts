@@ -5,8 +5,8 @@ import type { WorkloadEntrySpec } from '../config/generated/types.ts';
 import { type Cidr, cidrContains, parseCidr, parseIp } from '../lib/ip.ts';
 import { memo } from '../lib/memo.ts';
 import { sortedEntries } from '../lib/order.ts';
-import { ANNOTATION, LABEL, type Labels } from './labels.ts';
 import type { Node, Pod, RegistryOptions, WorkloadEntry } from './input.ts';
+import { ANNOTATION, LABEL, type Labels } from './labels.ts';
 
 /** Settings of a whole registry that every endpoint depends on; one object as long as nothing of it changes. */
 export interface Placement {
@@ -41,7 +41,7 @@ export function placementOf(options: RegistryOptions, systemNetwork: string): Pl
 }
 
 /** Network of an address: label of the workload, label of the system namespace, mesh networks by registry, by prefix. */
-export function networkOf(placement: Placement, address: string, labels: Labels): string {
+function networkOf(placement: Placement, address: string, labels: Labels): string {
   const named = labels[LABEL.network];
   if (named !== undefined && named !== '') return named;
   if (placement.systemNetwork !== '') return placement.systemNetwork;
@@ -156,7 +156,7 @@ export function localityLabel(labels: Labels): string | undefined {
   return value.includes('/') ? value : value.replaceAll('.', '/');
 }
 
-export function nodeLocality(node: Node | undefined): string {
+function nodeLocality(node: Node | undefined): string {
   if (node === undefined) return '';
   const region = node.labels[LABEL.region] ?? node.labels[LABEL.regionBeta] ?? '';
   const zone = node.labels[LABEL.zone] ?? node.labels[LABEL.zoneBeta] ?? '';

@@ -1,7 +1,7 @@
 // Secondary indexes: tables of the same objects under other keys, kept up with the changes of the first.
 // In: an index and the changes of its source table. Out: the next index and the keys whose lists differ.
 
-import { type Table, emptyTable, tableDiff, tableGet, tableWith } from '../lib/table.ts';
+import { emptyTable, type Table, tableDiff, tableGet, tableWith } from '../lib/table.ts';
 
 export type Change<O> = readonly [key: string, before: O | undefined, after: O | undefined];
 
@@ -16,7 +16,7 @@ export interface Regrouped<O> {
 }
 
 interface Edit<O> {
-  readonly removed: Set<O>;
+  removed: Set<O> | undefined;
   readonly added: O[];
 }
 
@@ -34,13 +34,19 @@ export function regroup<O>(
   const edit = (key: string): Edit<O> => {
     let found = edits.get(key);
     if (found === undefined) {
-      found = { removed: new Set(), added: [] };
+      found = { removed: undefined, added: [] };
       edits.set(key, found);
     }
     return found;
   };
   for (const [, before, after] of changes) {
-    if (before !== undefined) for (const key of keysOf(before)) edit(key).removed.add(before);
+    if (before !== undefined) {
+      for (const key of keysOf(before)) {
+        const found = edit(key);
+        found.removed ??= new Set();
+        found.removed.add(before);
+      }
+    }
     if (after !== undefined) for (const key of keysOf(after)) edit(key).added.push(after);
   }
   return applyEdits(index, edits, compare);
@@ -55,10 +61,13 @@ function applyEdits<O>(
   const entries: [string, readonly O[] | undefined][] = [];
   for (const [key, { removed, added }] of edits) {
     const before = tableGet(index, key);
-    const kept = removed.size === 0 ? (before ?? []) : (before ?? []).filter((each) => !removed.has(each));
-    if (added.length === 0 && kept.length === before?.length) continue;
-    const list = added.length === 0 ? kept : [...kept, ...added];
-    if (added.length > 0 && list.length > 1) (list as O[]).sort(compare);
+    if (before === undefined) {
+      if (added.length > 0) entries.push([key, added.length > 1 ? added.sort(compare) : added]);
+      continue;
+    }
+    const kept = removed === undefined ? before : before.filter((each) => !removed.has(each));
+    if (added.length === 0 && kept.length === before.length) continue;
+    const list = added.length === 0 ? kept : [...kept, ...added].sort(compare);
     entries.push([key, list.length === 0 ? undefined : list]);
   }
   return { index: tableWith(index, entries), touched: entries.map((entry) => entry[0]) };

@@ -1,18 +1,18 @@
 // All services of one hostname, whoever defines them.
 
+import type { Service } from '../ir/service.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { isWildcard } from '../lib/hosts.ts';
 import { memo } from '../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import { keepList } from '../lib/table.ts';
-import { NO_ADDRESS, type Service } from '../ir/service.ts';
 import type { Aliases } from './aliases.ts';
 import type { Findings } from './findings.ts';
 import type { KubeService, ServiceEntry } from './input.ts';
-import { type ServiceContext, kubeService } from './kube-service.ts';
+import { kubeService, type ServiceContext } from './kube-service.ts';
 import { entryServices, mergeableEntries } from './service-entry.ts';
-import { sameVisibility } from './visibility.ts';
 import { type Vips, vipKey } from './vips.ts';
+import { sameVisibility } from './visibility.ts';
 
 /** An object that defines the host. */
 export type Claim = KubeService | ServiceEntry;
@@ -136,8 +136,3 @@ export const unitedService = memo((services: readonly Service[], namespace: stri
   const added = new Map(further.map((port) => [port.number, port]));
   return { ...first, ports: [...first.ports, ...added.values()] };
 });
-
-/** True for an address that one could listen on or match. */
-export function hasAddress(service: Service): boolean {
-  return service.defaultAddress !== NO_ADDRESS;
-}

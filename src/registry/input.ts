@@ -51,13 +51,13 @@ export function registryTables(input: ConfigTables): RegistryTables {
 }
 
 /** `serviceSettings` of the mesh configuration. */
-export interface ServiceSettings {
+interface ServiceSettings {
   readonly settings?: { readonly clusterLocal?: boolean | undefined } | undefined;
   readonly hosts?: readonly string[] | undefined;
 }
 
 /** One network of the mesh networks file. */
-export interface NetworkDefinition {
+interface NetworkDefinition {
   readonly endpoints?:
     | readonly { readonly fromCidr?: string | undefined; readonly fromRegistry?: string | undefined }[]
     | undefined;

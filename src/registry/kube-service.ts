@@ -1,10 +1,10 @@
 // One Kubernetes Service as the mesh sees it.
 
 import type { ServiceSpec } from '../config/core.ts';
-import { isIp } from '../lib/ip.ts';
 import { NO_ADDRESS, type Resolution, type Service } from '../ir/service.ts';
+import { isIp } from '../lib/ip.ts';
 import { spiffeId } from './facts.ts';
-import { type KubeService, type RegistryOptions, kubeHostname } from './input.ts';
+import { type KubeService, kubeHostname, type RegistryOptions } from './input.ts';
 import { ANNOTATION, LABEL } from './labels.ts';
 import { kubePortProtocol } from './protocol.ts';
 import { exportToAnnotation, visibilityOf } from './visibility.ts';

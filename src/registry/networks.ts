@@ -1,13 +1,13 @@
 // Gateways of networks: from the mesh networks and from Services that carry the label of a network.
 
 import type { Finding } from '../config/object.ts';
+import type { NetworkGateway, Networks } from '../ir/snapshot.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { compareNumbers, compareStrings, orderBy, sortedEntries } from '../lib/order.ts';
 import { type Table, tableGet, tableValues } from '../lib/table.ts';
-import type { NetworkGateway, Networks } from '../ir/snapshot.ts';
 import type { ChangeSet } from './change-set.ts';
 import { keepFindings, newFindings } from './findings.ts';
-import { type KubeService, type Node, type RegistryOptions, type RegistryTables, kubeHostname } from './input.ts';
+import { type KubeService, kubeHostname, type Node, type RegistryOptions, type RegistryTables } from './input.ts';
 import { ANNOTATION, LABEL, type Labels, labelsMatch } from './labels.ts';
 
 export interface NetworksState {

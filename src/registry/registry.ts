@@ -4,12 +4,12 @@
 // changed, are built again. Called by the snapshot.
 
 import type { Finding } from '../config/object.ts';
-import { deepEqual } from '../lib/equal.ts';
-import { compareStrings } from '../lib/order.ts';
-import { type Table, emptyTable, keepList, tableDiff, tableEntries, tableFrom } from '../lib/table.ts';
 import type { ServiceEndpoints } from '../ir/endpoint.ts';
 import type { Service } from '../ir/service.ts';
 import type { Networks } from '../ir/snapshot.ts';
+import { deepEqual } from '../lib/equal.ts';
+import { compareStrings } from '../lib/order.ts';
+import { emptyTable, keepList, type Table, tableEntries, tableFrom } from '../lib/table.ts';
 import { type AddressState, NO_CONFLICTS, updateConflicts } from './address-conflicts.ts';
 import { type ChangeSet, changeSet } from './change-set.ts';
 import { type EndpointsState, NO_ENDPOINTS, updateEndpoints } from './endpoints.ts';
@@ -27,10 +27,10 @@ import { type NetworksState, NO_NETWORKS, systemNetwork, updateNetworks } from '
 import { nodeKey, readersOf, sliceKey } from './reads.ts';
 import { NO_SERVICES, type ServicesState, type ServicesStep, updateServices } from './services.ts';
 import type { Vips } from './vips.ts';
-import { NO_WORKLOADS, type WorkloadIndex, type WorkloadsState, updateWorkloads, workloadIndex } from './workloads.ts';
+import { NO_WORKLOADS, updateWorkloads, type WorkloadIndex, type WorkloadsState, workloadIndex } from './workloads.ts';
 
 /** What one build did: tests count work with it. */
-export interface RegistryCounts {
+interface RegistryCounts {
   /** Hosts whose services were looked at. */
   readonly servicesBuilt: number;
   /** Hosts whose endpoints were looked at. */
@@ -52,7 +52,7 @@ export interface Registry {
 }
 
 /** What the next build starts from. Of no interest outside this folder. */
-export interface RegistryState {
+interface RegistryState {
   readonly options: RegistryOptions;
   readonly tables: RegistryTables;
   readonly placement: Placement;
@@ -204,7 +204,7 @@ function indexSlices(index: Table<readonly EndpointSlice[]>, changes: ChangeSet)
   );
 }
 
-/** Hosts to build again: their objects or services changed, or something that they read. */
+/** Hosts to build again: objects that define them changed, or something that they read. */
 function staleHosts(
   base: RegistryState,
   services: ServicesStep,
@@ -212,7 +212,6 @@ function staleHosts(
   touched: readonly string[],
 ): ReadonlySet<string> {
   const hosts = new Set<string>(services.claimed);
-  for (const [host] of tableDiff(base.services.table, services.state.table)) hosts.add(host);
   const { reads } = base.endpoints;
   for (const key of touched) for (const host of readersOf(reads, key)) hosts.add(host);
   for (const [, before, after] of changes.nodes) {

@@ -2,14 +2,14 @@
 // Owners are found from a workload through one pair of their selector, so that a changed Pod looks at the few services
 // that may want it and at no others.
 
-import type { Labels } from './labels.ts';
-import { labelsMatch } from './labels.ts';
+import { deepEqual } from '../lib/equal.ts';
 import { memo } from '../lib/memo.ts';
 import { compareStrings, sortedEntries } from '../lib/order.ts';
 import { type Table, tableGet, tableValues, tableWith } from '../lib/table.ts';
-import { deepEqual } from '../lib/equal.ts';
 import { type Change, type Regrouped, regroup } from './groups.ts';
-import { type KubeService, type ServiceEntry, objectKey } from './input.ts';
+import { type KubeService, objectKey, type ServiceEntry } from './input.ts';
+import type { Labels } from './labels.ts';
+import { labelsMatch } from './labels.ts';
 
 export interface SelectorOwner {
   /** `Service/NAMESPACE/NAME` or `ServiceEntry/NAMESPACE/NAME`. */
@@ -63,6 +63,7 @@ export function indexSelectors(
 /** Everyone in the namespace whose selector the labels satisfy. */
 export function ownersSelecting(index: SelectorIndex, namespace: string, labels: Labels): readonly SelectorOwner[] {
   const found: SelectorOwner[] = [];
+  if (index.size === 0) return found;
   for (const name of Object.keys(labels)) {
     const owners = tableGet(index, pairKey(namespace, name, labels[name] ?? ''));
     if (owners === undefined) continue;
@@ -75,14 +76,12 @@ function pairKey(namespace: string, name: string, value: string): string {
   return `${namespace}/${name}=${value}`;
 }
 
-/** What membership is made of: workloads of one kind and the owners that are interested in them. */
+/** What membership is made of: workloads of one kind, and the owners that want to know theirs. */
 export interface MembershipInput<O> {
   readonly objects: Table<O>;
   readonly changes: readonly Change<O>[];
   readonly index: SelectorIndex;
   readonly owners: readonly Change<SelectorOwner>[];
-  /** Owners for which no membership is kept. */
-  readonly wanted: (owner: SelectorOwner) => boolean;
   readonly labelsOf: (object: O) => Labels;
 }
 
@@ -93,8 +92,8 @@ export function updateMembers<O extends { readonly namespace: string; readonly n
 ): Regrouped<O> {
   const { fresh, gone, namespaces } = selectorEdits(input);
   if (fresh.size === 0 && gone.length === 0 && input.changes.length === 0) return { index: members, touched: [] };
-  const ownersOf = (object: O): SelectorOwner[] =>
-    ownersSelecting(input.index, object.namespace, input.labelsOf(object)).filter(input.wanted);
+  const ownersOf = (object: O): readonly SelectorOwner[] =>
+    ownersSelecting(input.index, object.namespace, input.labelsOf(object));
   const settled = (object: O): string[] =>
     ownersOf(object).flatMap((owner) => (fresh.has(owner.key) ? [] : [owner.key]));
   const kept = regroup(members, input.changes, settled, byName);
@@ -123,8 +122,8 @@ function selectorEdits<O>(input: MembershipInput<O>): {
   const namespaces = new Set<string>();
   for (const [, before, after] of input.owners) {
     if (after === undefined) {
-      if (before !== undefined && input.wanted(before)) gone.push(before.key);
-    } else if (input.wanted(after) && (before === undefined || !deepEqual(before.selector, after.selector))) {
+      if (before !== undefined) gone.push(before.key);
+    } else if (before === undefined || !deepEqual(before.selector, after.selector)) {
       fresh.set(after.key, []);
       namespaces.add(after.namespace);
     }

@@ -1,12 +1,12 @@
 // ServiceEntries of one host and namespace as services: one for each address, merged over several objects.
 
 import type { ServiceEntrySpec } from '../config/generated/types.ts';
+import { NO_ADDRESS, type Resolution, type Service, type ServicePort } from '../ir/service.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { isIp, parseCidr } from '../lib/ip.ts';
-import { NO_ADDRESS, type Resolution, type Service, type ServicePort } from '../ir/service.ts';
 import type { Findings } from './findings.ts';
 import type { ServiceEntry } from './input.ts';
-import { type ServiceContext, annotatedDistribution } from './kube-service.ts';
+import { annotatedDistribution, type ServiceContext } from './kube-service.ts';
 import { ANNOTATION, LABEL } from './labels.ts';
 import { protocolByName } from './protocol.ts';
 import type { Vip } from './vips.ts';

@@ -4,13 +4,13 @@
 
 import type { KubePort } from '../config/core.ts';
 import type { WorkloadEntrySpec } from '../config/generated/types.ts';
-import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { tableGet } from '../lib/table.ts';
 import type { Proxy, ServiceTarget } from '../ir/proxy.ts';
 import type { Service } from '../ir/service.ts';
-import { type WorkloadFacts, entryFacts, podFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
+import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
+import { tableGet } from '../lib/table.ts';
+import { entryFacts, podFacts, type WorkloadFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import { isKubeService } from './host-services.ts';
-import { type KubeService, type Pod, type ServiceEntry, kubeHostname } from './input.ts';
+import { type KubeService, kubeHostname, type Pod, type ServiceEntry } from './input.ts';
 import type { Labels } from './labels.ts';
 import { ipKey, podKey, readersOf } from './reads.ts';
 import type { Registry } from './registry.ts';

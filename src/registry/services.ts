@@ -1,20 +1,20 @@
 // The service table: from Services and ServiceEntries to services by hostname.
 // In: changes of the objects. Out: the next table and the hosts that were looked at. Called by registry.ts.
 
-import { deepEqual } from '../lib/equal.ts';
-import { compareStrings } from '../lib/order.ts';
-import { type Table, emptyTable, tableEntries, tableGet, tableValues, tableWith } from '../lib/table.ts';
 import type { Finding } from '../config/object.ts';
 import type { Service } from '../ir/service.ts';
+import { deepEqual } from '../lib/equal.ts';
+import { compareStrings } from '../lib/order.ts';
+import { emptyTable, type Table, tableEntries, tableGet, tableValues, tableWith } from '../lib/table.ts';
 import { type Aliases, NO_ALIASES, updateAliases } from './aliases.ts';
 import type { ChangeSet } from './change-set.ts';
 import { clusterLocalTest } from './cluster-local.ts';
 import { keepFindings, newFindings } from './findings.ts';
 import { regroup } from './groups.ts';
-import { type Claim, type HostContext, compareClaims, isKubeService, servicesOfHost } from './host-services.ts';
-import { type RegistryOptions, type RegistryTables, type ServiceEntry, kubeHostname } from './input.ts';
+import { type Claim, compareClaims, type HostContext, isKubeService, servicesOfHost } from './host-services.ts';
+import { kubeHostname, type RegistryOptions, type RegistryTables, type ServiceEntry } from './input.ts';
 import { ANNOTATION } from './labels.ts';
-import { NO_VIPS, type Vips, allocateVips, vipClaims } from './vips.ts';
+import { allocateVips, NO_VIPS, type Vips, vipClaims } from './vips.ts';
 
 export interface ServicesState {
   /** Objects that define each host, in registry order. */

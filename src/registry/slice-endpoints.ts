@@ -2,18 +2,11 @@
 // makes slices (a folder of files), from the Pods that it selects.
 
 import type { KubePort, SliceEndpoint } from '../config/core.ts';
-import { ipVersion, isIp } from '../lib/ip.ts';
 import type { Endpoint, Health } from '../ir/endpoint.ts';
+import { ipVersion, isIp } from '../lib/ip.ts';
 import type { EndpointContext } from './endpoint-context.ts';
-import {
-  type WorkloadFacts,
-  bareFacts,
-  entryFacts,
-  isHealthyEntry,
-  podFacts,
-  workloadEntryLabels,
-  workloadEntryName,
-} from './facts.ts';
+import { endpointRecord, type Place } from './endpoint-record.ts';
+import { bareFacts, entryFacts, isHealthyEntry, podFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import type { EndpointSlice, KubeService, Pod, WorkloadEntry } from './input.ts';
 import { LABEL } from './labels.ts';
 import { selectorOwner } from './selectors.ts';
@@ -52,9 +45,7 @@ function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: End
       if (place === undefined) continue;
       for (const port of slice.spec.ports) {
         if (port.port === undefined || port.port === 0) continue;
-        endpoints.push(
-          endpointOf(place, { address, port: port.port, portName: port.name, health, weight: 0 }, context),
-        );
+        endpoints.push(endpointRecord(place, address, port.port, port.name, health, 0));
       }
     }
   }
@@ -68,14 +59,6 @@ function sliceHealth(endpoint: SliceEndpoint, service: KubeService): Health | un
   // Sessions that stick to an instance may go on while it shuts down.
   const sticky = (service.labels[LABEL.persistentSession] ?? '') !== '';
   return endpoint.serving === true && sticky ? 'DRAINING' : undefined;
-}
-
-/** What is known of the workload behind an address. */
-interface Place {
-  readonly facts: WorkloadFacts;
-  readonly namespace: string;
-  readonly hostname: string;
-  readonly subdomain: string;
 }
 
 function placeOf(
@@ -97,6 +80,7 @@ function placeOf(
   return {
     facts: bareFacts(context.placement, address, context.node(endpoint.nodeName)),
     namespace: slice.namespace,
+    clusterId: context.placement.clusterId,
     hostname: endpoint.hostname ?? '',
     subdomain: '',
   };
@@ -106,28 +90,9 @@ function podPlace(pod: Pod, address: string, context: EndpointContext, hostname?
   return {
     facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement, address),
     namespace: pod.namespace,
+    clusterId: context.placement.clusterId,
     hostname: hostname ?? pod.spec.hostname ?? '',
     subdomain: pod.spec.subdomain ?? '',
-  };
-}
-
-type Socket = Pick<Endpoint, 'address' | 'port' | 'portName' | 'health' | 'weight'>;
-
-function endpointOf(place: Place, socket: Socket, context: EndpointContext): Endpoint {
-  const { facts } = place;
-  return {
-    ...socket,
-    labels: facts.labels,
-    locality: facts.locality,
-    network: facts.network,
-    clusterId: context.placement.clusterId,
-    identity: facts.identity,
-    tlsMode: facts.tlsMode,
-    namespace: place.namespace,
-    workloadName: facts.workloadName,
-    nodeName: facts.nodeName,
-    hostname: place.hostname,
-    subdomain: place.subdomain,
   };
 }
 
@@ -144,7 +109,7 @@ function selectedPodEndpoints(service: KubeService, pod: Pod, context: EndpointC
         return [];
       }
       const health = ready ? 'HEALTHY' : 'UNHEALTHY';
-      return [endpointOf(place, { address, port: number, portName: port.name, health, weight: 0 }, context)];
+      return [endpointRecord(place, address, number, port.name, health, 0)];
     });
   });
 }
@@ -171,7 +136,8 @@ function selectedEntryEndpoints(
   }
   const labels = workloadEntryLabels(entry);
   const facts = entryFacts(entry.spec, labels, entry.namespace, workloadEntryName(entry), context.placement);
-  const place: Place = { facts, namespace: entry.namespace, hostname: '', subdomain: '' };
+  const { clusterId } = context.placement;
+  const place: Place = { facts, namespace: entry.namespace, clusterId, hostname: '', subdomain: '' };
   const weight = entry.spec.weight ?? 0;
   return service.spec.ports.flatMap((port, index) => {
     if (port.protocol === 'UDP') return [];
@@ -180,7 +146,7 @@ function selectedEntryEndpoints(
       missingPort(service, port, index, `WorkloadEntry ${entry.name}`, context);
       return [];
     }
-    return [endpointOf(place, { address, port: number, portName: port.name, health: 'UNKNOWN', weight }, context)];
+    return [endpointRecord(place, address, number, port.name, 'UNKNOWN', weight)];
   });
 }
 

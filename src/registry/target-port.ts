@@ -18,16 +18,21 @@ export function podTargetPort(port: KubePort, pod: Pod): number | undefined {
 /** An entry's own port by the name of the target port or of the service port; else the number. */
 export function entryTargetPort(port: KubePort, entry: WorkloadEntrySpec): number | undefined {
   const target = port.targetPort;
-  if (typeof target === 'string' && target !== '') return entry.ports?.[target] ?? entry.ports?.[port.name];
-  return entry.ports?.[port.name] ?? numericTarget(port);
+  if (typeof target === 'string' && target !== '') return ownPort(entry, target) ?? ownPort(entry, port.name);
+  return ownPort(entry, port.name) ?? numericTarget(port);
 }
 
 /** A port of a ServiceEntry on one of its endpoints. */
 export function inlineTargetPort(port: EntryPort, entry: WorkloadEntrySpec): number {
-  return entry.ports?.[port.name ?? ''] ?? (port.targetPort || (port.number ?? 0));
+  return ownPort(entry, port.name ?? '') ?? (port.targetPort || (port.number ?? 0));
 }
 
 export function numericTarget(port: KubePort): number | undefined {
   if (typeof port.targetPort === 'string' && port.targetPort !== '') return undefined;
   return typeof port.targetPort === 'number' && port.targetPort > 0 ? port.targetPort : port.port;
+}
+
+/** Names come from users: one such as `constructor` must not find what every object has. */
+function ownPort(entry: WorkloadEntrySpec, name: string): number | undefined {
+  return entry.ports !== undefined && Object.hasOwn(entry.ports, name) ? entry.ports[name] : undefined;
 }

@@ -1,7 +1,7 @@
 // exportTo of services.
 
-import { compareStrings } from '../lib/order.ts';
 import type { Visibility } from '../ir/service.ts';
+import { compareStrings } from '../lib/order.ts';
 
 const NOBODY: ReadonlySet<string> = new Set();
 

@@ -3,13 +3,13 @@
 
 import type { WorkloadEntrySpec } from '../config/generated/types.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { type Table, emptyTable, sameList, tableGet } from '../lib/table.ts';
+import { emptyTable, sameList, type Table, tableGet } from '../lib/table.ts';
 import type { ChangeSet } from './change-set.ts';
 import { workloadEntryLabels } from './facts.ts';
 import { regroup } from './groups.ts';
 import type { Pod, RegistryOptions, RegistryTables, ServiceEntry, WorkloadEntry } from './input.ts';
 import { ipKey, membersKey, podKey } from './reads.ts';
-import { type SelectorIndex, indexSelectors, ownerChanges, updateMembers } from './selectors.ts';
+import { indexSelectors, ownerChanges, type SelectorIndex, updateMembers } from './selectors.ts';
 
 export interface WorkloadsState {
   readonly podsByIp: Table<readonly Pod[]>;
@@ -17,6 +17,8 @@ export interface WorkloadsState {
   /** ServiceEntries by the addresses of the endpoints written into them. */
   readonly inlineByIp: Table<readonly ServiceEntry[]>;
   readonly selectors: SelectorIndex;
+  /** Those among them that want to know their Pods. */
+  readonly podSelectors: SelectorIndex;
   /** By selector owner. */
   readonly podMembers: Table<readonly Pod[]>;
   readonly entryMembers: Table<readonly WorkloadEntry[]>;
@@ -27,6 +29,7 @@ export const NO_WORKLOADS: WorkloadsState = {
   entriesByIp: emptyTable(),
   inlineByIp: emptyTable(),
   selectors: emptyTable(),
+  podSelectors: emptyTable(),
   podMembers: emptyTable(),
   entryMembers: emptyTable(),
 };
@@ -54,21 +57,22 @@ export function updateWorkloads(
   const entriesByIp = regroup(state.entriesByIp, changes.workloadEntries, entryIps, compareObjects);
   const inlineByIp = regroup(state.inlineByIp, changes.serviceEntries, inlineIps, compareEntries);
   const owners = ownerChanges([...changes.services, ...changes.serviceEntries]);
+  // With Kubernetes the endpoint slices say which Pods a Service has.
+  const podOwners = options.mode === 'files' ? owners : ownerChanges(changes.serviceEntries);
   const selectors = indexSelectors(state.selectors, owners).index;
-  const common = { index: selectors, owners };
+  const podSelectors = indexSelectors(state.podSelectors, podOwners).index;
   const podMembers = updateMembers(state.podMembers, {
-    ...common,
     objects: tables.pods,
     changes: changes.pods,
-    // With Kubernetes the endpoint slices say which Pods a Service has.
-    wanted: (owner) => options.mode === 'files' || owner.object.kind === 'ServiceEntry',
+    index: podSelectors,
+    owners: podOwners,
     labelsOf: (pod) => pod.labels,
   });
   const entryMembers = updateMembers(state.entryMembers, {
-    ...common,
     objects: tables.workloadEntries,
     changes: changes.workloadEntries,
-    wanted: () => true,
+    index: selectors,
+    owners,
     labelsOf: workloadEntryLabels,
   });
   const next: WorkloadsState = {
@@ -76,6 +80,7 @@ export function updateWorkloads(
     entriesByIp: entriesByIp.index,
     inlineByIp: inlineByIp.index,
     selectors,
+    podSelectors,
     podMembers: podMembers.index,
     entryMembers: entryMembers.index,
   };
@@ -94,9 +99,11 @@ export function isLivePod(pod: Pod): boolean {
   return pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed';
 }
 
-function podIps(pod: Pod): ReadonlySet<string> {
+function podIps(pod: Pod): Iterable<string> {
   // Pods on the host's network share its address: an address says nothing about which of them is meant.
-  return new Set(isLivePod(pod) && pod.spec.hostNetwork !== true ? pod.status?.podIPs : []);
+  if (!isLivePod(pod) || pod.spec.hostNetwork === true) return [];
+  const ips = pod.status?.podIPs ?? [];
+  return ips.length < 2 ? ips : new Set(ips);
 }
 
 function entryIps(entry: WorkloadEntry): readonly string[] {

@@ -2,7 +2,7 @@
 
 import type { ConfigObject } from '../config/object.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { type Table, emptyTable, tableGet } from '../lib/table.ts';
+import { emptyTable, type Table, tableGet } from '../lib/table.ts';
 import { changesBetween, regroup } from '../registry/groups.ts';
 
 export interface NamespacedIndex<O> {

@@ -1,12 +1,12 @@
 // DestinationRules indexed by namespace and host, and the look-up of the one that a client uses for a service:
 // the client's namespace, then the service's, then the root namespace; in each the most specific host.
 
-import type { DestinationRule } from '../ir/traffic.ts';
 import type { Service } from '../ir/service.ts';
+import type { DestinationRule } from '../ir/traffic.ts';
 import { compareSpecificity, hostSubsetOf, isWildcard } from '../lib/hosts.ts';
-import { type Derived, type Table, deriveTable, emptyTable, keepList, tableGet } from '../lib/table.ts';
-import { changesBetween, regroup } from '../registry/groups.ts';
-import { compareStrings, sortedEntries } from '../lib/order.ts';
+import { compareStrings, orderBy, sortedEntries } from '../lib/order.ts';
+import { type Derived, deriveTable, emptyTable, keepList, type Table, tableGet } from '../lib/table.ts';
+import { type Change, changesBetween, regroup } from '../registry/groups.ts';
 import type { NamespacedIndex } from './by-namespace.ts';
 import { type RuleObject, ruleHost, ruleNode, ruleVisibility } from './rule-merge.ts';
 import { type Labels, selects } from './selection.ts';
@@ -34,6 +34,10 @@ export interface DestinationRuleIndex {
   readonly byNamespace: Derived<readonly RuleObject[], NamespaceRules>;
   /** By client namespace: namespaces with a rule exported to it by name. */
   readonly exportedTo: Table<readonly NamespaceRules[]>;
+  /** Every rule by its host as written: what the choice for a service of that name depends on. */
+  readonly byHost: Table<readonly DestinationRule[]>;
+  /** Every rule with a wildcard host: what all choices depend on. */
+  readonly wildcards: readonly DestinationRule[];
   readonly rootNamespace: string;
 }
 
@@ -62,8 +66,34 @@ export function indexDestinationRules(
     namedAudience,
     (a, b) => compareStrings(a.namespace, b.namespace),
   );
-  return { byNamespace, exportedTo: index, rootNamespace: settings.rootNamespace };
+  const byHost = regroup(
+    previous?.byHost ?? emptyTable<readonly DestinationRule[]>(),
+    changes.flatMap(ruleChanges),
+    (rule) => (isWildcard(rule.host) ? [rule.host, ANY_WILDCARD] : [rule.host]),
+    compareRules,
+  ).index;
+  const wildcards = tableGet(byHost, ANY_WILDCARD) ?? NO_RULES;
+  return { byNamespace, exportedTo: index, byHost, wildcards, rootNamespace: settings.rootNamespace };
 }
+
+/** No host has this name. */
+const ANY_WILDCARD = '/';
+const NO_RULES: readonly DestinationRule[] = [];
+
+function ruleChanges([, before, after]: Change<NamespaceRules>): readonly Change<DestinationRule>[] {
+  const old = new Set(before?.rules);
+  const now = new Set(after?.rules);
+  return [
+    ...[...old].filter((rule) => !now.has(rule)).map((rule): Change<DestinationRule> => [rule.host, rule, undefined]),
+    ...[...now].filter((rule) => !old.has(rule)).map((rule): Change<DestinationRule> => [rule.host, undefined, rule]),
+  ];
+}
+
+const compareRules = orderBy<DestinationRule>(
+  (a, b) => compareStrings(a.host, b.host),
+  (a, b) => compareStrings(a.namespace, b.namespace),
+  (a, b) => compareStrings(a.objects[0]?.name ?? '', b.objects[0]?.name ?? ''),
+);
 
 function namedAudience(rules: NamespaceRules): ReadonlySet<string> {
   const names = new Set<string>();

@@ -6,7 +6,7 @@ import type { VirtualService } from '../ir/traffic.ts';
 import { hostSubsetOf, hostsOverlap, isWildcard } from '../lib/hosts.ts';
 import { memo } from '../lib/memo.ts';
 import { protocolByName } from '../registry/protocol.ts';
-import { inLookupOrder, isServiceVisible, preferred } from './scoped-services.ts';
+import { inLookupOrder, isServiceVisible, preferred } from './service-choice.ts';
 
 interface Hosts {
   readonly exact: ReadonlySet<string>;
@@ -28,7 +28,8 @@ export interface EgressImport {
 /** What applies without a Sidecar, and where a Sidecar lists no egress. */
 export const IMPORT_ALL: IstioEgressListener = { hosts: ['*/*'] };
 
-export const egressImport = memo((listener: IstioEgressListener, namespace: string): EgressImport => {
+/** Parses a listener for clients of a namespace. */
+export function egressImport(listener: IstioEgressListener, namespace: string): EgressImport {
   const hosts = parseHosts(listener.hosts ?? [], namespace);
   const number = listener.port?.number ?? 0;
   const isProxy = protocolByName(listener.port?.protocol ?? '') === 'HTTP_PROXY';
@@ -36,7 +37,7 @@ export const egressImport = memo((listener: IstioEgressListener, namespace: stri
   const excludes = [...hosts.values()].some((each) => each.excluded.length > 0);
   const everything = onlyPort === undefined && !excludes && hosts.get('*')?.wildcards.includes('*') === true;
   return { listener, namespace, hosts, onlyPort, everything };
-});
+}
 
 /** `*` any namespace, `.` the own one; a leading `~` takes hosts out again (`~/HOST`: whatever the namespace). */
 function parseHosts(entries: readonly string[], namespace: string): ReadonlyMap<string, Hosts> {
@@ -70,10 +71,11 @@ function excludes(hosts: Hosts | undefined, host: string): boolean {
 /** The part of a host's services that a listener imports; ports and aliases that it does not want are cut off. */
 export function importedService(imported: EgressImport, list: readonly Service[]): Service | undefined {
   const candidates: Service[] = [];
+  const any = imported.hosts.get('*');
   for (const service of inLookupOrder(list, imported.namespace)) {
-    if (!isServiceVisible(service, imported.namespace)) continue;
     const own = imported.hosts.get(service.namespace);
-    const any = imported.hosts.get('*');
+    if (own === undefined && any === undefined) continue;
+    if (!isServiceVisible(service, imported.namespace)) continue;
     if (excludes(own, service.hostname) || excludes(any, service.hostname)) continue;
     const found = takenBy(imported, own, service) ?? takenBy(imported, any, service);
     if (found !== undefined) candidates.push(found);
@@ -89,10 +91,12 @@ function takenBy(imported: EgressImport, hosts: Hosts | undefined, service: Serv
   return aliases.length === trimmed.aliases.length ? trimmed : withAliases(trimmed, aliases.join(' '));
 }
 
-const withAliases = memo((service: Service, aliases: string): Service => ({
-  ...service,
-  aliases: aliases === '' ? [] : aliases.split(' '),
-}));
+const withAliases = memo(
+  (service: Service, aliases: string): Service => ({
+    ...service,
+    aliases: aliases === '' ? [] : aliases.split(' '),
+  }),
+);
 
 /** The service with these ports only, one object for equal ports; undefined when it has none of them. */
 export function withPorts(service: Service, numbers: readonly number[]): Service | undefined {
@@ -135,7 +139,15 @@ export interface RoutedHost {
 }
 
 /** Destinations of a VirtualService for clients of a namespace: routes for sources elsewhere do not count. */
-export const routedHosts = memo((node: VirtualService, namespace: string): readonly RoutedHost[] => {
+export function routedHosts(node: VirtualService, namespace: string): readonly RoutedHost[] {
+  return routed(node, namesSources(node) ? namespace : '');
+}
+
+const namesSources = memo((node: VirtualService): boolean =>
+  node.http.some((route) => route.match?.some((match) => match.sourceNamespace)),
+);
+
+const routed = memo((node: VirtualService, namespace: string): readonly RoutedHost[] => {
   const ports = new Map<string, Set<number>>();
   const add = (to: { host?: string | undefined; port?: { number?: number | undefined } | undefined } | undefined) => {
     if (to?.host === undefined) return;

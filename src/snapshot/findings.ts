@@ -1,6 +1,7 @@
 // What is wrong between objects: names that lead nowhere, and objects that lose against others.
 // In: the indexes of a snapshot. Out: findings on the object that has to be changed. Read by status, console and CLI.
 
+import { FINDING_CODES, type FindingCode } from '../config/codes.ts';
 import type { SecretBody } from '../config/core.ts';
 import type { Destination, ServerTLSSettings } from '../config/generated/types.ts';
 import type { ConfigObject, Finding } from '../config/object.ts';
@@ -16,24 +17,32 @@ import type { LinkSettings } from './settings.ts';
 import type { SnapshotIndex } from './snapshot.ts';
 import { delegateKeys, isUsableDelegate } from './virtual-services.ts';
 
-export interface FindingsInput {
+export interface FindingsSource {
   readonly index: SnapshotIndex;
   readonly registry: Registry;
   readonly settings: LinkSettings;
   readonly secrets: Table<ConfigObject>;
 }
 
+interface FindingsInput extends FindingsSource {
+  readonly secretsByName: ReadonlyMap<string, ConfigObject>;
+}
+
 /** All of them, in the order of kind, namespace, name and path. */
-export function snapshotFindings(input: FindingsInput): readonly Finding[] {
-  const { index } = input;
+export function snapshotFindings(source: FindingsSource): readonly Finding[] {
+  const { index } = source;
+  const secretsByName = new Map([...tableValues(source.secrets)].map((secret) => [secret.name, secret]));
+  const input: FindingsInput = { ...source, secretsByName };
   const found: Finding[] = [
     ...[...tableValues(index.virtualServices.linked.output)].flatMap((node) => virtualServiceFindings(input, node)),
     ...[...tableValues(index.rules.byNamespace.output)].flatMap((each) => each.rules).flatMap(mergeFindings),
-    ...[...tableValues(index.rules.byNamespace.output)].flatMap((each) => each.rules).flatMap((rule) => hostFindings(input, rule)),
+    ...[...tableValues(index.rules.byNamespace.output)]
+      .flatMap((each) => each.rules)
+      .flatMap((rule) => hostFindings(input, rule)),
     ...index.allGateways.flatMap((gateway) => gatewayFindings(input, gateway)),
     ...losers(index.sidecars, 'IST0111', 'an older Sidecar without workloadSelector applies to the namespace'),
-    ...losers(index.policies.peerAuthn, 'MEL0203', 'an older PeerAuthentication without selector applies'),
-    ...losers(index.policies.telemetry, 'MEL0204', 'an older Telemetry without selector applies'),
+    ...losers(index.policies.peerAuthn, 'MEL0201', 'an older PeerAuthentication without selector applies'),
+    ...losers(index.policies.telemetry, 'MEL0202', 'an older Telemetry without selector applies'),
   ];
   return found.sort(compareFindings);
 }
@@ -46,9 +55,9 @@ const compareFindings = orderBy<Finding>(
   (a, b) => compareStrings(a.message, b.message),
 );
 
-function on(object: ConfigObject, code: string, path: string, message: string, severity: Finding['severity'] = 'error'): Finding {
+function on(object: ConfigObject, code: FindingCode, path: string, message: string): Finding {
   const { kind, namespace, name, origin } = object;
-  return { severity, code, ref: { kind, namespace, name }, origin, path, message };
+  return { severity: FINDING_CODES[code].severity, code, ref: { kind, namespace, name }, origin, path, message };
 }
 
 function virtualServiceFindings(input: FindingsInput, node: VirtualService): readonly Finding[] {
@@ -62,7 +71,9 @@ function virtualServiceFindings(input: FindingsInput, node: VirtualService): rea
   for (const key of new Set(delegateKeys(root))) {
     const delegate = tableGet(index.virtualServices.resolved.output, key);
     if (isUsableDelegate(root, delegate)) continue;
-    const at = root.http.findIndex((route) => `${route.delegate?.namespace || root.namespace}/${route.delegate?.name}` === key);
+    const at = root.http.findIndex(
+      (route) => `${route.delegate?.namespace || root.namespace}/${route.delegate?.name}` === key,
+    );
     const message =
       delegate === undefined
         ? `there is no VirtualService ${key} to delegate to`
@@ -98,7 +109,8 @@ function destinationFindings(input: FindingsInput, node: VirtualService): readon
 function destinationProblem(input: FindingsInput, node: VirtualService, to: Destination): string | undefined {
   const host = to.host ?? '';
   const services = tableGet(input.registry.services, host);
-  if (services === undefined) return isCoveredByWildcard(input, host) ? undefined : `host ${host} is not a known service`;
+  if (services === undefined)
+    return isCoveredByWildcard(input, host) ? undefined : `host ${host} is not a known service`;
   if (to.subset === undefined || to.subset === '') return undefined;
   const namespaces = new Set([node.namespace, input.settings.rootNamespace, ...services.map((each) => each.namespace)]);
   const rules = [...namespaces].flatMap((each) => tableGet(input.index.rules.byNamespace.output, each)?.rules ?? []);
@@ -121,9 +133,7 @@ function isCoveredByWildcard(input: FindingsInput, host: string): boolean {
 function hostFindings(input: FindingsInput, rule: DestinationRule): readonly Finding[] {
   if (isWildcard(rule.host) || tableGet(input.registry.services, rule.host) !== undefined) return [];
   if (isCoveredByWildcard(input, rule.host)) return [];
-  return rule.objects.map((object) =>
-    on(object, 'IST0101', 'spec.host', `host ${rule.host} is not a known service`),
-  );
+  return rule.objects.map((object) => on(object, 'IST0101', 'spec.host', `host ${rule.host} is not a known service`));
 }
 
 /** Credentials are looked for where the router runs; without knowing that, any namespace that has the name will do. */
@@ -151,30 +161,23 @@ function credentialProblem(input: FindingsInput, credential: string): string | u
   const plain = scheme === undefined ? credential : credential.slice(scheme.length + 3);
   const slash = plain.indexOf('/');
   const name = plain.slice(slash + 1);
-  const inNamed = slash < 0 ? undefined : tableGet(input.secrets, plain);
-  const secret = slash < 0 ? secretNamed(input.secrets, name) : inNamed;
+  const secret = slash < 0 ? input.secretsByName.get(name) : tableGet(input.secrets, plain);
   if (secret === undefined) return `there is no Secret ${plain}`;
   const { data } = secret.spec as SecretBody;
   const complete = ('tls.crt' in data && 'tls.key' in data) || ('cert' in data && 'key' in data);
   return complete ? undefined : `Secret ${secret.namespace}/${name} has no certificate with its key`;
 }
 
-function secretNamed(secrets: Table<ConfigObject>, name: string): ConfigObject | undefined {
-  for (const secret of tableValues(secrets)) if (secret.name === name) return secret;
-  return undefined;
-}
-
 /** Of the objects of a namespace that select no workload only the oldest counts. */
 function losers<S extends object>(
   objects: NamespacedIndex<ConfigObject<S>>,
-  code: string,
+  code: FindingCode,
   message: string,
 ): readonly Finding[] {
   const found: Finding[] = [];
   for (const list of tableValues(objects.byNamespace)) {
     const wide = list.filter((each) => isWide(each.spec as Selecting));
-    for (const object of wide.slice(1)) found.push(on(object, code, 'spec', `${message}: ${wide[0]?.name}`, 'warning'));
+    for (const object of wide.slice(1)) found.push(on(object, code, 'spec', `${message}: ${wide[0]?.name}`));
   }
   return found;
 }
-

@@ -4,10 +4,10 @@
 import type { GatewaySpec, Server } from '../config/generated/types.ts';
 import type { ConfigObject, Finding } from '../config/object.ts';
 import type { GatewayTarget, ProxyClass } from '../ir/proxy.ts';
+import { isHttp } from '../ir/service.ts';
 import type { GatewayPort, GatewayServer } from '../ir/traffic.ts';
 import { compareNumbers } from '../lib/order.ts';
 import { protocolByName } from '../registry/protocol.ts';
-import { isHttp } from '../ir/service.ts';
 import { selects } from './selection.ts';
 
 export type GatewayObject = ConfigObject<GatewaySpec>;
@@ -31,7 +31,8 @@ export function gatewaysOf(
 ): readonly GatewayObject[] {
   return gateways.filter((gateway) => {
     if (ownNamespaceOnly && gateway.namespace !== proxyClass.namespace) return false;
-    if (gateway.annotations[GATEWAY_SERVICE_ANNOTATION] !== undefined) return boundTargets(gateway, proxyClass).length > 0;
+    if (gateway.annotations[GATEWAY_SERVICE_ANNOTATION] !== undefined)
+      return boundTargets(gateway, proxyClass).length > 0;
     return selects(gateway.spec.selector, proxyClass.labels);
   });
 }
@@ -167,12 +168,7 @@ function classOf(node: GatewayServer): GatewayPort['class'] | undefined {
  * Hosts of TLS servers become SNI matches, which a listener can have only once; redirects of one host are made once too.
  * Returns a host that is taken.
  */
-function takeTlsHosts(
-  merge: Merge,
-  key: string,
-  node: GatewayServer,
-  kind: GatewayPort['class'],
-): string | undefined {
+function takeTlsHosts(merge: Merge, key: string, node: GatewayServer, kind: GatewayPort['class']): string | undefined {
   if (node.server.tls === undefined) return undefined;
   const taken = merge.tlsHosts.get(key) ?? new Set();
   const names = node.hosts.map((each) => (kind === 'TLS' ? each.host : `${each.namespace}/${each.host}`));

@@ -6,17 +6,7 @@ import type { Service } from '../ir/service.ts';
 import type { EgressListener, ScopedService, VirtualService } from '../ir/traffic.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { memo } from '../lib/memo.ts';
-import {
-  type Derived,
-  type Derived2,
-  type Table,
-  deriveTable,
-  deriveTable2,
-  keepList,
-  tableEntries,
-  tableFrom,
-  tableGet,
-} from '../lib/table.ts';
+import { type Derived, deriveTable, keepList, type Table, tableEntries, tableFrom, tableGet } from '../lib/table.ts';
 import type { RuleClient } from './destination-rules.ts';
 import {
   type EgressImport,
@@ -26,22 +16,16 @@ import {
   routedHosts,
   withPorts,
 } from './egress.ts';
-import {
-  allVisible,
-  compareScoped,
-  isServiceVisible,
-  preferred,
-  type ServiceBase,
-  scopedService,
-  type TlsFacts,
-} from './scoped-services.ts';
+import { keepMembers } from './keep.ts';
+import { allVisible, compareScoped, type ServiceBase } from './scoped-services.ts';
+import { type Choices, chooseRules, isServiceVisible, preferred, scopedService } from './service-choice.ts';
 import { keepTable, mergeSorted, type Ordered, orderedFrom } from './tables.ts';
 
 /** One listener's share, kept for the next time. */
 export interface ListenerPart {
   readonly imported: EgressImport;
   readonly selected?: Derived<readonly Service[], Service> | undefined;
-  readonly scoped?: Derived2<Service, TlsFacts, ScopedService> | undefined;
+  readonly choices?: Choices | undefined;
   readonly services: Table<ScopedService>;
   readonly ordered: Ordered<ScopedService>;
   readonly listener: EgressListener;
@@ -55,18 +39,15 @@ export function listenerPart(
   visible: readonly VirtualService[],
   previous: ListenerPart | undefined,
 ): ListenerPart {
-  const imported = egressImport(spec, client.namespace);
-  const before = previous?.imported === imported ? previous : undefined;
+  const before =
+    previous?.imported.listener === spec && previous.imported.namespace === client.namespace ? previous : undefined;
+  const imported = before?.imported ?? egressImport(spec, client.namespace);
   const { services, ...derived } = imported.everything
     ? { services: allVisible(base, client, before?.services) }
     : importedServices(base, client, imported, before);
   const from = before?.ordered ?? (imported.everything ? base.ordered : undefined);
-  const ordered =
-    services === base.scoped.output ? base.ordered : orderedFrom(from, services, compareScoped, from?.list);
-  const virtualServices = keepList(
-    before?.listener.virtualServices,
-    importedVirtualServices(imported, visible),
-  );
+  const ordered = services === base.scoped ? base.ordered : orderedFrom(from, services, compareScoped, from?.list);
+  const virtualServices = keepList(before?.listener.virtualServices, importedVirtualServices(imported, visible));
   const listed = withSiblings(base, services, ordered.list);
   const listener: EgressListener = {
     ...listenerFace(spec),
@@ -77,7 +58,7 @@ export function listenerPart(
     before !== undefined &&
     before.listener.services === listener.services &&
     before.listener.virtualServices === listener.virtualServices;
-  return { imported, services, ordered, listener: same ? before.listener : listener, ...derived };
+  return keepMembers(before, { imported, services, ordered, listener: same ? before.listener : listener, ...derived });
 }
 
 /** Further addresses of one host are services of their own to a listener. */
@@ -114,13 +95,10 @@ function importedServices(
   client: RuleClient,
   imported: EgressImport,
   before: ListenerPart | undefined,
-): Pick<ListenerPart, 'services' | 'selected' | 'scoped'> {
+): Pick<ListenerPart, 'services' | 'selected' | 'choices'> {
   const selected = deriveTable(before?.selected, base.services, [], (list) => importedService(imported, list));
-  const shared = [base.rules, base.peerAuthn, client.labels];
-  const scoped = deriveTable2(before?.scoped, selected.output, base.facts.output, shared, (service, fact) =>
-    scopedService(base, client, service, fact),
-  );
-  return { selected, scoped, services: scoped.output };
+  const choices = chooseRules(before?.choices, selected.output, base, client);
+  return { selected, choices, services: choices.scoped.output };
 }
 
 /**

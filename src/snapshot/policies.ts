@@ -144,4 +144,3 @@ function keepSet(previous: PolicySet | undefined, next: PolicySet): PolicySet {
     previous.trafficExtensions === next.trafficExtensions;
   return same ? previous : next;
 }
-

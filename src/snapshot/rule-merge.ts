@@ -99,7 +99,9 @@ export function mergeFindings(rule: DestinationRule): readonly Finding[] {
     for (const [index, subset] of (object.spec.subsets ?? []).entries()) {
       const name = subset.name ?? '';
       if (subsets.has(name))
-        findings.push(lost(object, `spec.subsets[${index}]`, `subset ${name} of ${rule.host} is defined by an older rule`));
+        findings.push(
+          lost(object, `spec.subsets[${index}]`, `subset ${name} of ${rule.host} is defined by an older rule`),
+        );
       subsets.add(name);
     }
     if (object.spec.trafficPolicy === undefined) continue;

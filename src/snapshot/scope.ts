@@ -6,6 +6,7 @@ import type { Finding } from '../config/object.ts';
 import type { PolicySet } from '../ir/policy.ts';
 import type { ProxyClass } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
+import type { ScopedService } from '../ir/traffic.ts';
 import {
   type EgressListener,
   MESH_GATEWAY,
@@ -13,20 +14,19 @@ import {
   type OutboundPolicy,
   type VirtualService,
 } from '../ir/traffic.ts';
-import { deepEqual } from '../lib/equal.ts';
 import { resolveShortName } from '../lib/hosts.ts';
 import { keepList } from '../lib/table.ts';
 import { inNamespace } from './by-namespace.ts';
 import type { RuleClient } from './destination-rules.ts';
 import { IMPORT_ALL } from './egress.ts';
-import { type GatewayObject, gatewaysOf, mergeGateways, type MergedServers } from './gateways.ts';
+import { type GatewayObject, gatewaysOf, type MergedServers, mergeGateways } from './gateways.ts';
 import { type ListenerPart, listenerPart, unitedServices } from './imports.ts';
+import { keepEqual, keepMembers } from './keep.ts';
 import { outboundPoliciesFor, policiesFor } from './policies.ts';
 import { compareScoped, endpointsFor } from './scoped-services.ts';
 import { isEmptySelector, selects } from './selection.ts';
-import { keepMembers, type LinkedSnapshot, type SidecarObject } from './snapshot.ts';
+import type { LinkedSnapshot, SidecarObject } from './snapshot.ts';
 import { type Ordered, orderedFrom } from './tables.ts';
-import type { ScopedService } from '../ir/traffic.ts';
 import { visibleTo } from './virtual-services.ts';
 
 /** A scope with what the next one of its class starts from. */
@@ -68,7 +68,7 @@ export function scopeOf(
   const visible = isRouter ? NOTHING : visibleTo(index.virtualServices.visibleInMesh, proxyClass.namespace);
   const listeners = listenersOf(snapshot, client, sidecar, visible, before?.parts);
   const services = unitedServices(base, client, listeners, before?.services);
-  const ordered = orderedServices(snapshot, services, listeners, before?.parts);
+  const ordered = orderedServices(services, listeners, before?.parts);
   const router = isRouter ? routerPart(snapshot, proxyClass, before?.parts.router) : undefined;
   const parts = keepMembers(before?.parts, { sidecar, listeners, ordered, router });
   return keepMembers(before, {
@@ -117,7 +117,8 @@ function listenersOf(
   const written = sidecar?.spec.egress ?? NOTHING;
   const specs = written.length === 0 ? [IMPORT_ALL] : written;
   // The catch-all one is looked at last, wherever it is written.
-  const ordered = specs.length < 2 ? specs : [...specs.filter((each) => each.port), ...specs.filter((each) => !each.port)];
+  const ordered =
+    specs.length < 2 ? specs : [...specs.filter((each) => each.port), ...specs.filter((each) => !each.port)];
   const parts = ordered.map((spec, at) =>
     listenerPart(snapshot.index.base, client, spec, visible, before?.listeners[at]),
   );
@@ -135,7 +136,6 @@ function egressOf(
 }
 
 function orderedServices(
-  snapshot: LinkedSnapshot,
   services: Scope['services'],
   listeners: readonly ListenerPart[],
   before: ScopeParts | undefined,
@@ -167,7 +167,7 @@ function routerPart(snapshot: LinkedSnapshot, proxyClass: ProxyClass, before: Ro
   const gateways = keepList(before?.gateways, all);
   const sameGateways = before !== undefined && before.gateways === gateways;
   const servers = sameGateways ? before.servers : mergeGateways(gateways, proxyClass);
-  const visible = visibleTo(index.virtualServices.visible, proxyClass.namespace);
+  const visible = keepList(before?.visible, visibleTo(index.virtualServices.visible, proxyClass.namespace));
   if (sameGateways && before.visible === visible) return before;
   const byGateway = boundTo(gateways, visible, before?.merged.virtualServices);
   const bound = visible.filter((node) => node.gateways.some((name) => byGateway.has(name)));
@@ -202,8 +202,4 @@ function boundTo(
     kept.set(name, keptList);
   }
   return same && before !== undefined ? before : kept;
-}
-
-function keepEqual<T>(before: T | undefined, next: T): T {
-  return before !== undefined && deepEqual(before, next) ? before : next;
 }

@@ -2,35 +2,41 @@
 // for the whole mesh; a namespace's view differs from it in few hosts and shares everything else by identity.
 
 import type { ServiceEndpoints } from '../ir/endpoint.ts';
-import type { MtlsMode } from '../ir/policy.ts';
 import type { Service } from '../ir/service.ts';
 import type { PeerAuthnIndex } from '../ir/snapshot.ts';
-import type { DestinationRule, ScopedService } from '../ir/traffic.ts';
+import type { ScopedService } from '../ir/traffic.ts';
 import { hostSubsetOf, isWildcard } from '../lib/hosts.ts';
-import { memo } from '../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import {
   type Derived,
   type Derived2,
-  type Table,
   deriveTable,
   deriveTable2,
   emptyTable,
+  type Table,
   tableEntries,
   tableGet,
   tableWith,
 } from '../lib/table.ts';
-import { changesBetween, regroup } from '../registry/groups.ts';
-import { ANYONE, type DestinationRuleIndex, ownHosts, type RuleClient, ruleFor } from './destination-rules.ts';
+import { type Change, changesBetween, regroup } from '../registry/groups.ts';
+import { ANYONE, type DestinationRuleIndex, ownHosts, type RuleClient } from './destination-rules.ts';
+import { keepMembers } from './keep.ts';
+import {
+  type Choices,
+  chooseRules,
+  isServiceVisible,
+  scopedService,
+  type TlsFacts,
+  visibleService,
+} from './service-choice.ts';
 import { keepTable, type Ordered, orderedFrom } from './tables.ts';
-
-/** Which of a host's services have endpoints that all take mTLS, as text: equal text, equal facts. */
-export type TlsFacts = string;
 
 export interface ServiceBase {
   readonly services: Table<readonly Service[]>;
   readonly rules: DestinationRuleIndex;
   readonly peerAuthn: PeerAuthnIndex;
+  /** Services of each namespace: one list as long as all of them are the same. */
+  readonly byNamespace: Table<readonly Service[]>;
   readonly facts: Derived<readonly ServiceEndpoints[], TlsFacts>;
   /** Hosts of which not everybody sees the same service. */
   readonly special: Derived<readonly Service[], readonly Service[]>;
@@ -40,7 +46,10 @@ export interface ServiceBase {
   readonly hiddenIn: Table<readonly (readonly Service[])[]>;
   /** Hosts that a namespace defines at several addresses; the first service stands for all, listeners take each. */
   readonly siblings: Derived<readonly Service[], readonly Service[]>;
-  readonly scoped: Derived2<readonly Service[], TlsFacts, ScopedService>;
+  /** What a client without anything of its own means by each host. */
+  readonly common: Derived<readonly Service[], Service>;
+  readonly choices: Choices;
+  readonly scoped: Table<ScopedService>;
   readonly ordered: Ordered<ScopedService>;
   readonly endpoints: Derived2<ScopedService, readonly ServiceEndpoints[], ServiceEndpoints>;
 }
@@ -54,6 +63,12 @@ export interface ServiceBaseInput {
 
 export function serviceBase(previous: ServiceBase | undefined, input: ServiceBaseInput): ServiceBase {
   const { services, rules, peerAuthn } = input;
+  const byNamespace = regroup(
+    previous?.byNamespace ?? emptyTable<readonly Service[]>(),
+    serviceChanges(previous?.services, services),
+    (service) => [service.namespace],
+    compareServices,
+  ).index;
   const facts = deriveTable(previous?.facts, input.endpoints, [], tlsFacts);
   const special = deriveTable(previous?.special, services, [], (list) => (isSpecial(list) ? list : undefined));
   const changes = changesBetween(previous?.special.output, special.output);
@@ -63,13 +78,39 @@ export function serviceBase(previous: ServiceBase | undefined, input: ServiceBas
   const siblings = deriveTable(previous?.siblings, special.output, [], (list) =>
     new Set(list.map((each) => each.namespace)).size < list.length ? list : undefined,
   );
-  const scoped = deriveTable2(previous?.scoped, services, facts.output, [rules, peerAuthn], (list, fact) => {
-    const service = visibleService(list, ANYONE.namespace);
-    return service === undefined ? undefined : scopedService({ rules, peerAuthn }, ANYONE, service, fact);
+  const common = deriveTable(previous?.common, services, [], (list) => visibleService(list, ANYONE.namespace));
+  const choices = chooseRules(previous?.choices, common.output, { rules, peerAuthn, facts }, ANYONE);
+  const scoped = choices.scoped.output;
+  const ordered = orderedFrom(previous?.ordered, scoped, compareScoped, previous?.ordered.list);
+  const endpoints = deriveTable2(previous?.endpoints, scoped, input.endpoints, [], endpointsOf);
+  return keepMembers(previous, {
+    services,
+    rules,
+    peerAuthn,
+    byNamespace,
+    facts,
+    special,
+    specialFor,
+    hiddenIn,
+    siblings,
+    common,
+    choices,
+    scoped,
+    ordered,
+    endpoints,
   });
-  const ordered = orderedFrom(previous?.ordered, scoped.output, compareScoped, previous?.ordered.list);
-  const endpoints = deriveTable2(previous?.endpoints, scoped.output, input.endpoints, [], endpointsOf);
-  return { services, rules, peerAuthn, facts, special, specialFor, hiddenIn, siblings, scoped, ordered, endpoints };
+}
+
+function serviceChanges(
+  before: Table<readonly Service[]> | undefined,
+  after: Table<readonly Service[]>,
+): readonly Change<Service>[] {
+  const changes: Change<Service>[] = [];
+  for (const [host, old = [], now = []] of changesBetween(before, after)) {
+    for (const service of old) if (!now.includes(service)) changes.push([host, service, undefined]);
+    for (const service of now) if (!old.includes(service)) changes.push([host, undefined, service]);
+  }
+  return changes;
 }
 
 function tlsFacts(list: readonly ServiceEndpoints[]): TlsFacts {
@@ -100,83 +141,17 @@ function compareHosts(a: readonly Service[], b: readonly Service[]): number {
   return compareStrings(a[0]?.hostname ?? '', b[0]?.hostname ?? '');
 }
 
-export function isServiceVisible(service: Service, namespace: string): boolean {
-  return service.exportTo === '*' || service.exportTo.has(namespace);
-}
-
-/** The one of a host's services that clients of the namespace mean. */
-export function visibleService(list: readonly Service[], namespace: string): Service | undefined {
-  return preferred(list.length === 1 ? list : inLookupOrder(list, namespace), namespace, isServiceVisible);
-}
-
-/** Services exported by name are looked up before public ones. */
-export function inLookupOrder(list: readonly Service[], namespace: string): readonly Service[] {
-  const named = (service: Service): boolean => service.exportTo !== '*' && service.exportTo.has(namespace);
-  if (list.length < 2 || !list.some(named)) return list;
-  return [...list.filter(named), ...list.filter((service) => !named(service))];
-}
-
-/** Own namespace first, then Kubernetes over ServiceEntries, then the order of the list (age). */
-export function preferred(
-  list: readonly Service[],
-  namespace: string,
-  admits: (service: Service, namespace: string) => boolean,
-): Service | undefined {
-  let best: Service | undefined;
-  for (const service of list) {
-    if (!admits(service, namespace)) continue;
-    if (service.namespace === namespace) return service;
-    if (best === undefined || (best.registry !== 'Kubernetes' && service.registry === 'Kubernetes')) best = service;
-  }
-  return best;
-}
-
-/** What deciding over a service takes beside the client. */
-export interface ServiceContext {
-  readonly rules: DestinationRuleIndex;
-  readonly peerAuthn: PeerAuthnIndex;
-}
-
-/** The same object for the same service, rule and mode, for whichever class of clients. */
-export function scopedService(
-  context: ServiceContext,
-  client: RuleClient,
-  service: Service,
-  fact: TlsFacts | undefined,
-): ScopedService {
-  const rule = ruleFor(context.rules, client, service);
-  return node(service, rule, inferredMode(context.peerAuthn, service, rule, fact));
-}
-
-const node = memo(
-  (service: Service, rule: DestinationRule | undefined, mtls: MtlsMode | undefined): ScopedService => ({
-    service,
-    rule,
-    mtls,
-  }),
-);
-
-/** Where the proxy does not choose the endpoint itself, all have to take mTLS before it can be offered. */
-function inferredMode(
-  peerAuthn: PeerAuthnIndex,
-  service: Service,
-  rule: DestinationRule | undefined,
-  fact: TlsFacts | undefined,
-): MtlsMode | undefined {
-  if (service.meshExternal) return undefined;
-  const passthrough =
-    service.resolution === 'Passthrough' || rule?.trafficPolicy?.loadBalancer?.simple === 'PASSTHROUGH';
-  if (passthrough && fact?.includes(`${service.namespace};`) !== true) return 'DISABLE';
-  return peerAuthn.namespaceMode(service.namespace);
-}
-
 /** Registry order: age, name, namespace; the hostname where all of these are equal. */
-export const compareScoped = orderBy<ScopedService>(
-  (a, b) => compareNumbers(a.service.created, b.service.created),
-  (a, b) => compareStrings(a.service.name, b.service.name),
-  (a, b) => compareStrings(a.service.namespace, b.service.namespace),
-  (a, b) => compareStrings(a.service.hostname, b.service.hostname),
+const compareServices = orderBy<Service>(
+  (a, b) => compareNumbers(a.created, b.created),
+  (a, b) => compareStrings(a.name, b.name),
+  (a, b) => compareStrings(a.namespace, b.namespace),
+  (a, b) => compareStrings(a.hostname, b.hostname),
 );
+
+export function compareScoped(a: ScopedService, b: ScopedService): number {
+  return compareServices(a.service, b.service);
+}
 
 function endpointsOf(
   scoped: ScopedService,
@@ -198,7 +173,7 @@ export function allVisible(
     const fact = tableGet(base.facts.output, host);
     entries.push([host, service === undefined ? undefined : scopedService(base, client, service, fact)]);
   }
-  return keepTable(previous, tableWith(base.scoped.output, entries));
+  return keepTable(previous, tableWith(base.scoped, entries));
 }
 
 function hostsToReview(base: ServiceBase, namespace: string): ReadonlySet<string> {
@@ -224,10 +199,10 @@ export function endpointsFor(
   endpoints: Table<readonly ServiceEndpoints[]>,
   previous: Table<ServiceEndpoints> | undefined,
 ): Table<ServiceEndpoints> {
-  if (services === base.scoped.output) return keepTable(previous, base.endpoints.output);
+  if (services === base.scoped) return keepTable(previous, base.endpoints.output);
   let size = 0;
   const buckets = services.buckets.map((bucket, index) => {
-    const shared = base.scoped.output.buckets[index] === bucket ? base.endpoints.output.buckets[index] : undefined;
+    const shared = base.scoped.buckets[index] === bucket ? base.endpoints.output.buckets[index] : undefined;
     const out = shared ?? new Map<string, ServiceEndpoints>();
     if (shared === undefined) {
       for (const [host, scoped] of bucket) {

@@ -27,16 +27,18 @@ export function isEmptySelector(selector: Labels | undefined): boolean {
   return selector === undefined || Object.keys(selector).length === 0;
 }
 
-/** The two spellings of a selector: `selector.matchLabels` and `workloadSelector.labels`. */
+/** The spellings of a selector: `selector.matchLabels`, `workloadSelector.labels`, `workloadSelector.matchLabels`. */
 export interface Selecting {
   readonly selector?: { readonly matchLabels?: Labels | undefined } | undefined;
-  readonly workloadSelector?: { readonly labels?: Labels | undefined } | undefined;
+  readonly workloadSelector?:
+    | { readonly labels?: Labels | undefined; readonly matchLabels?: Labels | undefined }
+    | undefined;
   readonly targetRef?: PolicyTargetReference | undefined;
   readonly targetRefs?: readonly PolicyTargetReference[] | undefined;
 }
 
 export function selectorOf(spec: Selecting): Labels | undefined {
-  return spec.selector?.matchLabels ?? spec.workloadSelector?.labels;
+  return spec.selector?.matchLabels ?? spec.workloadSelector?.labels ?? spec.workloadSelector?.matchLabels;
 }
 
 export function targetsOf(spec: Selecting): readonly PolicyTargetReference[] {

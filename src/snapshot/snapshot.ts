@@ -2,11 +2,10 @@
 // In: the store's tables, the registry built from them, the mesh configuration. Out: an immutable snapshot that shares
 // every unchanged index with the one before. Called by the plane after each settled change.
 
+import type { SidecarSpec } from '../config/generated/types.ts';
 import type { MeshConfig, MeshNetworks } from '../config/mesh.ts';
 import type { ConfigObject, Kind } from '../config/object.ts';
-import type { SidecarSpec } from '../config/generated/types.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
-import { deepEqual } from '../lib/equal.ts';
 import { keepList, type Table, tableValues } from '../lib/table.ts';
 import type { ConfigTables } from '../registry/input.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -14,6 +13,7 @@ import { compareAge, indexByNamespace, type NamespacedIndex } from './by-namespa
 import { type DestinationRuleIndex, indexDestinationRules } from './destination-rules.ts';
 import { snapshotFindings } from './findings.ts';
 import type { GatewayObject } from './gateways.ts';
+import { keepEqual, keepMembers } from './keep.ts';
 import { peerAuthnIndex } from './peer-authn.ts';
 import type { PolicyIndex } from './policies.ts';
 import type { RuleObject } from './rule-merge.ts';
@@ -165,17 +165,6 @@ function policyIndex(
     wasmPlugins: indexByNamespace(previous?.wasmPlugins, table('WasmPlugin')),
     trafficExtensions: indexByNamespace(previous?.trafficExtensions, table('TrafficExtension')),
   });
-}
-
-/** The previous record when every member of the next one is the same value. */
-export function keepMembers<T extends object>(previous: T | undefined, next: T): T {
-  if (previous === undefined) return next;
-  for (const key of Object.keys(next) as (keyof T)[]) if (previous[key] !== next[key]) return next;
-  return previous;
-}
-
-function keepEqual<T>(previous: T | undefined, next: T): T {
-  return previous !== undefined && (previous === next || deepEqual(previous, next)) ? previous : next;
 }
 
 function authorizationOf(previous: LinkedSnapshot | undefined, index: SnapshotIndex): Snapshot['authorization'] {

@@ -1,16 +1,20 @@
 // Two operations on tables that linking needs beside the derivations of lib: keeping buckets of an earlier table, and
 // a sorted list that follows a table.
 
-import { type Bucket, type Table, keepList, sameList, tableDiff } from '../lib/table.ts';
+import { type Bucket, keepList, sameList, type Table, tableDiff } from '../lib/table.ts';
 
 /** `next` with every bucket that equals the previous one replaced by it; the previous table itself when all do. */
 export function keepTable<V>(previous: Table<V> | undefined, next: Table<V>): Table<V> {
   if (previous === undefined || previous === next || previous.buckets.length !== next.buckets.length) return next;
+  let replaced = false;
   const buckets = next.buckets.map((bucket, index) => {
     const before = previous.buckets[index];
-    return before !== undefined && before !== bucket && sameEntries(before, bucket) ? before : bucket;
+    if (before === undefined || before === bucket || !sameEntries(before, bucket)) return bucket;
+    replaced = true;
+    return before;
   });
-  return sameList(buckets, previous.buckets) ? previous : { buckets, size: next.size };
+  if (sameList(buckets, previous.buckets)) return previous;
+  return replaced ? { buckets, size: next.size } : next;
 }
 
 function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {

@@ -4,11 +4,12 @@
 
 import type { DestinationRuleSpec, EnvoyFilterSpec, TrafficPolicy } from '../config/generated/types.ts';
 import type { ConfigObject } from '../config/object.ts';
-import type { VirtualService } from '../ir/traffic.ts';
 import type { Service } from '../ir/service.ts';
+import type { VirtualService } from '../ir/traffic.ts';
 import { memo } from '../lib/memo.ts';
 import { compareStrings, sortedEntries } from '../lib/order.ts';
-import { type Derived, type Table, deriveTable, keepList, tableGet, tableValues } from '../lib/table.ts';
+import { type Derived, deriveTable, keepList, type Table, tableGet, tableValues } from '../lib/table.ts';
+import { keepMembers } from './keep.ts';
 import { type Labels, type Selecting, selectorOf } from './selection.ts';
 import type { LinkSettings } from './settings.ts';
 
@@ -48,14 +49,20 @@ export interface UniverseInput {
 export function labelUniverse(previous: LabelUniverse | undefined, input: UniverseInput): LabelUniverse {
   const selectors = input.selecting.map((table, index) =>
     deriveTable(previous?.selectors[index], table, [], (objects, _namespace, before) =>
-      mentions(before, objects.flatMap((object) => pairs(selectorOf(object.spec)))),
+      mentions(
+        before,
+        objects.flatMap((object) => pairs(selectorOf(object.spec))),
+      ),
     ),
   );
   const sources = deriveTable(previous?.sources, input.virtualServices, [], (node, _key, before) =>
     mentions(before, sourceLabelsOf(node).flatMap(pairs)),
   );
   const failover = deriveTable(previous?.failover, input.destinationRules, [], (objects, _namespace, before) =>
-    mentions(before, objects.flatMap((object) => failoverKeysOf(object.spec))),
+    mentions(
+      before,
+      objects.flatMap((object) => failoverKeysOf(object.spec)),
+    ),
   );
   const metadata = deriveTable(previous?.metadata, input.envoyFilters, [], (objects, _namespace, before) =>
     mentions(before, objects.flatMap(matchedMetadata)),
@@ -67,7 +74,7 @@ export function labelUniverse(previous: LabelUniverse | undefined, input: Univer
   );
   const meshKeys = input.settings.failoverPriority.map(keyOf);
   const failoverKeys = unique([...meshKeys, ...[...tableValues(failover.output)].flat()]);
-  const next: LabelUniverse = {
+  return keepMembers(previous, {
     selectors: keepList(previous?.selectors, selectors),
     sources,
     failover,
@@ -76,8 +83,7 @@ export function labelUniverse(previous: LabelUniverse | undefined, input: Univer
     sourcePairs: keepList(previous?.sourcePairs, unique([...tableValues(sources.output)].flat())),
     failoverKeys: keepList(previous?.failoverKeys, failoverKeys),
     usesNode: nodeBound.output.size > 0 || failoverKeys.includes(HOSTNAME_LABEL),
-  };
-  return next;
+  });
 }
 
 /** What a class of this namespace depends on: the same objects as long as the same labels are mentioned. */
@@ -143,11 +149,8 @@ function pairs(labels: Labels | undefined): readonly string[] {
 }
 
 function sourceLabelsOf(node: VirtualService): readonly Labels[] {
-  const routes: readonly { readonly match?: readonly { readonly sourceLabels?: Labels | undefined }[] | undefined }[] = [
-    ...node.http,
-    ...node.tls,
-    ...node.tcp,
-  ];
+  const routes: readonly { readonly match?: readonly { readonly sourceLabels?: Labels | undefined }[] | undefined }[] =
+    [...node.http, ...node.tls, ...node.tcp];
   return routes.flatMap((route) =>
     (route.match ?? []).flatMap((match) => (match.sourceLabels === undefined ? [] : [match.sourceLabels])),
   );

@@ -1,8 +1,14 @@
 // VirtualServices linked: names made absolute, delegates merged in, indexed by who sees them.
 // In: the table of objects. Out: nodes that keep their identity while the root and every delegate are the same objects.
 
-import type { HTTPRoute, L4MatchAttributes, TCPRoute, TLSRoute, VirtualServiceSpec } from '../config/generated/types.ts';
-import type { Destination } from '../config/generated/types.ts';
+import type {
+  Destination,
+  HTTPRoute,
+  L4MatchAttributes,
+  TCPRoute,
+  TLSRoute,
+  VirtualServiceSpec,
+} from '../config/generated/types.ts';
 import type { ConfigObject } from '../config/object.ts';
 import { MESH_GATEWAY, type VirtualService } from '../ir/traffic.ts';
 import { resolveShortName } from '../lib/hosts.ts';
@@ -10,10 +16,10 @@ import { memo } from '../lib/memo.ts';
 import {
   type Derived,
   type Derived2,
-  type Table,
   deriveTable,
   deriveTable2,
   emptyTable,
+  type Table,
   tableFrom,
   tableGet,
   tableValues,
@@ -57,7 +63,12 @@ export function indexVirtualServices(
   );
   const changes = changesBetween(previous?.linked.output, linked.output);
   const all = regroup(previous?.visible ?? emptyTable<readonly VirtualService[]>(), changes, viewersOf, compareAge);
-  const mesh = regroup(previous?.visibleInMesh ?? emptyTable<readonly VirtualService[]>(), changes, meshViewersOf, compareAge);
+  const mesh = regroup(
+    previous?.visibleInMesh ?? emptyTable<readonly VirtualService[]>(),
+    changes,
+    meshViewersOf,
+    compareAge,
+  );
   return { resolved, delegating, merged, linked, visible: all.index, visibleInMesh: mesh.index };
 }
 
@@ -77,16 +88,8 @@ export function visibleTo(index: Table<readonly VirtualService[]>, namespace: st
   const own = tableGet(index, `private/${namespace}`) ?? NONE;
   const exported = tableGet(index, `exported/${namespace}`) ?? NONE;
   const open = tableGet(index, '*') ?? NONE;
-  return own.length === 0 && exported.length === 0 ? open : concatenated(own, exported, open);
+  return own.length === 0 && exported.length === 0 ? open : [...own, ...exported, ...open];
 }
-
-const concatenated = memo(
-  (
-    own: readonly VirtualService[],
-    exported: readonly VirtualService[],
-    open: readonly VirtualService[],
-  ): readonly VirtualService[] => [...own, ...exported, ...open],
-);
 
 function mergeDelegates(
   previous: Table<VirtualService> | undefined,

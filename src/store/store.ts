@@ -122,7 +122,7 @@ class ObjectStore implements Store {
       findingsChanged = true;
       this.#metrics.rejected.inc({ kind: ref.kind });
     }
-    this.#publish(touched, findingsChanged);
+    this.#publish(source, touched, findingsChanged);
   }
 
   /** True when the findings about the object changed. */
@@ -146,15 +146,16 @@ class ObjectStore implements Store {
     return !deepEqual(before?.refused ?? [], after.refused) || !deepEqual(before?.warnings ?? [], after.warnings);
   }
 
-  #publish(touched: ReadonlyMap<string, ObjectRef>, findingsChanged: boolean): void {
-    const byKind = this.#tablesWith(touched);
-    const contested = this.#contested(touched);
-    if (byKind === this.#state.byKind && !findingsChanged) return;
+  #publish(source: SourceState, touched: ReadonlyMap<string, ObjectRef>, findingsChanged: boolean): void {
     const before = this.#state;
-    const about = findingsChanged || contested ? this.#findings() : { findings: before.findings, held: before.held };
+    const byKind = this.#tablesWith(touched);
+    const recount = findingsChanged || this.#contested(source, touched);
+    const about = recount ? this.#findings() : { findings: before.findings, held: before.held };
+    const news = recount && !(deepEqual(about.findings, before.findings) && deepEqual(about.held, before.held));
+    if (byKind === before.byKind && !news) return;
     this.#state = { sequence: before.sequence + 1, byKind, ...about };
     this.#metrics.update(this.#state, new Set([...touched.values()].map((ref) => ref.kind)));
-    for (const listener of [...this.#listeners]) {
+    for (const listener of this.#listeners) {
       try {
         listener(this.#state, before);
       } catch (error) {
@@ -178,11 +179,11 @@ class ObjectStore implements Store {
     return byKind;
   }
 
-  /** True when one of the objects is claimed by several sources: which one wins is a finding. */
-  #contested(touched: ReadonlyMap<string, ObjectRef>): boolean {
-    if (this.#sources.length < 2) return false;
-    for (const key of touched.keys())
-      if (this.#sources.filter((source) => source.claims.has(key)).length > 1) return true;
+  /** True when another source has one of the objects as well: which one wins is a finding. */
+  #contested(source: SourceState, touched: ReadonlyMap<string, ObjectRef>): boolean {
+    const others = this.#sources.filter((other) => other !== source);
+    if (others.length === 0) return false;
+    for (const key of touched.keys()) if (others.some((other) => other.claims.has(key))) return true;
     return false;
   }
 

@@ -7,9 +7,9 @@ import type { PolicySet } from '../ir/policy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Messages } from '../messages/index.ts';
-import { type AccessLogs, accessLogs } from './telemetry/access-log.ts';
-import { type TracingSettings, tracingSettings } from './telemetry/tracing.ts';
-import { meshProviders, type Providers } from './telemetry/providers.ts';
+import { type AccessLogs, accessLogs } from './observability/access-log.ts';
+import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
+import { meshProviders, type Providers } from './observability/providers.ts';
 import { type AuthorizationFilters, authorizationFilters, NO_AUTHORIZATION } from './security/authorization.ts';
 import { jwtFilter } from './security/jwt.ts';
 import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
@@ -23,6 +23,7 @@ export interface ChainContext {
   readonly role: ListenerRole;
   readonly proxyClass: ProxyClass;
   readonly mesh: MeshConfig;
+  readonly policies: PolicySet;
   readonly logs: AccessLogs;
   readonly tracing: TracingSettings;
   readonly authorization: AuthorizationFilters;
@@ -68,10 +69,11 @@ const contextOf = memo(
       role,
       proxyClass,
       mesh,
+      policies,
       logs: accessLogs({ role, mesh, telemetry: policies.telemetry, providers }),
       tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
       authorization: secured
-        ? authorizationFilters({ policies: policies.authorization, mesh, providers })
+        ? authorizationFilters({ policies: policies.authorization, mesh, providers, dialect: proxyClass.dialect })
         : NO_AUTHORIZATION,
       jwt: secured ? jwtFilter({ policies: policies.requestAuthn, jwks, clearRouteCache: role === 'gateway' }) : [],
       extensions: extensionSlots(role, policies.wasmPlugins, policies.trafficExtensions),

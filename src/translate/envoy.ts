@@ -1,5 +1,6 @@
 // Small constructors of Envoy messages that several translators need. Nothing here knows an Istio API.
 
+import { parseCidr } from '../lib/ip.ts';
 import type { AnyMessage, Messages } from '../messages/index.ts';
 
 export const TYPE_PREFIX = 'type.googleapis.com/';
@@ -65,36 +66,9 @@ export function agentSecret(name: string, wait: boolean): SdsSecretConfig {
 
 /** `10.0.0.0/8`, `2001:db8::/32` or a plain address, which is one whole host. */
 export function cidrRange(text: string): CidrRange | undefined {
-  const slash = text.indexOf('/');
-  const address = slash < 0 ? text : text.slice(0, slash);
-  const bits = address.includes(':') ? 128 : 32;
-  const length = slash < 0 ? bits : Number(text.slice(slash + 1));
-  if (!isIpAddress(address) || !Number.isInteger(length) || length < 0 || length > bits) return undefined;
-  return { addressPrefix: address, prefixLen: length };
-}
-
-const V4_PART = /^(0|[1-9]\d{0,2})$/;
-const V6_GROUP = /^[0-9a-fA-F]{1,4}$/;
-
-export function isIpV4(text: string): boolean {
-  const parts = text.split('.');
-  return parts.length === 4 && parts.every((part) => V4_PART.test(part) && Number(part) <= 255);
-}
-
-export function isIpV6(text: string): boolean {
-  const halves = text.split('::');
-  if (halves.length > 2) return false;
-  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
-  const last = groups.at(-1);
-  const mapped = last?.includes('.') === true;
-  if (mapped && !isIpV4(last)) return false;
-  const plain = mapped ? groups.slice(0, -1) : groups;
-  const count = plain.length + (mapped ? 2 : 0);
-  return plain.every((group) => V6_GROUP.test(group)) && (halves.length === 2 ? count < 8 : count === 8);
-}
-
-export function isIpAddress(text: string): boolean {
-  return isIpV4(text) || isIpV6(text);
+  const cidr = parseCidr(text);
+  const [addressPrefix] = text.split('/');
+  return cidr === undefined ? undefined : { addressPrefix, prefixLen: cidr.bits };
 }
 
 /** Same text, and nothing else. */

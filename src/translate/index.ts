@@ -42,7 +42,7 @@ export function translateClass(scope: Scope, previous: ClassResources | undefine
   const endpoints = endpointAssignments(scope, previous?.parts.endpoints);
   const base = { clusters: clusters.table, endpoints: endpoints.table, extensions: [], nameTables: [] };
   if (scope.proxyClass.type === 'router') {
-    return { ...base, listeners: gatewayListeners(scope), routes: gatewayRoutes(scope), parts: { clusters, endpoints } };
+    return { ...base, listeners: gatewayListeners(scope, previous?.listeners), routes: gatewayRoutes(scope, previous?.routes), parts: { clusters, endpoints } };
   }
   const listeners = outboundListeners(scope, previous?.parts.listeners);
   const routes = outboundRoutes(scope, previous?.parts.routes);

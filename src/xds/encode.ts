@@ -5,6 +5,7 @@
 
 import type { Resource } from '../resources/resource.ts';
 import type { Chunk } from './step.ts';
+import { bytesField, fieldPrefix, stringField } from './wire.ts';
 
 export type Mode = 'sotw' | 'delta';
 
@@ -79,10 +80,14 @@ export class Encoder {
   }
 
   #envelope(mode: Mode, out: Outgoing): Buffer {
-    const parts = [string(VERSION, out.version), string(TYPE_URL, out.typeUrl), string(NONCE, out.nonce)];
+    const parts = [
+      stringField(VERSION, out.version),
+      stringField(TYPE_URL, out.typeUrl),
+      stringField(NONCE, out.nonce),
+    ];
     if (this.#identifier !== '') {
       const field = mode === 'sotw' ? SOTW_CONTROL_PLANE : DELTA_CONTROL_PLANE;
-      parts.push(nested(field, string(1, this.#identifier)));
+      parts.push(bytesField(field, stringField(1, this.#identifier)));
     }
     return Buffer.concat(parts);
   }
@@ -120,7 +125,7 @@ export class Encoder {
     let head = this.#heads[mode].get(resource);
     if (head === undefined) {
       // google.protobuf.Any {type_url = 1, value = 2}
-      const any = Buffer.concat([string(1, resource.typeUrl), prefix(2, resource.bytes.length)]);
+      const any = Buffer.concat([stringField(1, resource.typeUrl), fieldPrefix(2, resource.bytes.length)]);
       head = mode === 'sotw' ? enclosed(RESOURCES, any, resource) : deltaHead(any, resource);
       this.#heads[mode].set(resource, head);
     }
@@ -130,7 +135,7 @@ export class Encoder {
   #removed(names: readonly string[]): Buffer {
     let bytes = this.#removals.get(names);
     if (bytes === undefined) {
-      bytes = Buffer.concat(names.map((name) => prefixed(DELTA_REMOVED, Buffer.from(name))));
+      bytes = Buffer.concat(names.map((name) => bytesField(DELTA_REMOVED, Buffer.from(name))));
       this.#removals.set(names, bytes);
     }
     return bytes;
@@ -140,9 +145,9 @@ export class Encoder {
 /** envoy.service.discovery.v3.Resource {name = 3, version = 1, resource = 2}, with the resource last. */
 function deltaHead(any: Buffer, resource: Resource): Buffer {
   const fields = Buffer.concat([
-    prefixed(3, Buffer.from(resource.name)),
-    string(1, resource.version),
-    prefix(2, any.length + resource.bytes.length),
+    bytesField(3, Buffer.from(resource.name)),
+    stringField(1, resource.version),
+    fieldPrefix(2, any.length + resource.bytes.length),
     any,
   ]);
   return enclosed(RESOURCES, fields, resource);
@@ -150,30 +155,5 @@ function deltaHead(any: Buffer, resource: Resource): Buffer {
 
 /** `head` as the beginning of a length-delimited field that ends with the resource's bytes. */
 function enclosed(field: number, head: Buffer, resource: Resource): Buffer {
-  return Buffer.concat([prefix(field, head.length + resource.bytes.length), head]);
-}
-
-function nested(field: number, content: Buffer): Buffer {
-  return prefixed(field, content);
-}
-
-/** A string field; the empty string is the default and not written. */
-function string(field: number, value: string): Buffer {
-  return value === '' ? Buffer.alloc(0) : prefixed(field, Buffer.from(value));
-}
-
-function prefixed(field: number, content: Buffer): Buffer {
-  return Buffer.concat([prefix(field, content.length), content]);
-}
-
-/** Tag and length of a length-delimited field; field numbers here are below 16, so the tag is one byte. */
-function prefix(field: number, length: number): Buffer {
-  const bytes = [(field << 3) | 2];
-  let rest = length;
-  while (rest > 127) {
-    bytes.push((rest & 127) | 128);
-    rest = Math.floor(rest / 128);
-  }
-  bytes.push(rest);
-  return Buffer.from(bytes);
+  return Buffer.concat([fieldPrefix(field, head.length + resource.bytes.length), head]);
 }

@@ -11,17 +11,21 @@ import type { NamePool, NameSet } from './names.ts';
 import { NO_NAMES } from './names.ts';
 import type { Progress } from './ordering.ts';
 import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
-import { Rejected, suspicion } from './rejections.ts';
+import { doubts, Rejected, suspicion } from './rejections.ts';
 import type { Chunk } from './step.ts';
 import {
+  commonSelection,
   covers,
   type Held,
   type HeldItem,
   heldItem,
+  NOTHING,
   NOTHING_HELD,
   narrowed,
+  type Selection,
   selectionOf,
   UNASKED,
+  UNKNOWN,
   type Wants,
   WILDCARD,
   withOdd,
@@ -89,8 +93,10 @@ export class Exchange implements Progress {
   readonly #pool: NamePool;
 
   wants: Wants = UNASKED;
-  /** The set that the last state-of-the-world request listed. */
-  listed: NameSet = NO_NAMES;
+  /** The set that the last state-of-the-world request listed; undefined when not all of it is taken up. */
+  listed: NameSet | undefined;
+  /** The version that the client brought from an earlier stream, state of the world only. */
+  reported = '';
   started = false;
   lastNonce = '';
   lastVersion = '';
@@ -105,7 +111,12 @@ export class Exchange implements Progress {
   #sent: Sent[] = [];
   #view: View | undefined;
   #known: Known = { kind: 'nothing' };
+  /** What answers were given for, accepted or not: a rejected answer isn't owed a second time. */
+  #answered: Selection = NOTHING;
+  /** The client holds something from an earlier stream, nobody knows what. */
+  #blind = false;
   #must = false;
+  #repeatAll = false;
   #asked: Set<string> | undefined;
   #again: readonly Chunk[] = [];
   #rejected: Rejected | undefined;
@@ -160,10 +171,7 @@ export class Exchange implements Progress {
         return this.#reject(event.nonce, event.message);
       case 'subscribe':
         this.#want(event.wants);
-        if (event.everything) {
-          this.#held = NOTHING_HELD;
-          this.#must = true;
-        }
+        if (event.everything) this.#repeatAll = this.#must = true;
         this.#ask(event.names);
         return [];
       case 'unsubscribe':
@@ -180,30 +188,38 @@ export class Exchange implements Progress {
     this.wants = wants;
     this.#held = NOTHING_HELD;
     this.#sent = [];
+    this.#answered = NOTHING;
     this.#known = known;
+    this.#blind = known.kind === 'version' && known.version !== '';
     this.#must = wants.selection.wildcard || (this.whole && this.active);
+    this.#repeatAll = false;
     this.#asked = undefined;
     this.#again = [];
     this.#quiet = undefined;
   }
 
   #want(wants: Wants): void {
+    const widens = wants.selection.wildcard && !this.wants.selection.wildcard;
     this.wants = wants;
     this.#held = narrowed(this.#held, wants.selection, this.#pool);
+    if (widens) this.#doubtUnanswered();
+    this.#answered = commonSelection(this.#answered, wants.selection, this.#pool);
   }
 
-  /** Forgets that the client holds these names; those that it was never sent are answered anyway. */
+  /** What was wanted, dropped and is wanted again may still arrive: the client will hold it, whatever became of it. */
+  #doubtUnanswered(): void {
+    const arriving = this.#sent.flatMap(namesOf).filter((name) => !covers(this.#held.selection, name));
+    if (arriving.length === 0) return;
+    const odd = new Map<string, HeldItem>(this.#held.odd);
+    for (const name of arriving) odd.set(name, UNKNOWN);
+    this.#held = withOdd(this.#held, odd);
+  }
+
+  /** These are to be answered although the client seems to hold them; what it was never sent is answered anyway. */
   #ask(names: ReadonlySet<string>): void {
     const { view, selection } = this.#held;
     const held = [...names].filter((name) => view !== undefined && name !== WILDCARD && covers(selection, name));
-    if (held.length === 0) return;
-    const odd = new Map(this.#held.odd);
-    this.#asked ??= new Set();
-    for (const name of held) {
-      odd.set(name, undefined);
-      this.#asked.add(name);
-    }
-    this.#held = withOdd(this.#held, odd);
+    if (held.length > 0) this.#asked = new Set([...(this.#asked ?? []), ...held]);
   }
 
   #accept(nonce: string): void {
@@ -213,6 +229,7 @@ export class Exchange implements Progress {
     this.#sent = this.#sent.slice(at + 1);
     this.acked = { nonce, version: sent.version };
     this.error = undefined;
+    this.#blind = false;
   }
 
   #reject(nonce: string, message: string): readonly Resource[] {
@@ -221,10 +238,16 @@ export class Exchange implements Progress {
     if (sent === undefined) return [];
     this.#sent = this.#sent.slice(at + 1);
     this.error = { nonce, message };
-    const { suspects, named } = suspicion(message, sent.fresh.flatMap((chunk) => chunk.resources));
-    this.#rejected ??= new Rejected();
-    this.#rejected.add(suspects);
-    this.#held = this.#heldWithout(sent);
+    const { suspects, named } = suspicion(
+      message,
+      sent.fresh.flatMap((chunk) => chunk.resources),
+    );
+    // To leave everything out of the next whole world would delete what the client may still hold in an older form.
+    if (named || !this.whole || !this.#blind) {
+      this.#rejected ??= new Rejected();
+      this.#rejected.add(suspects);
+    }
+    this.#held = this.#heldWithout(sent, suspects);
     // Clients apply what is good of clusters and listeners one by one. Of other types, one bad resource can keep
     // the rest of its response from being applied, so the rest is sent again without it; each time that happens
     // the rejected set grows, so it ends.
@@ -232,15 +255,32 @@ export class Exchange implements Progress {
     return suspects;
   }
 
-  /** What the client holds if it didn't take `sent`, which is no longer among the unanswered. */
-  #heldWithout(sent: Sent): Held {
-    if (this.#held === sent.to) return narrowed(sent.from, this.wants.selection, this.#pool);
-    const later = new Set(this.#sent.flatMap(namesOf));
-    const odd = new Map<string, HeldItem>(this.#held.odd);
-    for (const name of namesOf(sent)) {
-      if (covers(this.#held.selection, name) && !later.has(name)) odd.set(name, heldItem(sent.from, name));
+  /**
+   * What the client holds if it rejected `sent`, which is no longer among the unanswered: of the suspects what it held
+   * before; of the others nobody knows whether it took them.
+   */
+  #heldWithout(sent: Sent, suspects: readonly Resource[]): Held {
+    if (this.#held === sent.to) {
+      const before = narrowed(sent.from, this.wants.selection, this.#pool);
+      const [chunk] = sent.fresh;
+      if (suspects.length === countOf(sent.fresh)) return before;
+      if (before.odd === undefined && sent.fresh.length === 1 && chunk !== undefined) {
+        return withOdd(before, doubts(chunk, suspects));
+      }
     }
-    return withOdd(this.#held, odd);
+    const blamed = new Set(suspects.map((resource) => resource.name));
+    const items = new Map<string, HeldItem>();
+    for (const name of sent.removed) items.set(name, heldItem(sent.from, name));
+    for (const { resources } of sent.fresh) {
+      for (const { name } of resources) items.set(name, blamed.has(name) ? heldItem(sent.from, name) : UNKNOWN);
+    }
+    // Later responses were made in the belief that this one is taken; where they bring the same name, they prevail.
+    this.#sent = this.#sent.map((later) => {
+      const from = corrected(later.from, items, this.wants.selection);
+      for (const name of namesOf(later)) items.delete(name);
+      return { ...later, from };
+    });
+    return corrected(this.#held, items, this.wants.selection);
   }
 
   /** Sends the namesakes of these resources again, if the client holds them: its clusters wait for their endpoints. */
@@ -261,7 +301,8 @@ export class Exchange implements Progress {
     this.#resolveKnown(view);
     this.#plan ??= planFor(this.#planInput(view));
     const plan = this.#plan;
-    const answer = this.#must || this.#asked !== undefined || plan.fresh;
+    const fresh = plan.fresh && this.#answered !== this.wants.selection;
+    const answer = this.#must || this.#asked !== undefined || fresh;
     const quiet = this.#quiet === view && !answer;
     const changes = !quiet && plan.chunks.length > 0;
     const removals = !quiet && plan.removed.length > 0 && (this.mode === 'delta' || this.whole);
@@ -280,8 +321,10 @@ export class Exchange implements Progress {
 
   /** Nothing is to be sent: the client holds what the view says. */
   #settle(view: View, plan: Plan): void {
-    if (this.#held.view === view && this.#held.selection === this.wants.selection && plan.leftover === undefined) return;
+    if (this.#held.view === view && this.#held.selection === this.wants.selection && plan.leftover === undefined)
+      return;
     this.#held = { view, selection: this.wants.selection, odd: plan.leftover };
+    this.#answered = this.wants.selection;
     this.#asked = undefined;
     this.#again = [];
     this.#plan = undefined;
@@ -293,6 +336,7 @@ export class Exchange implements Progress {
       wants: this.wants.selection,
       view,
       asked: this.#asked,
+      everything: this.#repeatAll,
       again: this.#again,
       rejected: this.#rejected,
     };
@@ -341,8 +385,9 @@ export class Exchange implements Progress {
     const sent = { nonce: how.nonce, version, from: this.#held, to, fresh: plan.chunks, removed, since };
     this.#sent = [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
     this.#held = to;
+    this.#answered = this.wants.selection;
     this.#asked = undefined;
-    this.#must = false;
+    this.#must = this.#repeatAll = false;
     this.#plan = undefined;
     this.lastNonce = how.nonce;
     this.lastVersion = version;
@@ -351,8 +396,7 @@ export class Exchange implements Progress {
       this.#quiet = undefined;
       this.dirtySince = undefined;
     }
-    const resources = chunks.reduce((total, chunk) => total + chunk.resources.length, 0);
-    return { version, chunks, removed, resources, fresh: plan.chunks };
+    return { version, chunks, removed, resources: countOf(chunks), fresh: plan.chunks };
   }
 
   #answerOnly(view: View): { plan: Plan; to: Held } {
@@ -366,6 +410,17 @@ export class Exchange implements Progress {
     if (!removals) for (const name of plan.removed) odd.set(name, heldItem(this.#held, name));
     return { plan, to: withOdd({ view, selection: this.wants.selection, odd: undefined }, odd) };
   }
+}
+
+/** `held` with other items under some names, as far as they are wanted. */
+function corrected(held: Held, items: ReadonlyMap<string, HeldItem>, wants: Selection): Held {
+  const odd = new Map<string, HeldItem>(held.odd);
+  for (const [name, item] of items) if (covers(wants, name)) odd.set(name, item);
+  return withOdd(held, odd);
+}
+
+function countOf(chunks: readonly Chunk[]): number {
+  return chunks.reduce((total, chunk) => total + chunk.resources.length, 0);
 }
 
 function namesOf(sent: Sent): string[] {

@@ -14,6 +14,8 @@ export interface PlanInput {
   readonly view: View;
   /** Names that must be answered although nothing about them changed. */
   readonly asked: ReadonlySet<string> | undefined;
+  /** All that is wanted must be sent, held or not. */
+  readonly everything: boolean;
   /** Resources of another type whose namesakes must be sent again: endpoints of clusters that are warming. */
   readonly again: readonly Chunk[];
   readonly rejected: Rejected | undefined;
@@ -27,7 +29,7 @@ export interface Plan extends Step {
 export function planFor(input: PlanInput): Plan {
   const { held, wants, view, again, rejected } = input;
   const step = stepBetween(held.view, held.selection, view, wants);
-  if (held.odd === undefined && input.asked === undefined) {
+  if (held.odd === undefined && input.asked === undefined && !input.everything) {
     const chunks = sharedChunks(step, again, held.selection, view);
     if (chunks !== undefined && !(rejected !== undefined && chunks.some((chunk) => hasRejected(chunk, rejected)))) {
       return chunks === step.chunks ? { ...step, leftover: undefined } : { ...step, chunks, leftover: undefined };
@@ -37,12 +39,7 @@ export function planFor(input: PlanInput): Plan {
 }
 
 /** The chunks to send when nothing is peculiar to this stream; undefined when they would overlap. */
-function sharedChunks(
-  step: Step,
-  again: readonly Chunk[],
-  had: Selection,
-  view: View,
-): readonly Chunk[] | undefined {
+function sharedChunks(step: Step, again: readonly Chunk[], had: Selection, view: View): readonly Chunk[] | undefined {
   const [first, second] = again;
   if (first === undefined) return step.chunks;
   if (second !== undefined || step.chunks.length > 0) return undefined;
@@ -70,9 +67,15 @@ function detailed(input: PlanInput, step: Step): Plan {
     } else if (versionOfItem(item) !== stands.version) changed.set(name, stands);
   }
   for (const name of input.asked ?? []) {
-    if (viewGet(view, name) !== undefined) continue;
-    removed.delete(name);
-    missing.add(name);
+    const stands = viewGet(view, name);
+    if (stands !== undefined) changed.set(name, stands);
+    else {
+      removed.delete(name);
+      missing.add(name);
+    }
+  }
+  for (const chunk of input.everything ? selectedChunks(wants, view) : []) {
+    for (const resource of chunk.resources) changed.set(resource.name, resource);
   }
   for (const chunk of input.again) {
     for (const resource of counterpart(chunk, held.selection, view).resources) changed.set(resource.name, resource);
@@ -83,11 +86,7 @@ function detailed(input: PlanInput, step: Step): Plan {
 }
 
 /** Takes out what the client has rejected; it keeps whatever it holds under those names. */
-function withoutRejected(
-  changed: Map<string, Resource>,
-  rejected: Rejected | undefined,
-  held: Held,
-): Odd | undefined {
+function withoutRejected(changed: Map<string, Resource>, rejected: Rejected | undefined, held: Held): Odd | undefined {
   if (rejected === undefined) return undefined;
   const leftover = new Map<string, HeldItem>();
   for (const [name, resource] of changed) {

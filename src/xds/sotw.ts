@@ -2,8 +2,8 @@
 // In: a request and the exchange that it belongs to. Out: events. Called by the stream; pure.
 
 import type { Exchange, ExchangeEvent } from './exchange.ts';
-import type { NamePool, NameSet } from './names.ts';
-import { covers, type Wants, wantsOfList } from './subscription.ts';
+import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
+import { commonSelection, covers, type Wants, wantsOfList, wantsOfQuestion } from './subscription.ts';
 
 export interface SotwRequest {
   readonly typeUrl: string;
@@ -22,7 +22,12 @@ export function sotwEvents(exchange: Exchange, request: SotwRequest, pool: NameP
     // Sent before our first answer arrived, by a client that knows no nonces, or by one that starts over.
     const early = exchange.lastNonce === '' || exchange.waiting;
     if (!early) return [initial(exchange, request, pool)];
-    const taken = exchange.waiting && request.version === exchange.lastVersion && request.error === undefined;
+    const { version } = request;
+    const taken =
+      exchange.waiting &&
+      version === exchange.lastVersion &&
+      version !== exchange.reported &&
+      request.error === undefined;
     const events = change(exchange, request, pool);
     return taken ? [{ kind: 'ack', nonce: exchange.lastNonce }, ...events] : events;
   }
@@ -31,19 +36,37 @@ export function sotwEvents(exchange: Exchange, request: SotwRequest, pool: NameP
       ? { kind: 'ack', nonce: request.nonce }
       : { kind: 'nack', nonce: request.nonce, message: request.error };
   if (request.nonce === exchange.lastNonce) return [answer, ...change(exchange, request, pool)];
-  // The names of an outdated request don't count: the client lists them again when it answers the newer response.
+  // An outdated request gets no answer: the client lists its names again when it answers the newer response. But what
+  // it doesn't list is gone from the client, even if the next request lists it again.
   const stale: ExchangeEvent = { kind: 'stale', nonce: request.nonce };
-  return exchange.awaits(request.nonce) ? [answer, stale] : [stale];
+  const losses = loss(exchange, request, pool);
+  return exchange.awaits(request.nonce) ? [answer, stale, ...losses] : [stale, ...losses];
+}
+
+function loss(exchange: Exchange, request: SotwRequest, pool: NamePool): ExchangeEvent[] {
+  if (request.names === exchange.listed) return [];
+  const wanted = wantsOfList(exchange.wants, request.names, exchange.traits.legacyWildcard, pool);
+  const selection = commonSelection(exchange.wants.selection, wanted.selection, pool);
+  if (selection === exchange.wants.selection) return [];
+  exchange.listed = undefined;
+  return [{ kind: 'unsubscribe', wants: { ...wanted, selection }, names: NONE }];
 }
 
 function initial(exchange: Exchange, request: SotwRequest, pool: NamePool): ExchangeEvent {
   exchange.listed = request.names;
-  const wants = wantsOfList(exchange.wants, request.names, exchange.traits.legacyWildcard, pool);
+  exchange.reported = request.version;
+  const { question, legacyWildcard } = exchange.traits;
+  const wants =
+    question === true
+      ? wantsOfQuestion(request.names)
+      : wantsOfList(exchange.wants, request.names, legacyWildcard, pool);
   return { kind: 'initial', wants, known: { kind: 'version', version: request.version } };
 }
 
 function change(exchange: Exchange, request: SotwRequest, pool: NamePool): ExchangeEvent[] {
   if (request.names === exchange.listed) return [];
+  // Some clients acknowledge an answer without repeating the question.
+  if (exchange.traits.question === true && request.names !== NO_NAMES) return [initial(exchange, request, pool)];
   exchange.listed = request.names;
   const wants = wantsOfList(exchange.wants, request.names, exchange.traits.legacyWildcard, pool);
   if (wants.selection === exchange.wants.selection) return [{ kind: 'unsubscribe', wants, names: NONE }];

@@ -60,6 +60,11 @@ export function wantsOfList(before: Wants, set: NameSet, legacy: boolean, pool: 
   return { selection, explicit: true, star };
 }
 
+/** The wish for all that the view holds as the answer to these names. */
+export function wantsOfQuestion(set: NameSet): Wants {
+  return { selection: selectionOf(true, set), explicit: true, star: true };
+}
+
 /** Delta: requests add and drop names. `first`: no request for this type came before on this stream. */
 export function wantsOfChange(
   before: Wants,
@@ -86,8 +91,11 @@ function withoutStar(set: NameSet): Iterable<string> {
   return set.names.has(WILDCARD) ? [...set.names].filter((name) => name !== WILDCARD) : set.names;
 }
 
-/** What a client holds under one name: a resource, a version that it told us of, or (undefined) nothing we know of. */
+/** What a client holds under one name: a resource, a version that it told us of, or (undefined) nothing. */
 export type HeldItem = Resource | string | undefined;
+
+/** The version of what a client may or may not hold: unlike all others, so it is both replaced and removed. */
+export const UNKNOWN = '';
 
 /** Exceptions to "the client holds what the view says". */
 export type Odd = ReadonlyMap<string, HeldItem>;
@@ -121,14 +129,17 @@ export function withOdd(held: Held, odd: Odd): Held {
 
 /** What is left of `held` when the client wants only `wanted`: names it dropped are forgotten at once. */
 export function narrowed(held: Held, wanted: Selection, pool: NamePool): Held {
-  if (held.selection === wanted || held.selection === NOTHING) return held;
-  const selection = common(held.selection, wanted, pool);
-  if (selection === held.selection) return held;
-  const odd = held.odd === undefined ? [] : [...held.odd].filter(([name]) => covers(selection, name));
+  if (held.selection === wanted) return held;
+  const selection = commonSelection(held.selection, wanted, pool);
+  if (held.odd === undefined) return selection === held.selection ? held : { ...held, selection };
+  const odd = [...held.odd].filter(([name]) => covers(wanted, name));
+  if (odd.length === held.odd.size && selection === held.selection) return held;
   return withOdd({ view: held.view, selection, odd: undefined }, new Map(odd));
 }
 
-function common(held: Selection, wanted: Selection, pool: NamePool): Selection {
+/** What both cover, seen from `wanted`: the very same object when `held` covers all of it. */
+export function commonSelection(held: Selection, wanted: Selection, pool: NamePool): Selection {
+  if (held === wanted || held === NOTHING) return held;
   if (wanted.wildcard) return held.wildcard ? wanted : held;
   const dropped = [...wanted.set.names].filter((name) => !covers(held, name));
   return selectionOf(false, pool.change(wanted.set, [], dropped));

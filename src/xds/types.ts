@@ -24,6 +24,8 @@ export interface TypeTraits {
   readonly wholeWorld: boolean;
   /** Label of the type in metrics. */
   readonly label: string;
+  /** The names are arguments of a question: the answer is all that the view then holds, under whatever names. */
+  readonly question?: boolean;
 }
 
 const traits: ReadonlyMap<string, TypeTraits> = new Map(
@@ -39,14 +41,12 @@ const traits: ReadonlyMap<string, TypeTraits> = new Map(
       [EXTENSION, 'ecds', false, false],
       [NAME_TABLE, 'nds', true, false],
     ] as const
-  ).map(([typeUrl, label, legacyWildcard, wholeWorld], rank) => [
-    typeUrl,
-    { rank, legacyWildcard, wholeWorld, label },
-  ]),
+  ).map(([typeUrl, label, legacyWildcard, wholeWorld], rank) => [typeUrl, { rank, legacyWildcard, wholeWorld, label }]),
 );
 
 const OTHER: TypeTraits = { rank: traits.size, legacyWildcard: true, wholeWorld: false, label: 'other' };
+const DEBUG: TypeTraits = { ...OTHER, label: 'debug', question: true };
 
 export function traitsOf(typeUrl: string): TypeTraits {
-  return traits.get(typeUrl) ?? OTHER;
+  return traits.get(typeUrl) ?? (typeUrl.startsWith('istio.io/debug') ? DEBUG : OTHER);
 }

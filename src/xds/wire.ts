@@ -1,5 +1,5 @@
-// Reading protobuf fields where they lie, without building messages.
-// In: bytes. Out: fields with their positions. Called by the decoders of requests and by the client.
+// Protobuf fields, read where they lie and written one by one, without building messages.
+// In: bytes, or values. Out: fields with their positions, or bytes. Called by the decoders, the encoder and the client.
 
 export class WireError extends Error {}
 
@@ -103,4 +103,30 @@ export class WireReader {
     }
     throw new WireError('varint is too long');
   }
+}
+
+/** A string field; the empty string is the default and not written. */
+export function stringField(field: number, value: string): Buffer {
+  return value === '' ? Buffer.alloc(0) : bytesField(field, Buffer.from(value));
+}
+
+/** A length-delimited field: bytes or a message. */
+export function bytesField(field: number, content: Uint8Array): Buffer {
+  return Buffer.concat([fieldPrefix(field, content.length), content]);
+}
+
+/** Tag and length of a length-delimited field. */
+export function fieldPrefix(field: number, length: number): Buffer {
+  return Buffer.from([...varint(field * 8 + 2), ...varint(length)]);
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value;
+  while (rest > 127) {
+    bytes.push((rest % 128) | 128);
+    rest = Math.floor(rest / 128);
+  }
+  bytes.push(rest);
+  return bytes;
 }

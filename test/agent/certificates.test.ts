@@ -97,6 +97,20 @@ describe('the authority as a source', () => {
     expect(delays).toEqual([100, 200, 400, 800, 1600]);
   });
 
+  it('hears of new roots in the file that the control plane is trusted by', async () => {
+    const source = await chooseSource(config.certificates, { sign: async () => [] }, realTimers, plane.rootFile);
+    await new Promise<void>((resolve) => {
+      const stop = source.follow?.(() => {
+        stop?.();
+        resolve();
+      });
+      const stranger = newAuthority();
+      void stranger.then(({ authority }) =>
+        writeFileSync(plane.rootFile, plane.authority.rootBundle + authority.rootBundle),
+      );
+    });
+  });
+
   it('does not talk to a server of another root, nor without roots', async () => {
     const stranger = await newAuthority();
     writeFileSync(plane.rootFile, stranger.authority.rootBundle);
@@ -188,6 +202,7 @@ describe('WorkloadCertificates', () => {
     const made: WorkloadSecret[] = [];
     let failing = false;
     let roots = 'R1';
+    let news: () => void = () => undefined;
     const source: SecretSource = {
       kind: 'authority',
       obtain: async () => {
@@ -203,13 +218,14 @@ describe('WorkloadCertificates', () => {
         made.push(secret);
         return secret;
       },
+      follow: (changed) => {
+        news = changed;
+        return () => undefined;
+      },
     };
     const output = newFolder();
-    const certificates = new WorkloadCertificates(
-      source,
-      { ...policy, outputDirectory: output },
-      { ...time, random, log, meter: meter.meter },
-    );
+    const ports = { ...time, random, log, meter: meter.meter };
+    const certificates = new WorkloadCertificates(source, { ...policy, outputDirectory: output }, ports);
     const changes: object[] = [];
     certificates.onChange((change) => changes.push(change));
     return {
@@ -220,13 +236,11 @@ describe('WorkloadCertificates', () => {
       certificates,
       changes,
       output,
+      source,
+      ports,
+      news: () => news(),
       fail: (value: boolean) => void (failing = value),
       useRoots: (value: string) => void (roots = value),
-      advance: async (ms: number) => {
-        time.advance(ms);
-        await certificates.renew();
-      },
-      settle: () => new Promise((resolve) => setImmediate(resolve)),
     };
   }
 
@@ -260,6 +274,31 @@ describe('WorkloadCertificates', () => {
     expect(statSync(join(r.output, 'key.pem')).mode & 0o777).toBe(0o600);
     r.certificates.close();
     expect(r.time.pending()).toBe(0);
+  });
+
+  it('asks at once, spread over half a minute, when the roots have news', async () => {
+    const r = rig();
+    await r.certificates.start();
+    r.news();
+    r.time.advance(14_999);
+    expect(r.made).toHaveLength(1);
+    r.time.advance(1);
+    await r.certificates.renew();
+    expect(r.made).toHaveLength(2);
+    r.certificates.close();
+  });
+
+  it('goes by the wall clock: a machine that slept through the renewal makes up for it', async () => {
+    const r = rig();
+    let asleep = 0;
+    const clock = { now: () => r.time.clock.now() + asleep };
+    const certificates = new WorkloadCertificates(r.source, policy, { ...r.ports, clock });
+    await certificates.start();
+    asleep = 13 * HOUR;
+    r.time.advance(11 * 60_000);
+    await certificates.renew();
+    expect(r.made).toHaveLength(2);
+    certificates.close();
   });
 
   it('asks once however many ask', async () => {

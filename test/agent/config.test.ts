@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { resolveConfig } from '../../src/agent/config.ts';
 import { mergeLayers, readDownward, readInputs } from '../../src/agent/inputs.ts';
 import { newFolder, removeFolders } from '../ca/support.ts';
@@ -92,6 +93,8 @@ describe('resolveConfig', () => {
 });
 
 describe('inputs', () => {
+  const parseYaml = async (text: string): Promise<unknown> => parse(text);
+
   it('reads downward files as kubelet writes them', () => {
     expect(readDownward('app="web"\nnote="a \\"quoted\\" one"\nplain=x\n\nbroken\n')).toEqual({
       app: 'web',
@@ -112,7 +115,6 @@ describe('inputs', () => {
   it('reads files where pods have them, PROXY_CONFIG over the mesh file, the annotation over both', async () => {
     const folder = newFolder();
     const before = process.cwd();
-    const { mkdirSync } = await import('node:fs');
     mkdirSync(join(folder, 'etc/istio/pod'), { recursive: true });
     mkdirSync(join(folder, 'etc/istio/config'), { recursive: true });
     writeFileSync(join(folder, 'etc/istio/pod/labels'), 'app="web"\n');
@@ -121,15 +123,14 @@ describe('inputs', () => {
       join(folder, 'etc/istio/config/mesh'),
       'trustDomain: example.org\ndefaultConfig:\n  statusPort: 1\n  proxyAdminPort: 1\n  concurrency: 1\n',
     );
-    const { chdir } = process;
     try {
-      chdir(folder);
-      const inputs = await readInputs({ PROXY_CONFIG: '{"statusPort": 2, "proxyAdminPort": 2}' }, {});
+      process.chdir(folder);
+      const inputs = await readInputs({ PROXY_CONFIG: '{"statusPort": 2, "proxyAdminPort": 2}' }, {}, parseYaml);
       expect(inputs).toMatchObject({ labels: { app: 'web' }, trustDomain: 'example.org', remarks: [] });
       expect(inputs.proxyConfig).toEqual({ statusPort: 3, proxyAdminPort: 2, concurrency: 1 });
-      expect((await readInputs({ PROXY_CONFIG: 'a: b: c' }, {})).remarks[0]).toContain('PROXY_CONFIG');
+      expect((await readInputs({ PROXY_CONFIG: 'a: b: c' }, {}, parseYaml)).remarks[0]).toContain('PROXY_CONFIG');
     } finally {
-      chdir(before);
+      process.chdir(before);
     }
   });
 });

@@ -224,6 +224,35 @@ describe('SDS over a unix socket', () => {
     for (const each of [stream, rootStream, system]) each.call.cancel();
   });
 
+  it('forgets streams that ended', async () => {
+    let watches = 0;
+    const table = {
+      get: async (name: string) => ({ json: { name }, version: '1' }),
+      watch: () => {
+        watches++;
+        return () => void watches--;
+      },
+    };
+    const socket = join(newFolder(), 'SDS');
+    const counted = await serveSecrets(socket, table, log.log, meter.meter);
+    const own = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure());
+    const one = (end: 'cancel' | 'end') =>
+      new Promise<void>((resolve) => {
+        const call = own.makeBidiStreamRequest(`${SERVICE}/StreamSecrets`, sameBytes, sameBytes);
+        call.on('error', () => undefined);
+        call.on('status', () => resolve());
+        call.on('data', () => void call[end]());
+        const request = { resourceNames: ['default', 'ROOTCA'] };
+        call.write(Buffer.from(encode('envoy.service.discovery.v3.DiscoveryRequest', request)));
+      });
+    for (let round = 0; round < 10; round++) {
+      await Promise.all(Array.from({ length: 50 }, (_, at) => one(at % 2 === 0 ? 'cancel' : 'end')));
+    }
+    await eventually(async () => (watches === 0 ? true : undefined), 'no watches');
+    own.close();
+    counted.forceShutdown();
+  });
+
   it('survives bytes that are no request', async () => {
     await certificates.start();
     const stream = sotw();

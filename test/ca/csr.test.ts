@@ -93,17 +93,26 @@ describe('readCsr', () => {
     );
   });
 
-  it('never crashes on, or accepts, a damaged request', async () => {
+  it('never crashes on, or accepts, a request with one byte changed, whichever', async () => {
     const { csrPem } = await newCsr('spiffe://cluster.local/ns/a/sa/b', { kind: 'ecdsa' });
     const der = readPem(csrPem)[0]?.der ?? Buffer.alloc(0);
-    fc.assert(
-      fc.property(fc.nat(der.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
+    expect(codeOf(writePem('CERTIFICATE REQUEST', der))).toBe('accepted');
+    for (let at = 0; at < der.length; at++) {
+      for (const change of [1, 2, 0x20, 0x80, 0xff]) {
         const damaged = Buffer.from(der);
         damaged[at] = (damaged[at] ?? 0) ^ change;
-        expect(codeOf(writePem('CERTIFICATE REQUEST', damaged))).toMatch(/^CSR_|^KEY_/);
-      }),
-      { numRuns: 500 },
-    );
+        expect(`${at}: ${codeOf(writePem('CERTIFICATE REQUEST', damaged))}`).toMatch(/: CSR_|: KEY_/);
+      }
+    }
+  });
+
+  it('never crashes on, or accepts, a request cut short or followed by more', async () => {
+    const { csrPem } = await newCsr('spiffe://cluster.local/ns/a/sa/b', { kind: 'ecdsa' });
+    const der = readPem(csrPem)[0]?.der ?? Buffer.alloc(0);
+    for (let end = 0; end < der.length; end++) {
+      expect(codeOf(writePem('CERTIFICATE REQUEST', der.subarray(0, end)))).toBe('CSR_MALFORMED');
+    }
+    expect(codeOf(writePem('CERTIFICATE REQUEST', Buffer.concat([der, Buffer.from([0])])))).toBe('CSR_MALFORMED');
   });
 });
 

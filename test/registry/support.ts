@@ -4,7 +4,7 @@ import type { Proxy } from '../../src/ir/proxy.ts';
 import type { Service } from '../../src/ir/service.ts';
 import { tableEntries, tableGet } from '../../src/lib/table.ts';
 import { DEFAULT_REGISTRY_OPTIONS, type RegistryOptions } from '../../src/registry/input.ts';
-import { type Registry, buildRegistry } from '../../src/registry/registry.ts';
+import { buildRegistry, type Registry } from '../../src/registry/registry.ts';
 import { tables } from '../support/builders.ts';
 
 export const OPTIONS: RegistryOptions = DEFAULT_REGISTRY_OPTIONS;

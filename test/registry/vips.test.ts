@@ -4,9 +4,9 @@ import type { ServiceEntryStatus } from '../../src/config/core.ts';
 import type { ServiceEntrySpec } from '../../src/config/generated/types.ts';
 import { newFindings } from '../../src/registry/findings.ts';
 import { buildRegistry } from '../../src/registry/registry.ts';
-import { NO_VIPS, allocateVips, vipClaims } from '../../src/registry/vips.ts';
+import { allocateVips, NO_VIPS, vipClaims } from '../../src/registry/vips.ts';
 import { type Meta, serviceEntry, tables } from '../support/builders.ts';
-import { OPTIONS, codes, registryOf, serviceAt } from './support.ts';
+import { codes, OPTIONS, registryOf, serviceAt } from './support.ts';
 
 function entry(name: string, spec: ServiceEntrySpec = {}, meta: Meta = {}, status?: ServiceEntryStatus) {
   return serviceEntry(

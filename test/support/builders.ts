@@ -28,7 +28,7 @@ import type {
   WorkloadGroupSpec,
 } from '../../src/config/generated/types.ts';
 import type { ConfigObject, Kind } from '../../src/config/object.ts';
-import { type Table, emptyTable, tableFrom, tableWith } from '../../src/lib/table.ts';
+import { emptyTable, type Table, tableFrom, tableWith } from '../../src/lib/table.ts';
 
 type Labels = Readonly<Record<string, string>>;
 

@@ -25,13 +25,28 @@ export async function agent(role: string | undefined, flags: AgentFlags, context
     path: context.env['PATH'] ?? '',
     renderMetrics: () => metrics.render(),
   };
-  return await runAgent({ ...withRole(role, flags), envoyPath }, context.env, ports, process);
+  return await runAgent(
+    { flags: { ...withRole(role, flags), envoyPath }, env: context.env, parseYaml },
+    ports,
+    process,
+  );
 }
 
 /** Prints the bootstrap as JSON; remarks about the environment go to stderr. */
 export async function bootstrap(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
-  context.out(JSON.stringify(await renderBootstrap(withRole(role, flags), context.env, context.err), undefined, 2));
+  context.out(
+    JSON.stringify(
+      await renderBootstrap({ flags: withRole(role, flags), env: context.env, parseYaml }, context.err),
+      undefined,
+      2,
+    ),
+  );
   return 0;
+}
+
+/** YAML is rare in an agent's inputs, and its parser is large: loaded when there is some. */
+async function parseYaml(text: string): Promise<unknown> {
+  return (await import('yaml')).parse(text);
 }
 
 function withRole(role: string | undefined, flags: AgentFlags): AgentFlags {

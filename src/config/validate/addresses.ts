@@ -1,38 +1,20 @@
 // IP addresses, prefixes and host names as the APIs accept them.
 
-/** Dotted IPv4 without leading zeros, as Go's net package reads it. */
+import { ipVersion, isIp, parseCidr } from '../../lib/ip.ts';
+
+export { isIp };
+
 export function isIpv4(text: string): boolean {
-  const parts = text.split('.');
-  return parts.length === 4 && parts.every((part) => /^(?:0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255);
+  return ipVersion(text) === 4;
 }
 
-/** RFC 4291 text form, with an embedded IPv4 tail allowed; zones are not. */
 export function isIpv6(text: string): boolean {
-  if (!text.includes(':') || /[^0-9a-fA-F:.]/.test(text)) return false;
-  const halves = text.split('::');
-  if (halves.length > 2) return false;
-  const groups = halves.map((half) => (half === '' ? [] : half.split(':')));
-  const all = groups.flat();
-  const last = all.at(-1) ?? '';
-  const hasV4 = last.includes('.');
-  if (hasV4 && (!isIpv4(last) || text.endsWith(':'))) return false;
-  if (!all.slice(0, hasV4 ? -1 : undefined).every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return false;
-  const count = all.length + (hasV4 ? 1 : 0);
-  return halves.length === 2 ? count <= 7 : count === 8;
+  return ipVersion(text) === 6;
 }
 
-export function isIp(text: string): boolean {
-  return isIpv4(text) || isIpv6(text);
-}
-
-/** An address with a prefix length. */
+/** An address with a prefix length; host bits may be set. */
 export function isCidr(text: string): boolean {
-  const slash = text.indexOf('/');
-  if (slash < 0) return false;
-  const address = text.slice(0, slash);
-  const length = text.slice(slash + 1);
-  if (!/^(?:0|[1-9]\d{0,2})$/.test(length)) return false;
-  return (isIpv4(address) && Number(length) <= 32) || (isIpv6(address) && Number(length) <= 128);
+  return text.includes('/') && parseCidr(text) !== undefined;
 }
 
 export function isIpOrCidr(text: string): boolean {

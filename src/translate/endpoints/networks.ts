@@ -3,7 +3,7 @@
 import type { Endpoint } from '../../ir/endpoint.ts';
 import type { NetworkGateway, Networks } from '../../ir/snapshot.ts';
 import { compareStrings } from '../../lib/order.ts';
-import { isIpV6 } from '../envoy.ts';
+import { ipVersion } from '../../lib/ip.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { WeightedEndpoint } from './groups.ts';
 
@@ -56,10 +56,10 @@ function gatewaysFor(endpoint: Endpoint, { networks, network }: NetworkView): re
 }
 
 function reaches(gateway: NetworkGateway, { family, dns }: NetworkView): boolean {
-  const isName = !/^[\d.]+$/.test(gateway.address) && !isIpV6(gateway.address);
-  if (isName) return dns;
+  const version = ipVersion(gateway.address);
+  if (version === undefined) return dns;
   if (family === 'dual') return true;
-  return isIpV6(gateway.address) === (family === 'v6');
+  return (version === 6) === (family === 'v6');
 }
 
 function scaleOf({ gateways }: Networks): number {

@@ -14,8 +14,8 @@ type NetworkFilter = Messages['envoy.config.listener.v3.Filter'];
 export type ExtensionPhase = 'AUTHN' | 'AUTHZ' | 'STATS' | 'UNSPECIFIED';
 
 export interface ExtensionSlots {
-  http(phase: ExtensionPhase, port: number): readonly HttpFilter[];
-  network(phase: ExtensionPhase, port: number): readonly NetworkFilter[];
+  readonly http: (phase: ExtensionPhase, port: number) => readonly HttpFilter[];
+  readonly network: (phase: ExtensionPhase, port: number) => readonly NetworkFilter[];
 }
 
 /** Before the name of every extension's filter and ECDS resource. */
@@ -90,12 +90,17 @@ function matches(selectors: readonly TrafficSelector[], role: ListenerRole, port
 }
 
 const HTTP_TYPES = ['envoy.extensions.filters.http.wasm.v3.Wasm', 'envoy.extensions.filters.http.rbac.v3.RBAC'];
-const NETWORK_TYPES = ['envoy.extensions.filters.network.wasm.v3.Wasm', 'envoy.extensions.filters.network.rbac.v3.RBAC'];
+const NETWORK_TYPES = [
+  'envoy.extensions.filters.network.wasm.v3.Wasm',
+  'envoy.extensions.filters.network.rbac.v3.RBAC',
+];
 
 function httpFilter({ name, lua }: Extension): HttpFilter {
   const filterName = EXTENSION_PREFIX + name;
   if (lua !== undefined) {
-    return extension(filterName, 'envoy.extensions.filters.http.lua.v3.Lua', { defaultSourceCode: { inlineString: lua } });
+    return extension(filterName, 'envoy.extensions.filters.http.lua.v3.Lua', {
+      defaultSourceCode: { inlineString: lua },
+    });
   }
   return { name: filterName, configDiscovery: discovery(HTTP_TYPES) };
 }

@@ -96,7 +96,11 @@ export function httpFilters(inputs: HttpFilterInputs): readonly HttpFilter[] {
   return HTTP_FILTER_ORDER.flatMap((slot) => slot.make(inputs));
 }
 
-const GRPC_WEB: HttpFilter = extension('envoy.filters.http.grpc_web', 'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb', {});
+const GRPC_WEB: HttpFilter = extension(
+  'envoy.filters.http.grpc_web',
+  'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb',
+  {},
+);
 
 const GRPC_STATS: HttpFilter = extension(
   'envoy.filters.http.grpc_stats',

@@ -41,7 +41,8 @@ export function routeAction(inputs: ActionInputs): ActionResult {
   const { changes, authority } = headerEdit(rule.headers);
   if (rule.redirect !== undefined) {
     const redirect = redirectAction(rule.redirect, settings);
-    if (redirect === undefined) return unusable('redirect.redirectCode', 'Envoy redirects by 301, 302, 303, 307 and 308');
+    if (redirect === undefined)
+      return unusable('redirect.redirectCode', 'Envoy redirects by 301, 302, 303, 307 and 308');
     return { kind: 'action', fields: { ...changes, redirect }, cluster: undefined };
   }
   if (rule.directResponse !== undefined) {
@@ -77,7 +78,13 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
     const weightedClusters = { clusters: clusterWeights(inputs, destinations) };
     if (weightedClusters.clusters.length === 0) return unusable('route', 'every destination has weight 0');
     const retry = retryPolicy(retries, false);
-    const route = { ...common, hostRewriteLiteral: hostRewrite, weightedClusters, hashPolicy: hashes, retryPolicy: retry };
+    const route = {
+      ...common,
+      hostRewriteLiteral: hostRewrite,
+      weightedClusters,
+      hashPolicy: hashes,
+      retryPolicy: retry,
+    };
     return { kind: 'action', fields: { ...changes, route }, cluster: undefined };
   }
   const own = headerEdit(only.headers);
@@ -115,7 +122,11 @@ function hashPolicies(inputs: ActionInputs): RouteAction['hashPolicy'] {
   return policies.length === 0 ? undefined : policies;
 }
 
-function pathRewrite({ rule, settings, matchedElements }: ActionInputs): Pick<RouteAction, 'prefixRewrite' | 'regexRewrite'> {
+function pathRewrite({
+  rule,
+  settings,
+  matchedElements,
+}: ActionInputs): Pick<RouteAction, 'prefixRewrite' | 'regexRewrite'> {
   const { uri, uriRegexRewrite } = rule.rewrite ?? {};
   if (uriRegexRewrite !== undefined) {
     const { match: regex, rewrite: substitution } = uriRegexRewrite;

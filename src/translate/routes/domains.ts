@@ -5,7 +5,7 @@
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../../ir/service.ts';
 import { memo } from '../../lib/memo.ts';
-import { isIpAddress, isIpV4, isIpV6 } from '../envoy.ts';
+import { ipVersion, isIp } from '../../lib/ip.ts';
 
 /** The domains that one virtual host asks for. Its identity stands for its content. */
 export interface DomainClaim {
@@ -15,10 +15,28 @@ export interface DomainClaim {
   readonly host: string;
   readonly port: number;
   readonly domains: readonly string[];
+  /** The same in lower case, as Envoy compares them. */
+  readonly keys: readonly string[];
+  /** All of them, joined. */
+  readonly text: string;
   /** Domains that are abbreviations: they yield to a service whose full name they are. */
   readonly short: ReadonlySet<string>;
   /** A service's claim, not that of a host which only a VirtualService knows. */
   readonly service: boolean;
+}
+
+export const DOMAIN_SEPARATOR = '\n';
+
+function claim(
+  host: string,
+  port: number,
+  domains: readonly string[],
+  short: ReadonlySet<string>,
+  service: boolean,
+): DomainClaim {
+  const text = domains.join(DOMAIN_SEPARATOR);
+  const keys = text.toLowerCase() === text ? domains : domains.map((domain) => domain.toLowerCase());
+  return { name: domainName(host, port), host, port, domains, keys, text, short, service };
 }
 
 /** How a class of proxies addresses services. */
@@ -39,7 +57,7 @@ export function domainName(host: string, port: number): string {
 }
 
 function bracketed(host: string): string {
-  return isIpV6(host) ? `[${host}]` : host;
+  return ipVersion(host) === 6 ? `[${host}]` : host;
 }
 
 /** The claim of a service on one of its ports; `withPorts`: each name also as `NAME:PORT` (HTTP proxy ports). */
@@ -50,8 +68,7 @@ export function serviceClaim(service: Service, port: number, withPorts: boolean,
 
 /** The claim of a host that is no service. */
 export function hostClaim(host: string, port: number): DomainClaim {
-  const domains = [bracketed(host)];
-  return { name: domainName(host, port), host, port, domains, short: NO_NAMES, service: false };
+  return claim(host, port, [bracketed(host)], NO_NAMES, false);
 }
 
 const NO_NAMES: ReadonlySet<string> = new Set();
@@ -82,7 +99,7 @@ const claimOf = memo(
       domains.push(...domains.map((domain) => `*.${domain}`));
     }
     for (const address of visibleAddresses(service, clusterId, family, dnsCapture)) domains.push(...forms(address));
-    return { name: domainName(service.hostname, port), host: service.hostname, port, domains, short, service: true };
+    return claim(service.hostname, port, domains, short, true);
   },
 );
 
@@ -108,7 +125,7 @@ function kubernetesView(host: string, dnsDomain: string): string {
 
 /** The absolute form, and what a resolver with the proxy's search domains completes to the host. */
 function shortNames(host: string, view: string): readonly string[] {
-  const absolute = isIpAddress(host) ? [] : [`${host}.`];
+  const absolute = isIp(host) ? [] : [`${host}.`];
   const kubernetes = view.includes('.svc.') ? kubernetesView(host, view) : view;
   const base = host.slice(0, Math.max(0, host.indexOf('.svc.')));
   if (kubernetes === SAME_NAMESPACE) return [...absolute, base.slice(0, base.indexOf('.')), `${base}.svc`, base];
@@ -152,5 +169,5 @@ export function visibleAddresses(
 /** True where the proxy has an address of its own to listen on for the service: not none, not a prefix. */
 export function hasVip(service: Service, { clusterId, family, dnsCapture }: Addressing): boolean {
   const [first] = visibleAddresses(service, clusterId, family, dnsCapture);
-  return first !== undefined && (isIpV4(first) || isIpV6(first));
+  return first !== undefined && isIp(first);
 }

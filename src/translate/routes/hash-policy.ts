@@ -48,7 +48,8 @@ export function hashPolicy(hash: ConsistentHashLB | undefined): HashPolicy | und
         name,
         path: path === '' ? undefined : path,
         ttl: protoDuration(ttl),
-        attributes: attributes.length === 0 ? undefined : attributes.map(({ name: key, value }) => ({ name: key, value })),
+        attributes:
+          attributes.length === 0 ? undefined : attributes.map(({ name: key, value }) => ({ name: key, value })),
       },
     };
   }

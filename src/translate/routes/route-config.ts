@@ -5,13 +5,14 @@
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
 import { TYPE_URL } from '../../ir/draft.ts';
+import { deepEqual } from '../../lib/equal.ts';
 import { memo } from '../../lib/memo.ts';
 import { sameList } from '../../lib/table.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { encode } from '../../codec/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { uniqueOrigins } from '../draft.ts';
-import { DOMAIN_SEPARATOR } from './settle.ts';
+import { DOMAIN_SEPARATOR } from './domains.ts';
 import type { RouteList } from './virtual-service.ts';
 
 type Route = Messages['envoy.config.route.v3.Route'];
@@ -39,9 +40,18 @@ export const virtualHost = memo(
 /** The limit that validation sets to bodies of direct responses; Envoy's own is 4 KiB. */
 const MAX_DIRECT_RESPONSE = 1024 * 1024;
 
-/** The draft of a RouteConfiguration; `before` is kept where it was made from the same virtual hosts. */
-export function routeConfiguration(name: string, hosts: readonly VirtualHost[], before: Draft | undefined): Draft {
-  if (before !== undefined && before.name === name && sameList(partsOf.get(before) ?? [], hosts)) return before;
+/**
+ * The draft of a RouteConfiguration; `before` is kept where it was made from the same virtual hosts. `losers` are objects
+ * that have no part in it because others were there first.
+ */
+export function routeConfiguration(
+  name: string,
+  hosts: readonly VirtualHost[],
+  losers: readonly Origin[],
+  before: Draft | undefined,
+): Draft {
+  const parts = before?.name === name ? partsOf.get(before) : undefined;
+  if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
   const bytes = encode('envoy.config.route.v3.RouteConfiguration', {
     name,
     virtualHosts: hosts.map((host) => host.message),
@@ -49,27 +59,38 @@ export function routeConfiguration(name: string, hosts: readonly VirtualHost[], 
     maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE,
     ignorePortInHostMatching: true,
   });
-  const draft = lazyDraft(name, bytes, hosts);
-  partsOf.set(draft, hosts);
+  const made: Parts = { hosts, losers };
+  const draft = lazyDraft(name, bytes, made);
+  partsOf.set(draft, made);
   return draft;
 }
 
-const partsOf = new WeakMap<Draft, readonly VirtualHost[]>();
+interface Parts {
+  readonly hosts: readonly VirtualHost[];
+  readonly losers: readonly Origin[];
+}
+
+const partsOf = new WeakMap<Draft, Parts>();
+
+/** Losers are listed anew whenever their group is linked; nothing but their text shows. */
+function sameLosers(a: readonly Origin[], b: readonly Origin[]): boolean {
+  return a === b || deepEqual(a, b);
+}
 
 /** Origins of thousands of virtual hosts are put in order when somebody asks for them. */
-function lazyDraft(name: string, bytes: Uint8Array, hosts: readonly VirtualHost[]): Draft {
+function lazyDraft(name: string, bytes: Uint8Array, parts: Parts): Draft {
   return {
     typeUrl: TYPE_URL.route,
     name,
     bytes,
     get origins(): readonly Origin[] {
-      return originsOf(hosts);
+      return originsOf(parts);
     },
   };
 }
 
-const originsOf = memo((hosts: readonly VirtualHost[]): readonly Origin[] =>
-  uniqueOrigins(hosts.flatMap((host) => host.origins)),
+const originsOf = memo(({ hosts, losers }: Parts): readonly Origin[] =>
+  uniqueOrigins([...hosts.flatMap((host) => host.origins), ...losers]),
 );
 
 /** The virtual host for every name that no other one has: what the outbound traffic policy says of unknown hosts. */
@@ -86,7 +107,10 @@ export const catchAllHost = memo(
   },
 );
 
-function catchAllRoute(policy: OutboundPolicy, forwardedHost: boolean): { readonly name: string; readonly route: Route } {
+function catchAllRoute(
+  policy: OutboundPolicy,
+  forwardedHost: boolean,
+): { readonly name: string; readonly route: Route } {
   const to = (cluster: string): Route => ({
     route: { cluster, timeout: '0s', maxGrpcTimeout: '0s', appendXForwardedHost: forwardedHost ? true : undefined },
   });

@@ -15,7 +15,11 @@ import { retryPolicy } from './retry.ts';
 import type { RouteList } from './virtual-service.ts';
 
 /** One route to the service itself. */
-export function serviceRoutes({ service, rule }: ScopedService, port: number, retries: HTTPRetry | undefined): RouteList {
+export function serviceRoutes(
+  { service, rule }: ScopedService,
+  port: number,
+  retries: HTTPRetry | undefined,
+): RouteList {
   const hash = serviceHash(rule, port);
   return renderService(service, port, retries, hash, hash === undefined ? undefined : rule);
 }

@@ -2,9 +2,10 @@
 // In: claims in order of precedence. Out: what each is left with, ordered as virtual hosts are. Depends on nothing else,
 // so it is kept as long as the claims are the same objects.
 
+import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { sameList } from '../../lib/table.ts';
-import type { DomainClaim } from './domains.ts';
+import { DOMAIN_SEPARATOR, type DomainClaim } from './domains.ts';
 
 export interface Settled {
   readonly claim: DomainClaim;
@@ -18,13 +19,11 @@ export interface Settlement {
   readonly claims: readonly DomainClaim[];
   /** Claims that keep a domain, ordered by name. */
   readonly settled: readonly Settled[];
-  /** The position in `settled` of the virtual host that has a domain. */
-  readonly owners: ReadonlyMap<string, number>;
-  /** Names of virtual hosts that lost domains or everything, and to whom. */
+  /** Somebody has `*`. */
+  readonly wildcard: boolean;
+  /** Claims that lost a domain to another. */
   readonly lost: readonly { readonly claim: DomainClaim; readonly index: number; readonly domain: string }[];
 }
-
-export const DOMAIN_SEPARATOR = '\n';
 
 /** `explicitPorts`: the listener serves many ports, so that a name without port belongs to port 80. */
 export function settle(
@@ -34,7 +33,11 @@ export function settle(
 ): Settlement {
   if (previous !== undefined && sameList(previous.claims, claims)) return previous;
   const fullNames = new Set<string>();
-  for (const { host, service } of claims) if (service) fullNames.add(host);
+  for (const { host, name, service } of claims) {
+    if (!service) continue;
+    fullNames.add(host);
+    if (explicitPorts) fullNames.add(name);
+  }
   const names = new Set<string>();
   const taken = new Set<string>();
   const settled: Settled[] = [];
@@ -47,34 +50,41 @@ export function settle(
     names.add(claim.name);
     const kept = keptDomains(claim, taken, fullNames, (domain) => lost.push({ claim, index, domain }));
     const named = explicitPorts && claim.port !== 80 ? kept.filter((domain) => domain.includes(':')) : kept;
-    if (named.length > 0) settled.push({ claim, index, domains: named.join(DOMAIN_SEPARATOR) });
+    if (named.length === 0) continue;
+    settled.push({ claim, index, domains: named === claim.domains ? claim.text : named.join(DOMAIN_SEPARATOR) });
   }
   settled.sort((a, b) => compareStrings(a.claim.name, b.claim.name));
-  return { claims, settled, owners: ownersOf(settled), lost };
+  return { claims, settled, wildcard: settled.some((each) => each.domains === '*'), lost };
 }
 
+/** The claim's own list where nothing is taken away. */
 function keptDomains(
-  { domains, short, host }: DomainClaim,
+  { domains, keys, short, host, name }: DomainClaim,
   taken: Set<string>,
   fullNames: ReadonlySet<string>,
   lose: (domain: string) => void,
 ): readonly string[] {
-  return domains.filter((domain) => {
-    const key = domain.toLowerCase();
-    const yields = short.has(domain) && domain !== host && fullNames.has(domain);
-    if (yields || taken.has(key)) {
-      if (!yields) lose(domain);
-      return false;
+  const kept: string[] = [];
+  for (const [position, domain] of domains.entries()) {
+    const key = keys[position] ?? domain;
+    if (fullNames.has(domain) && domain !== host && domain !== name && short.has(domain)) continue;
+    if (taken.has(key)) {
+      lose(domain);
+      continue;
     }
     taken.add(key);
-    return true;
-  });
+    kept.push(domain);
+  }
+  return kept.length === domains.length ? domains : kept;
 }
 
-function ownersOf(settled: readonly Settled[]): ReadonlyMap<string, number> {
-  const owners = new Map<string, number>();
-  for (const [position, { domains }] of settled.entries()) {
-    for (const domain of domains.split(DOMAIN_SEPARATOR)) owners.set(domain, position);
-  }
-  return owners;
+/** Who has a domain in the end. */
+export function ownerOf(settlement: Settlement, domain: string): Settled | undefined {
+  return owners(settlement).get(domain);
 }
+
+const owners = memo(({ settled }: Settlement): ReadonlyMap<string, Settled> => {
+  const found = new Map<string, Settled>();
+  for (const each of settled) for (const domain of each.domains.split(DOMAIN_SEPARATOR)) found.set(domain, each);
+  return found;
+});

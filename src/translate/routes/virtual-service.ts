@@ -2,7 +2,13 @@
 // inputs. In: the linked node and flat values; out: encoded routes in order, the fields that they came from, findings.
 // Called for sidecars (index.ts) and gateways (../gateway/routes.ts).
 
-import type { ConsistentHashLB, Destination, HTTPMatchRequest, HTTPRetry, HTTPRoute } from '../../config/generated/types.ts';
+import type {
+  ConsistentHashLB,
+  Destination,
+  HTTPMatchRequest,
+  HTTPRetry,
+  HTTPRoute,
+} from '../../config/generated/types.ts';
 import type { Finding } from '../../config/object.ts';
 import { type Origin, originOf } from '../../ir/draft.ts';
 import type { VirtualService } from '../../ir/traffic.ts';
@@ -89,7 +95,10 @@ function pairTargets(
 ): ReadonlyMap<Destination, Target> {
   const pairs = new Map<Destination, Target>();
   for (const [index, destination] of destinationsOf(node).entries()) {
-    pairs.set(destination, { cluster: flat[index * 2] as string, hash: flat[index * 2 + 1] as ConsistentHashLB | undefined });
+    pairs.set(destination, {
+      cluster: flat[index * 2] as string,
+      hash: flat[index * 2 + 1] as ConsistentHashLB | undefined,
+    });
   }
   return pairs;
 }
@@ -172,7 +181,10 @@ function refused(node: VirtualService, index: number, field: string, message: st
   const { kind, namespace, name, origin } = node.object;
   const rule = rulePath(node, index);
   const path = rule === undefined || field === '' ? rule : `${rule}.${field}`;
-  return { kind: 'refused', finding: { severity: 'error', code: 'MEL0051', ref: { kind, namespace, name }, origin, path, message } };
+  return {
+    kind: 'refused',
+    finding: { severity: 'error', code: 'MEL0051', ref: { kind, namespace, name }, origin, path, message },
+  };
 }
 
 /** With delegates merged in, the position among the merged rules is no position in the object. */

@@ -5,10 +5,11 @@
 import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { ConfigObject } from '../../config/object.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
-import type { Providers } from '../telemetry/providers.ts';
+import type { Providers } from '../observability/providers.ts';
 import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
 import { NEVER, rbacPolicy, type RbacPolicy } from './rule.ts';
 import type { TrustDomains } from './trust-domain.ts';
@@ -39,6 +40,7 @@ export interface AuthorizationInputs {
   readonly policies: readonly Policy[];
   readonly mesh: MeshConfig;
   readonly providers: Providers;
+  readonly dialect: Dialect;
 }
 
 type Protocol = 'http' | 'tcp';
@@ -71,14 +73,14 @@ function isDryRun({ annotations, spec }: Policy): boolean {
   return annotations[DRY_RUN_ANNOTATION]?.toLowerCase() === 'true' && (action === 'ALLOW' || action === 'DENY');
 }
 
-function ruleFilters({ policies, mesh }: AuthorizationInputs, protocol: Protocol): readonly HttpFilter[] {
+function ruleFilters(inputs: AuthorizationInputs, protocol: Protocol): readonly HttpFilter[] {
   return RULE_ACTIONS.flatMap(([action, rbacAction]) => {
-    const chosen = withAction(policies, action);
+    const chosen = withAction(inputs.policies, action);
     if (chosen.length === 0) return [];
     const enforced = chosen.filter((policy) => !isDryRun(policy));
     const dry = chosen.filter(isDryRun);
     const rbacOf = (list: readonly Policy[]): Rbac | undefined =>
-      list.length === 0 ? undefined : rbac(list, rbacAction, mesh, protocol, '');
+      list.length === 0 ? undefined : rbac(list, rbacAction, inputs, protocol, '');
     return [rbacFilter(protocol, rbacOf(enforced), rbacOf(dry), dryRunPrefix(dry.length > 0 && action === 'DENY'))];
   });
 }
@@ -92,7 +94,13 @@ function trustDomains(mesh: MeshConfig): TrustDomains {
   return [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])];
 }
 
-function rbac(policies: readonly Policy[], action: RbacAction, mesh: MeshConfig, protocol: Protocol, prefix: string): Rbac {
+function rbac(
+  policies: readonly Policy[],
+  action: RbacAction,
+  { mesh, dialect }: AuthorizationInputs,
+  protocol: Protocol,
+  prefix: string,
+): Rbac {
   const domains = trustDomains(mesh);
   const made: Record<string, RbacPolicy> = {};
   for (const { namespace, name, spec } of policies) {
@@ -100,7 +108,7 @@ function rbac(policies: readonly Policy[], action: RbacAction, mesh: MeshConfig,
     const rules = spec.rules ?? [];
     if (rules.length === 0) made[key(0)] = NEVER;
     for (const [index, rule] of rules.entries()) {
-      const context = { namespace, trustDomains: domains, tcp: protocol === 'tcp', allow: action === 'ALLOW' };
+      const context = { dialect, namespace, trustDomains: domains, tcp: protocol === 'tcp', allow: action === 'ALLOW' };
       const policy = rbacPolicy(rule, context);
       if (policy !== undefined) made[key(index)] = policy;
     }
@@ -130,7 +138,8 @@ function rbacFilter(
 const BAD_CUSTOM_SUFFIX = '-deny-due-to-bad-CUSTOM-action';
 
 /** Rules without effect that mark what they match, and the authorizer, which runs for what is marked. */
-function customFilters({ policies, mesh, providers }: AuthorizationInputs, protocol: Protocol): readonly HttpFilter[] {
+function customFilters(inputs: AuthorizationInputs, protocol: Protocol): readonly HttpFilter[] {
+  const { policies, providers } = inputs;
   const chosen = withAction(policies, 'CUSTOM');
   if (chosen.length === 0) return [];
   const names = new Set(chosen.map(({ spec }) => spec.provider?.name ?? ''));
@@ -139,7 +148,7 @@ function customFilters({ policies, mesh, providers }: AuthorizationInputs, proto
   const authorizer = provider === undefined ? undefined : externalAuthorizer(provider);
   const byName = [...names].map((each) => {
     const own = chosen.filter(({ spec }) => (spec.provider?.name ?? '') === each);
-    return rbac(own, 'DENY', mesh, protocol, `${EXT_AUTHZ_RULE_PREFIX}-${each}-`);
+    return rbac(own, 'DENY', inputs, protocol, `${EXT_AUTHZ_RULE_PREFIX}-${each}-`);
   });
   const merged: Rbac = { action: 'DENY', policies: Object.assign({}, ...byName.map((each) => each.policies)) };
   if (authorizer === undefined) return [rbacFilter(protocol, denied(merged), undefined, undefined)];

@@ -1,10 +1,11 @@
 // The external authorizer behind CUSTOM policies, as an HTTP and as a network filter.
 
 import type { ExtensionProvider } from '../../config/mesh.ts';
+import { protoDuration } from '../../lib/duration.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
-import { grpcService, type Provider, type ProviderTarget } from '../telemetry/providers.ts';
+import { grpcService, type Provider, type ProviderTarget } from '../observability/providers.ts';
 import { regexMatcher } from './matchers.ts';
 import { httpStatus } from './status-code.ts';
 
@@ -44,7 +45,8 @@ export function externalAuthorizer({ config, target }: Provider): ExternalAuthor
 function overHttp(name: string, provider: HttpProvider, target: ProviderTarget): ExternalAuthorizer | undefined {
   const common = commonSettings(name, provider);
   if (common === undefined) return undefined;
-  if (provider.pathPrefix !== undefined && provider.pathPrefix !== '' && !provider.pathPrefix.startsWith('/')) return undefined;
+  if (provider.pathPrefix !== undefined && provider.pathPrefix !== '' && !provider.pathPrefix.startsWith('/'))
+    return undefined;
   const added = sortedEntries(provider.includeAdditionalHeadersInCheck).map(([key, value]) => ({ key, value }));
   const http = httpFilter({
     ...common,
@@ -53,7 +55,7 @@ function overHttp(name: string, provider: HttpProvider, target: ProviderTarget):
       serverUri: {
         uri: `http://${target.hostname}`,
         cluster: target.cluster,
-        timeout: provider.timeout ?? DEFAULT_TIMEOUT,
+        timeout: protoDuration(provider.timeout) ?? DEFAULT_TIMEOUT,
       },
       pathPrefix: provider.pathPrefix === '' ? undefined : provider.pathPrefix,
       authorizationRequest: added.length === 0 ? undefined : { headersToAdd: added },
@@ -63,7 +65,9 @@ function overHttp(name: string, provider: HttpProvider, target: ProviderTarget):
   return { http, tcp: undefined };
 }
 
-function authorizationResponse(provider: HttpProvider): Messages['envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse'] | undefined {
+function authorizationResponse(
+  provider: HttpProvider,
+): Messages['envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse'] | undefined {
   const response = {
     allowedUpstreamHeaders: headerPatterns(provider.headersToUpstreamOnAllow),
     allowedClientHeaders: headerPatterns(provider.headersToDownstreamOnDeny),
@@ -75,7 +79,7 @@ function authorizationResponse(provider: HttpProvider): Messages['envoy.extensio
 function overGrpc(name: string, provider: GrpcProvider, target: ProviderTarget): ExternalAuthorizer | undefined {
   const common = commonSettings(name, provider);
   if (common === undefined) return undefined;
-  const service = grpcService(target, provider.timeout ?? DEFAULT_TIMEOUT);
+  const service = grpcService(target, protoDuration(provider.timeout) ?? DEFAULT_TIMEOUT);
   const tcp = extension('envoy.filters.network.ext_authz', 'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz', {
     statPrefix: TCP_STAT_PREFIX,
     grpcService: service,

@@ -32,7 +32,10 @@ export function jwksSource(rule: JWTRule): JwksSource {
   const uri = rule.jwksUri ?? rule.jwks_uri ?? '';
   if (uri !== '') return { kind: 'jwks', uri };
   const issuer = rule.issuer ?? '';
-  return { kind: 'discovery', uri: `${issuer.endsWith('/') ? issuer.slice(0, -1) : issuer}/.well-known/openid-configuration` };
+  return {
+    kind: 'discovery',
+    uri: `${issuer.endsWith('/') ? issuer.slice(0, -1) : issuer}/.well-known/openid-configuration`,
+  };
 }
 
 /** A key set without keys: until the real one was fetched, no token is good. */
@@ -63,7 +66,10 @@ function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCa
   const source = jwksSource(rule);
   const document = source.kind === 'inline' ? source.document : (jwks.get(source.uri) ?? NO_KEYS);
   const headers = (rule.fromHeaders ?? []).map(({ name, prefix }) => ({ name, valuePrefix: prefix }));
-  const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({ headerName: header, claimName: claim }));
+  const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({
+    headerName: header,
+    claimName: claim,
+  }));
   const spaced = [...SPACE_DELIMITED, ...(rule.spaceDelimitedClaims ?? [])];
   return {
     issuer: rule.issuer,

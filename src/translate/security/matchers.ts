@@ -47,6 +47,7 @@ export function claimMatcher(path: readonly string[], value: ValueMatcher): Meta
 export function claimValues(values: readonly string[]): ValueMatcher {
   const matchers = values.map((value) => ({ stringMatch: stringMatcher(value) }));
   const [only] = matchers;
-  const any: ValueMatcher = matchers.length === 1 && only !== undefined ? only : { orMatch: { valueMatchers: matchers } };
+  const any: ValueMatcher =
+    matchers.length === 1 && only !== undefined ? only : { orMatch: { valueMatchers: matchers } };
   return { orMatch: { valueMatchers: [{ listMatch: { oneOf: any } }, any] } };
 }

@@ -2,6 +2,7 @@
 // In: a value, or all values of a field. Out: an RBAC principal or permission, or undefined where the value is unusable
 // (or needs HTTP on a TCP chain): what that means for the rule is decided by the caller.
 
+import type { Dialect } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
 import { cidrRange, extension } from '../envoy.ts';
 import {
@@ -17,6 +18,7 @@ import {
 export type Principal = Messages['envoy.config.rbac.v3.Principal'];
 export type Permission = Messages['envoy.config.rbac.v3.Permission'];
 type StringMatcher = Messages['envoy.type.matcher.v3.StringMatcher'];
+type MetadataMatcher = Messages['envoy.type.matcher.v3.MetadataMatcher'];
 
 /** A field whose values are alternatives, each a matcher by itself. */
 export interface EachValue<T> {
@@ -63,7 +65,10 @@ export function sourceServiceAccount(policyNamespace: string): FieldMaker<Princi
 
 export const sourceTrustDomain = each<Principal>((value) => {
   if (!value.includes('*')) return authenticated({ prefix: `${SPIFFE_SCHEME}${value}/` });
-  const domain = value.split('*').map((part) => part.replaceAll('.', '\\.')).join('[^/]*');
+  const domain = value
+    .split('*')
+    .map((part) => part.replaceAll('.', '\\.'))
+    .join('[^/]*');
   return authenticated(regexMatcher(`${SPIFFE_SCHEME}${domain}/.*`));
 });
 
@@ -81,28 +86,38 @@ export function requestHeader(name: string): FieldMaker<Principal> {
   return eachHttp((value) => ({ header: headerMatcher(name, value) }));
 }
 
+/** Dynamic metadata under the field that the proxy's Envoy knows without a warning. */
+function metadata(
+  matcher: MetadataMatcher,
+  dialect: Dialect,
+): Pick<Principal & Permission, 'metadata' | 'sourcedMetadata'> {
+  return dialect === 'classic' ? { metadata: matcher } : { sourcedMetadata: { metadataMatcher: matcher } };
+}
+
 /** Claims of a verified token; `path` leads into nested ones. */
-export function requestClaim(path: readonly string[]): FieldMaker<Principal> {
-  return { kind: 'all', http: true, of: (values) => ({ metadata: claimMatcher(path, claimValues(values)) }) };
+export function requestClaim(path: readonly string[], dialect: Dialect): FieldMaker<Principal> {
+  return { kind: 'all', http: true, of: (values) => metadata(claimMatcher(path, claimValues(values)), dialect) };
 }
 
 /** `ISSUER/SUBJECT`: each part has matchers of its own. */
-export const requestPrincipal: FieldMaker<Principal> = {
-  kind: 'all',
-  http: true,
-  of: (values) => {
-    const any = values.map(issuerAndSubject);
-    return any.length === 1 ? any[0] : { orIds: { ids: any } };
-  },
-};
+export function requestPrincipal(dialect: Dialect): FieldMaker<Principal> {
+  return {
+    kind: 'all',
+    http: true,
+    of: (values) => {
+      const any = values.map((value) => issuerAndSubject(value, dialect));
+      return any.length === 1 ? any[0] : { orIds: { ids: any } };
+    },
+  };
+}
 
-function issuerAndSubject(value: string): Principal {
+function issuerAndSubject(value: string, dialect: Dialect): Principal {
   const [issuer, subject] = principalParts(value);
   return {
     andIds: {
       ids: [
-        { metadata: claimMatcher(['iss'], { stringMatch: stringMatcher(issuer) }) },
-        { metadata: claimMatcher(['sub'], { stringMatch: stringMatcher(subject) }) },
+        metadata(claimMatcher(['iss'], { stringMatch: stringMatcher(issuer) }), dialect),
+        metadata(claimMatcher(['sub'], { stringMatch: stringMatcher(subject) }), dialect),
       ],
     },
   };
@@ -144,7 +159,7 @@ export const path = eachHttp<Permission>((value) => {
 });
 
 /** Dynamic metadata of another filter; a value in brackets is one member of a list. */
-export function filterMetadata(filter: string, key: string): FieldMaker<Permission> {
+export function filterMetadata(filter: string, key: string, dialect: Dialect): FieldMaker<Permission> {
   return {
     kind: 'all',
     http: false,
@@ -153,7 +168,7 @@ export function filterMetadata(filter: string, key: string): FieldMaker<Permissi
         const inList = value.startsWith('[') && value.endsWith(']');
         const match = stringMatcher(inList ? value.slice(1, -1) : value);
         const matcher = inList ? { listMatch: { oneOf: { stringMatch: match } } } : { stringMatch: match };
-        return { metadata: { filter, path: [{ key }], value: matcher } };
+        return metadata({ filter, path: [{ key }], value: matcher }, dialect);
       });
       return any.length === 1 ? any[0] : { orRules: { rules: any } };
     },

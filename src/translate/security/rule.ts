@@ -2,6 +2,7 @@
 // In: a rule, the chain's kind, the action. Out: permissions and principals, or undefined when the rule must be left out.
 
 import type { Condition, Operation, Rule, Source } from '../../config/generated/types.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
 import * as field from './rule-fields.ts';
 import type { FieldMaker, Permission, Principal } from './rule-fields.ts';
@@ -10,6 +11,7 @@ import { expandPrincipals, type TrustDomains } from './trust-domain.ts';
 export type RbacPolicy = Messages['envoy.config.rbac.v3.Policy'];
 
 export interface RuleContext {
+  readonly dialect: Dialect;
   /** Of the policy. */
   readonly namespace: string;
   readonly trustDomains: TrustDomains;
@@ -59,7 +61,7 @@ function sourceClauses(source: Source | undefined, context: RuleContext): readon
   const expand = (values: readonly string[] | undefined) => expandPrincipals(values ?? [], context.trustDomains);
   return [
     clause(field.sourcePrincipal, expand(source.principals), expand(source.notPrincipals)),
-    clause(field.requestPrincipal, source.requestPrincipals, source.notRequestPrincipals),
+    clause(field.requestPrincipal(context.dialect), source.requestPrincipals, source.notRequestPrincipals),
     clause(field.sourceServiceAccount(context.namespace), source.serviceAccounts, source.notServiceAccounts),
     clause(field.sourceNamespace, source.namespaces, source.notNamespaces),
     clause(field.sourceTrustDomain, source.trustDomains, source.notTrustDomains),
@@ -96,7 +98,7 @@ function conditionClauses(conditions: readonly Condition[], context: RuleContext
   const principal: Clause<Principal>[] = [];
   const permission: Clause<Permission>[] = [];
   for (const { key = '', values, notValues } of conditions) {
-    const ofPermission = permissionCondition(key);
+    const ofPermission = permissionCondition(key, context);
     const ofPrincipal = ofPermission === undefined ? principalCondition(key, context) : undefined;
     if (ofPermission !== undefined) permission.push(clause(ofPermission, values, notValues));
     else if (ofPrincipal === undefined) return undefined;
@@ -110,7 +112,7 @@ function conditionClauses(conditions: readonly Condition[], context: RuleContext
 
 const ENVOY_FILTERS = 'experimental.envoy.filters.';
 
-function permissionCondition(key: string): FieldMaker<Permission> | undefined {
+function permissionCondition(key: string, { dialect }: RuleContext): FieldMaker<Permission> | undefined {
   switch (key) {
     case 'destination.ip':
       return field.destinationIp;
@@ -122,7 +124,9 @@ function permissionCondition(key: string): FieldMaker<Permission> | undefined {
       if (!key.startsWith(ENVOY_FILTERS)) return undefined;
       const name = key.slice('experimental.'.length);
       const [bracketed] = brackets(name) ?? [];
-      return bracketed === undefined ? undefined : field.filterMetadata(name.slice(0, name.indexOf('[')), bracketed);
+      return bracketed === undefined
+        ? undefined
+        : field.filterMetadata(name.slice(0, name.indexOf('[')), bracketed, dialect);
     }
   }
 }
@@ -130,7 +134,7 @@ function permissionCondition(key: string): FieldMaker<Permission> | undefined {
 const REQUEST_HEADERS = 'request.headers';
 const REQUEST_CLAIMS = 'request.auth.claims';
 
-function principalCondition(key: string, { namespace }: RuleContext): FieldMaker<Principal> | undefined {
+function principalCondition(key: string, { namespace, dialect }: RuleContext): FieldMaker<Principal> | undefined {
   switch (key) {
     case 'source.ip':
       return field.sourceIp;
@@ -145,15 +149,15 @@ function principalCondition(key: string, { namespace }: RuleContext): FieldMaker
     case 'source.trustDomain':
       return field.sourceTrustDomain;
     case 'request.auth.principal':
-      return field.requestPrincipal;
+      return field.requestPrincipal(dialect);
     case 'request.auth.audiences':
-      return field.requestClaim(['aud']);
+      return field.requestClaim(['aud'], dialect);
     case 'request.auth.presenter':
-      return field.requestClaim(['azp']);
+      return field.requestClaim(['azp'], dialect);
     default: {
       if (key.startsWith(`${REQUEST_CLAIMS}[`)) {
         const path = brackets(key);
-        return path === undefined ? undefined : field.requestClaim(path);
+        return path === undefined ? undefined : field.requestClaim(path, dialect);
       }
       if (!key.startsWith(`${REQUEST_HEADERS}[`)) return undefined;
       const [name] = brackets(key) ?? [];
@@ -171,13 +175,23 @@ function brackets(key: string): readonly string[] | undefined {
 }
 
 function principalOf(clauses: readonly Clause<Principal>[], context: RuleContext): Principal | typeof UNUSABLE {
-  const ids = combined(clauses, context, (any) => ({ orIds: { ids: any } }), (id) => ({ notId: id }));
+  const ids = combined(
+    clauses,
+    context,
+    (any) => ({ orIds: { ids: any } }),
+    (id) => ({ notId: id }),
+  );
   if (ids === UNUSABLE) return UNUSABLE;
   return { andIds: { ids: ids.length === 0 ? [{ any: true }] : ids } };
 }
 
 function permissionOf(clauses: readonly Clause<Permission>[], context: RuleContext): Permission | typeof UNUSABLE {
-  const rules = combined(clauses, context, (any) => ({ orRules: { rules: any } }), (rule) => ({ notRule: rule }));
+  const rules = combined(
+    clauses,
+    context,
+    (any) => ({ orRules: { rules: any } }),
+    (rule) => ({ notRule: rule }),
+  );
   if (rules === UNUSABLE) return UNUSABLE;
   return { andRules: { rules: rules.length === 0 ? [{ any: true }] : rules } };
 }

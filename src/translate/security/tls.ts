@@ -3,17 +3,10 @@
 
 import type { ServerTLSSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
+import type { Dialect, ProxyClass } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
-import {
-  ADS_SECRET_SOURCE,
-  agentSecret,
-  exactMatch,
-  EXTERNAL_SDS_CLUSTER,
-  extension,
-  localSecretSource,
-} from '../envoy.ts';
+import { ADS_SECRET_SOURCE, agentSecret, EXTERNAL_SDS_CLUSTER, extension, localSecretSource } from '../envoy.ts';
 
 type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
 type DownstreamTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'];
@@ -43,23 +36,31 @@ const MESH_CIPHERS: readonly string[] = [
 /** Mutual TLS between workloads: any identity of the mesh's trust domains may connect, authorization comes after. */
 export function meshDownstreamTls(mesh: MeshConfig, proxyClass: ProxyClass): TransportSocket {
   const { tlsServerCertChain = '', tlsServerKey = '', tlsServerRootCert = '' } = proxyClass.settings;
-  return meshSocket(mesh, tlsServerCertChain, tlsServerKey, tlsServerRootCert);
+  return meshSocket(mesh, proxyClass.dialect, tlsServerCertChain, tlsServerKey, tlsServerRootCert);
 }
 
-const meshSocket = memo((mesh: MeshConfig, certChain: string, key: string, rootCert: string): TransportSocket => {
-  const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
-  const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
-  return tlsSocket({
-    commonTlsContext: {
-      alpnProtocols: ALPN_HTTP,
-      tlsParams: meshTlsParameters(mesh),
-      ...secrets(fileCertificate(certChain, key) ?? WORKLOAD_SECRET, fileRoot(rootCert) ?? ROOT_SECRET, {
-        matchSubjectAltNames: unique.map((domain) => ({ prefix: `spiffe://${domain}/` })),
-      }),
-    },
-    requireClientCertificate: true,
-  });
-});
+const meshSocket = memo(
+  (mesh: MeshConfig, dialect: Dialect, certChain: string, key: string, rootCert: string): TransportSocket => {
+    const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
+    const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
+    return tlsSocket({
+      commonTlsContext: {
+        alpnProtocols: ALPN_HTTP,
+        tlsParams: meshTlsParameters(mesh),
+        ...secrets(
+          fileCertificate(certChain, key) ?? WORKLOAD_SECRET,
+          fileRoot(rootCert) ?? ROOT_SECRET,
+          sanMatchers(
+            unique.map((domain) => `spiffe://${domain}/`),
+            'prefix',
+            dialect,
+          ),
+        ),
+      },
+      requireClientCertificate: true,
+    });
+  },
+);
 
 function meshTlsParameters({ meshMTLS }: MeshConfig): TlsParameters {
   const curves = meshMTLS?.ecdhCurves ?? [];
@@ -95,7 +96,7 @@ export function downstreamTlsContext(inputs: DownstreamTlsInputs): DownstreamTls
     case 'AUTO_PASSTHROUGH':
       return undefined;
     case 'ISTIO_MUTUAL': {
-      const validation = { matchSubjectAltNames: sanMatches(tls) };
+      const validation = sanMatchers(tls.subjectAltNames ?? [], 'exact', proxyClass.dialect);
       return {
         commonTlsContext: { alpnProtocols: alpn, ...secrets(WORKLOAD_SECRET, ROOT_SECRET, validation) },
         requireClientCertificate: true,
@@ -108,16 +109,17 @@ export function downstreamTlsContext(inputs: DownstreamTlsInputs): DownstreamTls
         commonTlsContext: {
           alpnProtocols: alpn,
           tlsParams: serverTlsParameters(tls, mesh),
-          ...serverSecrets(tls, mode !== 'SIMPLE', proxyClass.settings.externalSds),
+          ...serverSecrets(tls, mode !== 'SIMPLE', proxyClass),
         },
         requireClientCertificate: mode === 'MUTUAL',
       };
   }
 }
 
-function serverSecrets(tls: ServerTLSSettings, verify: boolean, externalSds: boolean): Partial<CommonTlsContext> {
+function serverSecrets(tls: ServerTLSSettings, verify: boolean, proxyClass: ProxyClass): Partial<CommonTlsContext> {
+  const { externalSds } = proxyClass.settings;
   const validation: ValidationContext = {
-    matchSubjectAltNames: sanMatches(tls),
+    ...sanMatchers(tls.subjectAltNames ?? [], 'exact', proxyClass.dialect),
     verifyCertificateSpki: orUndefined(tls.verifyCertificateSpki),
     verifyCertificateHash: orUndefined(tls.verifyCertificateHash),
   };
@@ -128,7 +130,8 @@ function serverSecrets(tls: ServerTLSSettings, verify: boolean, externalSds: boo
       : fileCertificates(tls).map((name) => agentSecret(name, isAgentSecret(name)));
   if (!verify) return { tlsCertificateSdsSecretConfigs: certificates };
   const [first] = names;
-  const ca = tls.caCertCredentialName !== undefined && tls.caCertCredentialName !== '' ? tls.caCertCredentialName : undefined;
+  const ca =
+    tls.caCertCredentialName !== undefined && tls.caCertCredentialName !== '' ? tls.caCertCredentialName : undefined;
   const root =
     ca !== undefined || first !== undefined
       ? credentialSecret(ca ?? `${first}${CA_SUFFIX}`, externalSds)
@@ -191,12 +194,23 @@ function fileRoot(path: string): string | undefined {
   return path === '' ? undefined : `file-root:${path}`;
 }
 
-function sanMatches(tls: ServerTLSSettings): ValidationContext['matchSubjectAltNames'] {
-  const names = tls.subjectAltNames ?? [];
-  return names.length === 0 ? undefined : names.map(exactMatch);
+/** Accepted names. The untyped matcher looks at every kind of SAN; typed ones say which kinds a name can be. */
+function sanMatchers(names: readonly string[], how: 'exact' | 'prefix', dialect: Dialect): ValidationContext {
+  if (names.length === 0) return {};
+  const matcherOf = (name: string) => (how === 'exact' ? { exact: name } : { prefix: name });
+  if (dialect === 'classic') return { matchSubjectAltNames: names.map(matcherOf) };
+  const kindsOf = (name: string) => (name.includes('://') ? (['URI'] as const) : (['DNS', 'IP_ADDRESS'] as const));
+  return {
+    matchTypedSubjectAltNames: names.flatMap((name) =>
+      kindsOf(name).map((sanType) => ({ sanType, matcher: matcherOf(name) })),
+    ),
+  };
 }
 
-function serverTlsParameters(tls: ServerTLSSettings & { readonly ecdhCurves?: readonly string[] }, mesh: MeshConfig): TlsParameters | undefined {
+function serverTlsParameters(
+  tls: ServerTLSSettings & { readonly ecdhCurves?: readonly string[] },
+  mesh: MeshConfig,
+): TlsParameters | undefined {
   const defaults = mesh.tlsDefaults;
   const parameters: TlsParameters = {
     tlsMinimumProtocolVersion: protocolVersion(tls.minProtocolVersion) ?? protocolVersion(defaults?.minProtocolVersion),

@@ -2,6 +2,7 @@
 
 import type { ExtensionProvider } from '../../config/mesh.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
+import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import { grpcService, type Provider, type ProviderTarget } from './providers.ts';
@@ -97,7 +98,7 @@ function httpService(
 ): HttpService {
   const added = (headers ?? []).map(headerOption);
   return {
-    httpUri: { uri, cluster: target.cluster, timeout: timeout ?? DEFAULT_TIMEOUT },
+    httpUri: { uri, cluster: target.cluster, timeout: protoDuration(timeout) ?? DEFAULT_TIMEOUT },
     requestHeadersToAdd: added.length === 0 ? undefined : added,
   };
 }
@@ -120,7 +121,10 @@ function openTelemetry(provider: OtelProvider, target: ProviderTarget, serviceNa
   return extension('envoy.tracers.opentelemetry', 'envoy.config.trace.v3.OpenTelemetryConfig', {
     grpcService:
       http === undefined
-        ? { ...grpcService(target, grpc?.timeout), initialMetadata: metadata.length === 0 ? undefined : metadata }
+        ? {
+            ...grpcService(target, protoDuration(grpc?.timeout)),
+            initialMetadata: metadata.length === 0 ? undefined : metadata,
+          }
         : undefined,
     httpService:
       http === undefined

@@ -53,7 +53,9 @@ export function loggerOf({ config, target }: Provider): Logger | undefined {
   if (config.envoyTcpAls !== undefined) {
     const als = config.envoyTcpAls;
     const common = grpcCommon(als.logName ?? 'tcp_envoy_accesslog', target, als.filterStateObjectsToLog);
-    return extension(TCP_GRPC, 'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig', { commonConfig: common });
+    return extension(TCP_GRPC, 'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig', {
+      commonConfig: common,
+    });
   }
   return config.envoyOtelAls === undefined ? undefined : otelLogger(config.envoyOtelAls, target);
 }

@@ -65,7 +65,8 @@ function chosenProviders({ role, mesh, telemetry, providers }: AccessLogInputs):
   const levels = telemetryLevels(telemetry).flatMap((spec) =>
     spec.accessLogging === undefined || spec.accessLogging.length === 0 ? [] : [spec.accessLogging],
   );
-  if (levels.length === 0) return defaults.length === 0 ? undefined : defaults.map((name) => ({ name, expression: undefined }));
+  if (levels.length === 0)
+    return defaults.length === 0 ? undefined : defaults.map((name) => ({ name, expression: undefined }));
   const { inScope, filters } = namedProviders(levels, role, defaults);
   const enabled = new Set<string>();
   let named: readonly string[] = defaults;

@@ -23,20 +23,23 @@ export function customTags(
   return [...tags.values()].sort((a, b) => compareStrings(a.tag ?? '', b.tag ?? ''));
 }
 
-function userTag(tag: string, { literal, environment, header }: CustomTag): Tag | undefined {
+function userTag(tag: string, { literal, environment, header, formatter }: CustomTag): Tag | undefined {
   if (literal !== undefined) return { tag, literal: { value: literal.value } };
   if (environment !== undefined) {
     return { tag, environment: { name: environment.name, defaultValue: environment.defaultValue } };
   }
   if (header !== undefined) return { tag, requestHeader: { name: header.name, defaultValue: header.defaultValue } };
-  return undefined;
+  return formatter === undefined ? undefined : { tag, value: formatter.value };
 }
 
 function sourceTags({ namespace, clusterId, settings }: ProxyClass): readonly Tag[] {
   const literal = (tag: string, value: string): Tag => ({ tag, literal: { value } });
+  const { canonicalRevision, canonicalService } = settings;
+  // While no span is reported, proxies of different workloads share a class, and names would be of one of them.
+  const named = canonicalRevision !== '' || canonicalService !== '';
   return [
-    literal('istio.canonical_revision', settings.canonicalRevision || 'latest'),
-    literal('istio.canonical_service', settings.canonicalService || 'unknown'),
+    ...(named ? [literal('istio.canonical_revision', canonicalRevision || 'latest')] : []),
+    ...(named ? [literal('istio.canonical_service', canonicalService || 'unknown')] : []),
     literal('istio.mesh_id', settings.meshId || 'unknown'),
     literal('istio.namespace', namespace),
     ...(clusterId === '' ? [] : [literal('istio.cluster_id', clusterId)]),

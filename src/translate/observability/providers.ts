@@ -33,7 +33,10 @@ export function meshProviders(mesh: MeshConfig, services: Table<ScopedService>):
 const resolved = memo((mesh: MeshConfig, hosts: string): Providers => {
   const found = hosts.split('\n');
   return new Map(
-    mesh.extensionProviders.map((config, index) => [config.name, { config, target: targetOf(config, found[index] ?? '') }]),
+    mesh.extensionProviders.map((config, index) => [
+      config.name,
+      { config, target: targetOf(config, found[index] ?? '') },
+    ]),
   );
 });
 
@@ -75,9 +78,6 @@ function targetOf(provider: ExtensionProvider, hostname: string): ProviderTarget
 }
 
 /** A gRPC service on a provider's cluster. */
-export function grpcService(
-  target: ProviderTarget,
-  timeout?: string | undefined,
-): Messages['envoy.config.core.v3.GrpcService'] {
+export function grpcService(target: ProviderTarget, timeout?: string): Messages['envoy.config.core.v3.GrpcService'] {
   return { envoyGrpc: { clusterName: target.cluster, authority: target.hostname }, timeout };
 }

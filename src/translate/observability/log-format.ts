@@ -61,7 +61,11 @@ export const DEFAULT_TEXT_FORMAT: string = `${FIELDS.map(([name, command]) => {
 const EXTENSIONS: readonly (readonly [command: string, formatter: TypedExtension])[] = [
   [
     '%REQ_WITHOUT_QUERY(',
-    extension('envoy.formatter.req_without_query', 'envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery', {}),
+    extension(
+      'envoy.formatter.req_without_query',
+      'envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery',
+      {},
+    ),
   ],
   ['%METADATA(', extension('envoy.formatter.metadata', 'envoy.extensions.formatter.metadata.v3.Metadata', {})],
   ['%CEL(', extension('envoy.formatter.cel', 'envoy.extensions.formatter.cel.v3.Cel', {})],

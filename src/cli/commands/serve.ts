@@ -1,0 +1,174 @@
+// `meltemi serve`: flags and environment to server options, then a few lines for whoever started it.
+
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
+import { type Server, type ServerOptions, startServer } from '../../server.ts';
+import { tableValues } from '../../lib/table.ts';
+import { packageVersion } from '../package-version.ts';
+import { type CommandContext, UsageError } from '../program.ts';
+
+export interface ServeFlags {
+  readonly configDir?: string;
+  readonly kubeconfig?: string;
+  readonly meshConfig: string;
+  readonly networksConfig: string;
+  readonly domain: string;
+  readonly clusterID: string;
+  readonly grpcAddr: string;
+  readonly secureGRPCAddr: string;
+  readonly httpAddr: string;
+  readonly httpsAddr: string;
+  readonly monitoringAddr: string;
+  readonly stateDir?: string;
+  readonly caDir: string;
+  readonly jwks?: string;
+  readonly tokenIssuer?: string;
+  readonly log_output_level: string;
+  readonly log_as_json?: boolean;
+  readonly debounceAfter: string;
+  readonly debounceMax: string;
+  readonly maxRequestsPerSecond: string;
+}
+
+/** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
+export async function serve(flags: ServeFlags, context: CommandContext): Promise<number> {
+  const options = await serverOptions(flags, context);
+  const server = await start(options);
+  await server.ready();
+  announce(server, options, context);
+  await signalled();
+  await server.stop();
+  return 0;
+}
+
+async function start(options: ServerOptions): Promise<Server> {
+  try {
+    return await startServer(options);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function serverOptions(flags: ServeFlags, { env }: CommandContext): Promise<ServerOptions> {
+  if (flags.configDir === undefined && flags.kubeconfig === undefined)
+    throw new UsageError('nothing to serve: give --configDir or --kubeconfig', 64);
+  const number = (name: string, text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < 0)
+      throw new UsageError(`--${name} ${text}: expected a number, 0 or more`, 64);
+    return value;
+  };
+  const rate = number('maxRequestsPerSecond', flags.maxRequestsPerSecond);
+  return {
+    version: packageVersion(),
+    configDir: flags.configDir,
+    kubeconfig: flags.kubeconfig,
+    meshConfig: flags.meshConfig,
+    networksConfig: flags.networksConfig,
+    domain: flags.domain,
+    clusterId: flags.clusterID,
+    systemNamespace: env['POD_NAMESPACE'] ?? 'istio-system',
+    revision: env['REVISION'] ?? '',
+    grpc: parseListen('grpcAddr', flags.grpcAddr),
+    secureGrpc: parseListen('secureGRPCAddr', flags.secureGRPCAddr),
+    http: parseListen('httpAddr', flags.httpAddr),
+    https: parseListen('httpsAddr', flags.httpsAddr),
+    monitoring: parseListen('monitoringAddr', flags.monitoringAddr),
+    stateDir: flags.stateDir,
+    caDir: flags.caDir,
+    jwks: flags.jwks === undefined ? undefined : await readJwks(flags.jwks),
+    tokenIssuer: flags.tokenIssuer,
+    hosts: (env['ISTIOD_CUSTOM_HOST'] ?? '').split(',').filter((host) => host !== ''),
+    logLevels: flags.log_output_level,
+    logJson: flags.log_as_json === true,
+    debounceQuiet: number('debounceAfter', flags.debounceAfter),
+    debounceMax: number('debounceMax', flags.debounceMax),
+    // Enough for a rolling restart, and not more than this machine can translate for.
+    maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
+  };
+}
+
+async function readJwks(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--jwks ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** What is served, where, and what to try next. */
+function announce(server: Server, options: ServerOptions, { out }: CommandContext): void {
+  const { plane, store } = server.config;
+  const state = store.state();
+  const objects = Object.values(state.byKind).reduce((sum, table) => sum + table.size, 0);
+  const findings = server.config.findings();
+  const lines = [
+    `Meltemi ${options.version} serves ${options.configDir ?? options.kubeconfig ?? ''}: ${objects} objects, ${plane.snapshot?.services.size ?? 0} services.`,
+    ...serviceLines(server),
+    '',
+    ...addressLines(server.addresses),
+  ];
+  if (findings.length > 0)
+    lines.push(
+      '',
+      `${findings.length} findings:`,
+      ...findings
+        .slice(0, 10)
+        .map(
+          (finding) =>
+            `  ${finding.severity} ${finding.code} ${finding.origin ?? ''} ${finding.path ?? ''} ${finding.message}`,
+        ),
+    );
+  lines.push('', ...hints(server.addresses, options));
+  out(lines.join('\n'));
+}
+
+const SHOWN_SERVICES = 12;
+
+function serviceLines(server: Server): readonly string[] {
+  const { snapshot } = server.config.plane;
+  if (snapshot === undefined) return [];
+  const services = [...tableValues(snapshot.services)].flat().sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
+  const lines = services.slice(0, SHOWN_SERVICES).map((service) => {
+    const ports = service.ports.map((port) => `${port.number}/${port.protocol}`).join(' ');
+    return `  ${service.hostname.padEnd(44)} ${ports}`;
+  });
+  return services.length > SHOWN_SERVICES ? [...lines, `  … and ${services.length - SHOWN_SERVICES} more`] : lines;
+}
+
+function addressLines(addresses: Server['addresses']): readonly string[] {
+  const rows: readonly (readonly [string, ListenAddress | undefined])[] = [
+    ['xDS, plaintext', addresses.grpc],
+    ['xDS and certificates, TLS', addresses.secureGrpc],
+    ['readiness and debug pages', addresses.http],
+    ['readiness, TLS', addresses.https],
+    ['metrics', addresses.monitoring],
+  ];
+  return rows.flatMap(([what, address]) =>
+    address === undefined ? [] : [`  ${formatListen(address).padEnd(22)} ${what}`],
+  );
+}
+
+function hints({ http, grpc }: Server['addresses'], options: ServerOptions): readonly string[] {
+  const lines: string[] = [];
+  if (http !== undefined) lines.push(`  curl http://localhost:${http.port}/debug/list`);
+  if (grpc !== undefined) lines.push(`  npx meltemi proxy-status --xds-address localhost:${grpc.port}`);
+  if (options.configDir?.includes('bookinfo') === true && existsSync('samples/demo')) {
+    lines.push('  npm run demo          the same mesh with real Envoys and traffic');
+    lines.push(`  edit ${options.configDir}/traffic.yaml and see it served at once`);
+  }
+  return lines.length === 0 ? [] : ['Try next:', ...lines];
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(1));
+        resolve();
+      });
+    }
+  });
+}

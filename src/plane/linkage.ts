@@ -1,0 +1,95 @@
+// The plane's hold on registry and snapshot: builds both from the newest inputs, and links sessions to them.
+
+import type { MeshConfig, MeshNetworks } from '../config/mesh.ts';
+import type { Proxy, ProxyClass, Workload } from '../ir/proxy.ts';
+import type { Scope } from '../ir/snapshot.ts';
+import type { ConfigTables } from '../registry/input.ts';
+import { buildRegistry, type Registry } from '../registry/registry.ts';
+import {
+  buildSnapshot,
+  DEFAULT_SNAPSHOT_OPTIONS,
+  type Link,
+  type LinkedScope,
+  type LinkedSnapshot,
+  newLinker,
+  parseProxy,
+  relink,
+  scopeOf,
+} from '../snapshot/index.ts';
+import type { NodeInfo } from '../xds/port.ts';
+
+/** Everything that a snapshot is built from, at one moment. */
+export interface LinkInputs {
+  readonly tables: ConfigTables;
+  readonly mesh: MeshConfig;
+  readonly meshNetworks: MeshNetworks;
+  readonly domain: string;
+  readonly clusterId: string;
+  readonly systemNamespace: string;
+  readonly mode: 'kubernetes' | 'files';
+}
+
+export interface ProxyLink {
+  readonly proxyClass: ProxyClass;
+  readonly workload: Workload;
+}
+
+export interface Linkage {
+  /** The next snapshot; the previous one when nothing differs. */
+  build(inputs: LinkInputs, previous: LinkedSnapshot | undefined): LinkedSnapshot;
+  parse(node: NodeInfo): ReturnType<typeof parseProxy>;
+  /** Class and workload of a session; remembered by it until `forget`. */
+  link(session: object, proxy: Proxy, snapshot: LinkedSnapshot): ProxyLink;
+  forget(session: object): void;
+  scopeOf(snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined): LinkedScope;
+}
+
+export function linkage(): Linkage {
+  const linker = newLinker();
+  const links = new WeakMap<object, Link>();
+  let registry: Registry | undefined;
+  return {
+    build: (inputs, previous) => {
+      registry = buildRegistry(registry, inputs.tables, registryOptions(inputs));
+      const { tables, mesh, meshNetworks, domain, clusterId } = inputs;
+      return buildSnapshot(previous, {
+        tables,
+        registry,
+        mesh,
+        meshNetworks,
+        options: { ...DEFAULT_SNAPSHOT_OPTIONS, domain, clusterId },
+      });
+    },
+    parse: (node) => parseProxy(node),
+    link: (session, proxy, snapshot) => {
+      const link = relink(linker, snapshot, proxy, links.get(session));
+      links.set(session, link);
+      return link;
+    },
+    forget: (session) => {
+      links.delete(session);
+    },
+    scopeOf: (snapshot, proxyClass, previous) => scopeOf(snapshot, proxyClass, previous as LinkedScope | undefined),
+  };
+}
+
+function registryOptions({
+  mesh,
+  meshNetworks,
+  domain,
+  clusterId,
+  systemNamespace,
+  mode,
+}: LinkInputs): Parameters<typeof buildRegistry>[2] {
+  return {
+    domain,
+    clusterId,
+    trustDomain: mesh.trustDomain,
+    systemNamespace,
+    mode,
+    defaultServiceExportTo: mesh.defaultServiceExportTo,
+    serviceSettings: mesh.serviceSettings ?? [],
+    networks: meshNetworks.networks,
+    autoAllocate: true,
+  };
+}

@@ -1,0 +1,217 @@
+// The control plane as one process: sources -> store -> plane -> xDS, with the authority and the pages beside it.
+// In: options (cli/commands/serve.ts reads flags and environment). Out: a running server that stops in order.
+// Wires all; decides nothing about meshes.
+
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Authenticator,
+  authenticate,
+  clientCertAuthenticator,
+  jwtAuthenticator,
+  keysOfJwks,
+  keysOfTokenKey,
+} from './ca/authenticators.ts';
+import { type Authority, openAuthority } from './ca/authority.ts';
+import { fileRootStore } from './ca/root-store.ts';
+import { openServingCert, controlPlaneHosts, type ServingCert } from './ca/serving-cert.ts';
+import { openTokenKey } from './ca/token.ts';
+import type { HttpServer } from './console/http.ts';
+import { serveHttp } from './console/http.ts';
+import { type ConfigSide, startConfig } from './server/config.ts';
+import { consolePort } from './server/console.ts';
+import { type GrpcSide, startGrpc } from './server/grpc.ts';
+import type { ListenAddress } from './lib/listen.ts';
+import type { Clock, Log, Timers } from './lib/ports.ts';
+import { createLog, type LogRoot } from './telemetry/log.ts';
+import { createMetrics, type MetricsRoot } from './telemetry/metrics.ts';
+
+export interface ServerOptions {
+  readonly version: string;
+  readonly configDir?: string | undefined;
+  readonly kubeconfig?: string | undefined;
+  readonly meshConfig: string;
+  readonly networksConfig: string;
+  readonly domain: string;
+  readonly clusterId: string;
+  /** Namespace of the control plane and of mesh-wide objects' default. */
+  readonly systemNamespace: string;
+  readonly revision: string;
+  readonly grpc?: ListenAddress | undefined;
+  readonly secureGrpc?: ListenAddress | undefined;
+  readonly http?: ListenAddress | undefined;
+  readonly https?: ListenAddress | undefined;
+  readonly monitoring?: ListenAddress | undefined;
+  readonly stateDir?: string | undefined;
+  readonly caDir: string;
+  /** Text of a JWKS file. */
+  readonly jwks?: string | undefined;
+  readonly tokenIssuer?: string | undefined;
+  /** Further names of the control plane's own certificate. */
+  readonly hosts: readonly string[];
+  readonly logLevels: string;
+  readonly logJson: boolean;
+  readonly debounceQuiet: number;
+  readonly debounceMax: number;
+  /** New streams a second. */
+  readonly maxStreamRate: number;
+}
+
+export interface Server {
+  readonly log: Log;
+  /** Where each listener really listens; those that are off are missing. */
+  readonly addresses: Readonly<Partial<Record<'grpc' | 'secureGrpc' | 'http' | 'https' | 'monitoring', ListenAddress>>>;
+  readonly config: ConfigSide;
+  readonly metrics: MetricsRoot;
+  /** Resolves when everything that was there at the start is served. */
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What every part is given of the world outside. */
+export interface World {
+  readonly root: LogRoot;
+  readonly log: Log;
+  readonly metrics: MetricsRoot;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+const REAL_CLOCK: Clock = { now: () => performance.timeOrigin + performance.now() };
+
+export const REAL_TIMERS: Timers = {
+  setTimeout: (fn, ms) => {
+    const timer = setTimeout(fn, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Starts everything; what was started is stopped again if a later part fails. */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const root = createLog({ levels: options.logLevels, json: options.logJson });
+  const world: World = { root, log: root.log, metrics: createMetrics(), clock: REAL_CLOCK, timers: REAL_TIMERS };
+  const closers: (() => Promise<void> | void)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    return await startParts(options, world, closers, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startParts(
+  options: ServerOptions,
+  world: World,
+  closers: (() => Promise<void> | void)[],
+  stop: () => Promise<void>,
+): Promise<Server> {
+  world.metrics.meter
+    .gauge('pilot_info', 'Version of this control plane.', ['version'])
+    .set(1, { version: options.version });
+  const config = await startConfig(options, world);
+  closers.push(() => config.stop());
+  const security = await startSecurity(options, config, world);
+  closers.push(() => security.stop());
+  const port = consolePort(options, world, config);
+  const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
+  closers.push(() => grpc.stop());
+  const pages = await startPages(options, security, port, closers);
+  return {
+    log: world.log,
+    addresses: { ...grpc.addresses, ...pages },
+    config,
+    metrics: world.metrics,
+    ready: () => config.ready(),
+    stop,
+  };
+}
+
+/** Who signs, and who is believed. */
+export interface SecuritySide {
+  readonly authority: Authority;
+  readonly authenticators: readonly Authenticator[];
+  readonly serving: ServingCert;
+  stop(): void;
+}
+
+async function startSecurity(options: ServerOptions, config: ConfigSide, world: World): Promise<SecuritySide> {
+  const { clock, timers, log } = world;
+  const { trustDomain, trustDomainAliases } = config.mesh();
+  const ports = { clock, timers, log, meter: world.metrics.meter };
+  const { stateDir } = options;
+  const authority = await openAuthority(
+    {
+      trustDomain,
+      bundleDirectory: options.caDir,
+      ...(stateDir === undefined ? {} : { rootStore: fileRootStore(stateDir) }),
+    },
+    ports,
+  );
+  if (stateDir !== undefined) await publishRoot(stateDir, authority, log);
+  const keys = options.jwks === undefined ? keysOfTokenKey(await openTokenKey(stateDir)) : keysOfJwks(options.jwks);
+  const authenticators = [
+    clientCertAuthenticator([trustDomain, ...trustDomainAliases]),
+    jwtAuthenticator({ trustDomain, audiences: ['istio-ca'], issuer: options.tokenIssuer, keys, clock }),
+  ];
+  const hosts = controlPlaneHosts(options.systemNamespace, options.revision, options.hosts);
+  const serving = await openServingCert(authority, { hosts }, ports);
+  return {
+    authority,
+    authenticators,
+    serving,
+    stop: () => {
+      serving.close();
+      authority.close();
+    },
+  };
+}
+
+/** The root that workloads must trust, where they can be given it: `STATE/root-cert.pem`, readable by all. */
+async function publishRoot(stateDir: string, authority: Authority, log: Log): Promise<void> {
+  const write = async (): Promise<void> => {
+    const file = join(stateDir, 'root-cert.pem');
+    await mkdir(stateDir, { recursive: true });
+    await writeFile(`${file}.new`, authority.rootBundle, { mode: 0o644 });
+    await rename(`${file}.new`, file);
+  };
+  await write();
+  authority.onChange(() => {
+    write().catch((error: unknown) =>
+      log.error({ error: String(error) }, 'the root certificate could not be published'),
+    );
+  });
+}
+
+async function startPages(
+  options: ServerOptions,
+  security: SecuritySide,
+  port: ReturnType<typeof consolePort>,
+  closers: (() => Promise<void> | void)[],
+): Promise<Server['addresses']> {
+  const mayInspect = async (bearer: string | undefined): Promise<boolean> => {
+    const decision = await authenticate(security.authenticators, {
+      certificate: undefined,
+      bearer,
+      clusterId: undefined,
+      address: '',
+    });
+    return decision.kind === 'accepted' && decision.caller.namespace === options.systemNamespace;
+  };
+  const started: Partial<Record<'http' | 'https' | 'monitoring', ListenAddress>> = {};
+  const { keyPem, certificatePem } = security.serving.current;
+  const pages = [
+    ['http', options.http, undefined],
+    ['https', options.https, { key: keyPem, cert: certificatePem }],
+    ['monitoring', options.monitoring, undefined],
+  ] as const;
+  for (const [name, address, tls] of pages) {
+    if (address === undefined) continue;
+    const server: HttpServer = await serveHttp(address, { port, mayInspect, metrics: name !== 'https', tls });
+    closers.push(() => server.close());
+    started[name] = server.address;
+  }
+  return started;
+}

@@ -1,0 +1,132 @@
+// Which class a proxy belongs to: everything that its outbound configuration depends on, as one value with a total key.
+
+import type { TelemetrySpec } from '../config/generated/types.ts';
+import type { ConfigObject } from '../config/object.ts';
+import type { GatewayTarget, Proxy, ProxyClass, ProxySettings, ServiceTarget } from '../ir/proxy.ts';
+import { isHttp } from '../ir/service.ts';
+import { compareStrings, sortedEntries } from '../lib/order.ts';
+import { inNamespace, inRootAndOwn } from './by-namespace.ts';
+import { familyOf, interceptionOf, NO_NAMES, namesOf, networkViewOf, text } from './proxy.ts';
+import type { Labels } from './selection.ts';
+import type { LinkedSnapshot } from './snapshot.ts';
+import { mentionsFor, projectLabels, projectMetadata } from './universe.ts';
+
+/** Put on a Service in front of a gateway to have its port numbers taken as they are. */
+const NO_TRANSLATION_LABEL = 'experimental.istio.io/disable-gateway-port-translation';
+
+/** Differ from pod to pod of one workload; what selectors make of them is decided before they are left out. */
+const POD_LABELS: ReadonlySet<string> = new Set([
+  'statefulset.kubernetes.io/pod-name',
+  'apps.kubernetes.io/pod-index',
+  'kubernetes.io/hostname',
+]);
+
+/** What is known of the workload beside a proxy, from the registry or else from the proxy itself. */
+export interface WorkloadIdentity {
+  /** With those of its place. */
+  readonly labels: Labels;
+  readonly locality: string;
+  readonly nodeName: string;
+}
+
+export interface ClassInput {
+  readonly snapshot: LinkedSnapshot;
+  readonly proxy: Proxy;
+  readonly identity: WorkloadIdentity;
+  readonly settings: ProxySettings;
+  readonly targets: readonly ServiceTarget[];
+}
+
+/** What classes of a namespace depend on, beside what is a proxy's own. */
+export function namespaceInputs({ index, settings, mesh }: LinkedSnapshot, namespace: string): readonly unknown[] {
+  return [
+    settings,
+    mesh,
+    ...mentionsFor(index.universe, settings, namespace),
+    inNamespace(index.policies.telemetry, settings.rootNamespace),
+    inNamespace(index.policies.telemetry, namespace),
+  ];
+}
+
+function telemetries(
+  { index, settings }: LinkedSnapshot,
+  proxy: Proxy,
+): readonly (readonly ConfigObject<TelemetrySpec>[])[] {
+  return inRootAndOwn(index.policies.telemetry, settings.rootNamespace, proxy.namespace);
+}
+
+/** Builds the class; equal content has an equal key. */
+export function buildClass(input: ClassInput): ProxyClass {
+  const { snapshot, proxy, identity, targets } = input;
+  const { index, settings } = snapshot;
+  const isRouter = proxy.type === 'router';
+  const mentioned = projectLabels(index.universe, settings, proxy.namespace, identity.labels);
+  const content: Omit<ProxyClass, 'key'> = {
+    type: proxy.type,
+    namespace: proxy.namespace,
+    dnsDomain: proxy.dnsDomain,
+    family: familyOf(proxy.addresses),
+    dialect: proxy.dialect,
+    clusterId: proxy.clusterId,
+    network: proxy.network,
+    networkView: networkViewOf(proxy),
+    locality: identity.locality,
+    interception: interceptionOf(proxy),
+    labels: isRouter ? { ...sharedLabels(identity.labels), ...mentioned } : mentioned,
+    nodeName: index.universe.usesNode ? identity.nodeName : '',
+    ownHeadlessAddresses: isRouter ? [] : headlessAddresses(proxy, targets),
+    settings: classSettings(input),
+    version: text(proxy.metadata, 'ISTIO_VERSION'),
+    metadata: projectMetadata(index.universe, settings, proxy.namespace, proxy.metadata),
+    ...(isRouter ? { gatewayTargets: targets.map(gatewayTarget) } : {}),
+  };
+  return { key: stableText(content), ...content };
+}
+
+/** Labels without those that only tell pods of one workload apart. */
+export function sharedLabels(labels: Labels): Labels {
+  return Object.fromEntries(sortedEntries(labels).filter(([key]) => !POD_LABELS.has(key)));
+}
+
+/** Names of the workload are part of the class only while spans carry them: else every workload were its own class. */
+function classSettings({ snapshot, proxy, identity, settings }: ClassInput): ProxySettings {
+  const named = snapshot.settings.namesInClass || proxy.type === 'router' || tracesSpans(snapshot, proxy, settings);
+  return { ...settings, ...(named ? namesOf(proxy, identity.labels) : NO_NAMES) };
+}
+
+const TRACERS = ['zipkin', 'lightstep', 'datadog', 'stackdriver', 'openCensusAgent'] as const;
+
+function tracesSpans(snapshot: LinkedSnapshot, proxy: Proxy, settings: ProxySettings): boolean {
+  const { mesh } = snapshot;
+  if ((mesh.defaultProviders?.tracing?.length ?? 0) > 0) return true;
+  const own = settings.proxyConfig['tracing'];
+  if (typeof own === 'object' && own !== null && TRACERS.some((name) => name in own)) return true;
+  return telemetries(snapshot, proxy).some((list) => list.some((each) => (each.spec.tracing?.length ?? 0) > 0));
+}
+
+/** Only ports that are not HTTP have a listener for each endpoint. */
+function headlessAddresses(proxy: Proxy, targets: readonly ServiceTarget[]): readonly string[] {
+  const headless = targets.some(
+    (target) => target.service.resolution === 'Passthrough' && !isHttp(target.port.protocol),
+  );
+  return headless ? [...proxy.addresses].sort(compareStrings) : [];
+}
+
+function gatewayTarget({ service, port, targetPort }: ServiceTarget): GatewayTarget {
+  return {
+    hostname: service.hostname,
+    namespace: service.namespace,
+    port: port.number,
+    targetPort,
+    translate: service.labels[NO_TRANSLATION_LABEL] === undefined,
+  };
+}
+
+/** JSON with sorted keys: equal values give equal text. */
+export function stableText(value: unknown): string {
+  return JSON.stringify(value, (_key, each: unknown) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(sortedEntries(each as Readonly<Record<string, unknown>>))
+      : each,
+  );
+}

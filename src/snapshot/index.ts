@@ -1,0 +1,16 @@
+// Linking: from configuration objects and the registry to what each proxy sees, with nothing left to look up.
+// In: the store's tables, the registry, mesh settings; a proxy's node. Out: snapshots, links of proxies to their class and
+// workload, scopes of classes. Called by the plane:
+//
+//   parseProxy   once per connection;
+//   buildSnapshot  once per settled change;
+//   relink       for every connection after each change: class and workload, or the same link when nothing differs;
+//   scopeOf      for every class in use after each change: the same scope when nothing differs.
+//
+// All of it is pure but for the Linker, the tables of classes and workloads in use, which the plane owns.
+
+export { type Link, type Linker, newLinker, relink } from './link.ts';
+export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
+export { type LinkedScope, scopeOf } from './scope.ts';
+export { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from './settings.ts';
+export { buildSnapshot, type LinkedSnapshot, type SnapshotInput } from './snapshot.ts';

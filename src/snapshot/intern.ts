@@ -1,0 +1,47 @@
+// Tables of equal values: asking with equal content gives the object that was made first. Entries that nobody asked for
+// during two generations are dropped.
+
+export interface InternTable<V> {
+  /** The object of this key, if it still has the wanted content; else `next` takes its place. */
+  keep(key: string, next: V, same: (before: V, next: V) => boolean): V;
+  /** Marks a value that somebody still holds. */
+  touch(key: string): void;
+  /** Starts a generation. */
+  sweep(): void;
+  readonly size: number;
+}
+
+interface Slot<V> {
+  value: V;
+  used: number;
+}
+
+const GENERATIONS = 2;
+
+export function internTable<V>(): InternTable<V> {
+  const slots = new Map<string, Slot<V>>();
+  let generation = 0;
+  return {
+    keep(key, next, same) {
+      const slot = slots.get(key);
+      if (slot === undefined) {
+        slots.set(key, { value: next, used: generation });
+        return next;
+      }
+      slot.used = generation;
+      if (!same(slot.value, next)) slot.value = next;
+      return slot.value;
+    },
+    touch(key) {
+      const slot = slots.get(key);
+      if (slot !== undefined) slot.used = generation;
+    },
+    sweep() {
+      generation++;
+      for (const [key, slot] of slots) if (slot.used + GENERATIONS <= generation) slots.delete(key);
+    },
+    get size() {
+      return slots.size;
+    },
+  };
+}

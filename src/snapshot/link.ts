@@ -1,0 +1,196 @@
+// Which class and which workload a connected proxy has in a snapshot. Proxies for which all is equal get the same two
+// objects; a proxy for which nothing changed keeps its link after a look at a few dozen identities.
+// In: a snapshot, a parsed proxy, its link before. Out: its link. Called by the plane for every connection and change.
+
+import type { MeshConfig } from '../config/mesh.ts';
+import type { Proxy, ProxyClass, ProxySettings, ServiceTarget, Workload } from '../ir/proxy.ts';
+import { keepList, sameList, tableGet } from '../lib/table.ts';
+import { localityLabel, placedLabels } from '../registry/facts.ts';
+import { workloadOf as knownWorkload, type ProxyWorkload, serviceTargets } from '../registry/service-targets.ts';
+import { buildClass, type ClassInput, namespaceInputs, stableText, type WorkloadIdentity } from './classes.ts';
+import { type InternTable, internTable } from './intern.ts';
+import { settingsOf, text, textMap } from './proxy.ts';
+import type { LinkedSnapshot } from './snapshot.ts';
+import { inboundInputs, internedClass, internedWorkload, sameTarget } from './workload.ts';
+
+export interface Link {
+  readonly proxyClass: ProxyClass;
+  readonly workload: Workload;
+  /** What it was made from. Of no interest outside this file. */
+  readonly memory: LinkMemory;
+}
+
+/** Kept up to date in place, so that a link stays the same object while class and workload do. */
+interface LinkMemory {
+  snapshot: LinkedSnapshot;
+  settings: ProxySettings;
+  configKey: string;
+  known: ProxyWorkload['facts'] | undefined;
+  identity: WorkloadIdentity;
+  targetInputs: readonly unknown[];
+  targets: readonly ServiceTarget[];
+  outbound: readonly unknown[];
+  inbound: readonly unknown[];
+}
+
+/** What all proxies of a namespace depend on: each list is the same while everything in it is. */
+interface NamespaceInputs {
+  sequence: number;
+  outbound: readonly unknown[];
+  inbound: readonly unknown[];
+}
+
+/** Classes and workloads in use, shared by all proxies of one plane; and the few proxy configurations that there are. */
+export interface Linker {
+  readonly classes: InternTable<ProxyClass>;
+  readonly workloads: InternTable<Workload>;
+  readonly configs: InternTable<ProxySettings['proxyConfig']>;
+  readonly namespaces: Map<string, NamespaceInputs>;
+  /** Sequence of the newest snapshot that was linked. */
+  sequence: number;
+}
+
+export function newLinker(): Linker {
+  return {
+    classes: internTable(),
+    workloads: internTable(),
+    configs: internTable(),
+    namespaces: new Map(),
+    sequence: 0,
+  };
+}
+
+/** The proxy's link in the snapshot; `previous` itself when nothing is different for it. */
+export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, previous: Link | undefined): Link {
+  advance(linker, snapshot);
+  const before = previous?.memory;
+  if (previous !== undefined && before?.snapshot === snapshot) return touched(linker, previous);
+  const inputs = inputsOf(linker, snapshot, proxy.namespace);
+  const memory = nextMemory(linker, snapshot, proxy, inputs, before);
+  const { identity, settings, targets } = memory;
+  const input: ClassInput = { snapshot, proxy, identity, settings, targets };
+  const same =
+    before !== undefined &&
+    before.identity === identity &&
+    before.settings === settings &&
+    before.targets === targets &&
+    before.outbound === inputs.outbound;
+  const proxyClass =
+    previous !== undefined && same ? previous.proxyClass : internedClass(linker.classes, buildClass(input));
+  const workload =
+    previous !== undefined && same && previous.proxyClass === proxyClass && before.inbound === inputs.inbound
+      ? previous.workload
+      : internedWorkload(linker, input, proxyClass, previous?.workload);
+  if (previous === undefined || workload !== previous.workload || proxyClass !== previous.proxyClass)
+    return { proxyClass, workload, memory };
+  Object.assign(previous.memory, memory);
+  return touched(linker, previous);
+}
+
+/** What is known of the proxy now; parts that are the same as before are the same objects. */
+function nextMemory(
+  linker: Linker,
+  snapshot: LinkedSnapshot,
+  proxy: Proxy,
+  inputs: NamespaceInputs,
+  before: LinkMemory | undefined,
+): LinkMemory {
+  const sameRegistry = before?.snapshot.registry === snapshot.registry;
+  const known = sameRegistry ? before?.known : knownWorkload(snapshot.registry, proxy)?.facts;
+  const { settings, configKey } =
+    before?.snapshot.mesh === snapshot.mesh ? before : internedSettings(linker, proxy, snapshot.mesh);
+  const targets: Targets =
+    before !== undefined && sameRegistry
+      ? { inputs: before.targetInputs, list: before.targets }
+      : targetsOf(snapshot, proxy, known, before);
+  return {
+    snapshot,
+    settings,
+    configKey,
+    known,
+    identity: before !== undefined && before.known === known ? before.identity : identityOf(proxy, known),
+    targetInputs: targets.inputs,
+    targets: targets.list,
+    outbound: inputs.outbound,
+    inbound: inputs.inbound,
+  };
+}
+
+function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
+  const before = linker.namespaces.get(namespace);
+  if (before?.sequence === snapshot.sequence) return before;
+  const next: NamespaceInputs = {
+    sequence: snapshot.sequence,
+    outbound: keepList(before?.outbound, namespaceInputs(snapshot, namespace)),
+    inbound: keepList(before?.inbound, inboundInputs(snapshot, namespace)),
+  };
+  linker.namespaces.set(namespace, next);
+  return next;
+}
+
+function advance(linker: Linker, snapshot: LinkedSnapshot): void {
+  if (linker.sequence === snapshot.sequence) return;
+  linker.sequence = snapshot.sequence;
+  linker.classes.sweep();
+  linker.workloads.sweep();
+  linker.configs.sweep();
+  for (const [namespace, inputs] of linker.namespaces)
+    if (inputs.sequence + 2 < snapshot.sequence) linker.namespaces.delete(namespace);
+}
+
+function touched(linker: Linker, link: Link): Link {
+  linker.classes.touch(link.proxyClass.key);
+  linker.classes.touch(link.workload.proxyClass.key);
+  linker.workloads.touch(link.workload.key);
+  linker.configs.touch(link.memory.configKey);
+  return link;
+}
+
+function internedSettings(
+  linker: Linker,
+  proxy: Proxy,
+  mesh: MeshConfig,
+): { readonly settings: ProxySettings; readonly configKey: string } {
+  const settings = settingsOf(proxy, mesh);
+  const configKey = stableText(settings.proxyConfig);
+  const proxyConfig = linker.configs.keep(configKey, settings.proxyConfig, () => true);
+  return { settings: { ...settings, proxyConfig }, configKey };
+}
+
+/** Live labels of the workload with STATIC_LABELS on top, else what the proxy says; both with labels of the place. */
+function identityOf(proxy: Proxy, known: ProxyWorkload['facts'] | undefined): WorkloadIdentity {
+  const own = known === undefined ? proxy.labels : { ...known.labels, ...textMap(proxy.metadata['STATIC_LABELS']) };
+  const locality = known?.locality || (localityLabel(proxy.labels) ?? proxy.nodeLocality);
+  const nodeName = known?.nodeName || text(proxy.metadata, 'NODE_NAME');
+  return { labels: placedLabels(own, proxy.clusterId, locality, nodeName, proxy.network), locality, nodeName };
+}
+
+interface Targets {
+  readonly inputs: readonly unknown[];
+  readonly list: readonly ServiceTarget[];
+}
+
+function targetsOf(snapshot: LinkedSnapshot, proxy: Proxy, known: unknown, before: LinkMemory | undefined): Targets {
+  const { endpoints, state } = snapshot.registry;
+  const services = tableGet(snapshot.index.base.byNamespace, proxy.namespace);
+  // Endpoints matter only to pods that no Service selects, and those are told by having no target of a selecting one.
+  const loose = before === undefined || before.targets.every((each) => each.service.selector === undefined);
+  const inputs = [known, services, state.workloads.inlineByIp, loose ? endpoints : undefined];
+  if (before !== undefined && sameList(before.targetInputs, inputs)) return { inputs, list: before.targets };
+  const list = serviceTargets(snapshot.registry, proxy);
+  return { inputs, list: keepTargets(before?.targets, list) };
+}
+
+function keepTargets(
+  before: readonly ServiceTarget[] | undefined,
+  next: readonly ServiceTarget[],
+): readonly ServiceTarget[] {
+  if (before === undefined) return next;
+  return keepList(
+    before,
+    next.map((target, at) => {
+      const old = before[at];
+      return old !== undefined && sameTarget(old, target) ? old : target;
+    }),
+  );
+}

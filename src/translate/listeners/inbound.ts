@@ -1,0 +1,214 @@
+// Inbound listeners of a workload: `virtualInbound` with the chains of every port and of those that no service has, and
+// listeners that bind a port of their own. In: a workload, its chain context. Out: drafts, the same for the same workload.
+
+import { type Draft, type Origin, originOf } from '../../ir/draft.ts';
+import type { Workload } from '../../ir/proxy.ts';
+import { protoDuration } from '../../lib/duration.ts';
+import { memo } from '../../lib/memo.ts';
+import { compareNumbers, compareStrings } from '../../lib/order.ts';
+import { wildcards } from '../addresses.ts';
+import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
+import type { ChainContext } from '../context.ts';
+import { draftOf } from '../draft.ts';
+import { httpConnectionManager } from '../http/index.ts';
+import { bareTcpProxy, networkExtensions, networkFilters } from '../network/index.ts';
+import { meshDownstreamTls } from '../security/tls.ts';
+import { inboundChains, type InboundChain } from './inbound-modes.ts';
+import { inboundName, type InboundPlan, inboundPlan, type InboundPort } from './inbound-plan.ts';
+import { inboundRoutes } from './inbound-routes.ts';
+import {
+  ACCEPTS_PER_EVENT,
+  addressFields,
+  disabledOn,
+  type FilterChain,
+  HTTP_INSPECTOR,
+  LISTENER,
+  type Listener,
+  needsHttpInspector,
+  ORIGINAL_DST,
+  ORIGINAL_SRC,
+  TLS_INSPECTOR,
+  TLS_TRANSPORT,
+  VIRTUAL_INBOUND,
+} from './listener.ts';
+import { contextOrigins, lostOrigins, serviceOrigins } from './origins.ts';
+import { afterTls } from './protocol.ts';
+
+export const inboundDrafts = memo((workload: Workload, context: ChainContext): readonly Draft[] => {
+  const plan = inboundPlan(workload);
+  const origins = inboundOrigins(workload, plan, context);
+  const bound = plan.ports
+    .filter((port) => port.bindToPort)
+    .map((port) => boundListener(port, workload, context, origins));
+  bound.sort((a, b) => compareStrings(a.name, b.name));
+  if (workload.proxyClass.interception === 'NONE') return bound;
+  return [virtualInbound(workload, plan, context, origins), ...bound];
+});
+
+function inboundOrigins(workload: Workload, plan: InboundPlan, context: ChainContext): readonly Origin[] {
+  const { policies, sidecar, ingress } = workload;
+  const fromSidecar = ingress !== undefined && ingress.length > 0 && sidecar !== undefined;
+  return [
+    ...contextOrigins(context),
+    ...policies.peerAuthn.sources.map((object) => originOf(object)),
+    ...(fromSidecar ? [originOf(sidecar, 'spec.ingress')] : []),
+    ...plan.ports.flatMap(({ service }) => (service === undefined ? [] : serviceOrigins(service))),
+    ...plan.losers.flatMap(({ service, reason }) => lostOrigins(service, reason)),
+  ];
+}
+
+function virtualInbound(
+  workload: Workload,
+  plan: InboundPlan,
+  context: ChainContext,
+  origins: readonly Origin[],
+): Draft {
+  const { mesh, proxyClass } = context;
+  const captured = plan.ports.filter((port) => !port.bindToPort);
+  const chains = [
+    guardChain(mesh.proxyInboundListenPort),
+    ...passthroughChains(workload, captured, context),
+    ...captured.flatMap((port) => portChains(port, workload, context)),
+  ];
+  const listener: Listener = {
+    ...inboundListener(VIRTUAL_INBOUND, wildcards(proxyClass.family).slice(0, 1), mesh.proxyInboundListenPort, context),
+    transparent: proxyClass.interception === 'TPROXY' ? true : undefined,
+    filterChains: chains,
+    listenerFilters: [
+      ORIGINAL_DST,
+      ...(proxyClass.interception === 'TPROXY' ? [ORIGINAL_SRC] : []),
+      ...portInspectors(chains),
+    ],
+  };
+  return draftOf(LISTENER, VIRTUAL_INBOUND, listener, origins);
+}
+
+function boundListener(
+  port: InboundPort,
+  workload: Workload,
+  context: ChainContext,
+  origins: readonly Origin[],
+): Draft {
+  const name = inboundName(port);
+  const chains = portChains(port, workload, context);
+  const inspectors = portInspectors(chains);
+  const listener: Listener = {
+    ...inboundListener(name, [port.bind], port.targetPort, context),
+    filterChains: chains,
+    listenerFilters: inspectors.length === 0 ? undefined : inspectors,
+  };
+  return draftOf(LISTENER, name, listener, origins);
+}
+
+function inboundListener(name: string, binds: readonly string[], port: number, context: ChainContext): Listener {
+  const { mesh, proxyClass, logs } = context;
+  return {
+    name,
+    ...addressFields(binds, port),
+    listenerFiltersTimeout: protoDuration(mesh.protocolDetectionTimeout),
+    continueOnListenerFiltersTimeout: true,
+    trafficDirection: 'INBOUND',
+    maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
+    connectionBalanceConfig: proxyClass.settings.inboundExactBalance ? { exactBalance: {} } : undefined,
+    accessLog: logs.listener,
+  };
+}
+
+/** A connection to the proxy's own port would be sent to itself for ever. */
+function guardChain(port: number): FilterChain {
+  return {
+    name: `${VIRTUAL_INBOUND}-blackhole`,
+    filterChainMatch: { destinationPort: port },
+    filters: [bareTcpProxy(BLACK_HOLE_CLUSTER)],
+  };
+}
+
+/** Ports that no service has: the workload's mode, or the one that PeerAuthentication gives to the port. */
+function passthroughChains(
+  workload: Workload,
+  captured: readonly InboundPort[],
+  context: ChainContext,
+): readonly FilterChain[] {
+  const { mode, portLevel } = workload.policies.peerAuthn;
+  const known = new Set(captured.map(({ targetPort }) => targetPort));
+  const alone = [...portLevel].filter(([port]) => !known.has(port)).sort((a, b) => compareNumbers(a[0], b[0]));
+  const port: InboundPort = {
+    bind: '',
+    targetPort: 0,
+    servicePort: 0,
+    protocol: 'AUTO',
+    cluster: INBOUND_PASSTHROUGH_CLUSTER,
+    host: '',
+    bindToPort: false,
+  };
+  return [[0, mode] as const, ...alone].flatMap(([targetPort, portMode]) =>
+    inboundChains('AUTO', portMode, context.proxyClass.settings).map((chain) =>
+      renderedChain({ ...port, targetPort }, chain, context, {
+        name: chain.http ? `${VIRTUAL_INBOUND}-catchall-http` : VIRTUAL_INBOUND,
+        statPrefix: INBOUND_PASSTHROUGH_CLUSTER,
+      }),
+    ),
+  );
+}
+
+function portChains(port: InboundPort, workload: Workload, context: ChainContext): readonly FilterChain[] {
+  const { peerAuthn } = workload.policies;
+  const mode = peerAuthn.portLevel.get(port.targetPort) ?? peerAuthn.mode;
+  const name = inboundName(port);
+  return inboundChains(port.protocol, mode, context.proxyClass.settings).map((chain) =>
+    renderedChain(port, chain, context, { name, statPrefix: `inbound_${name}` }),
+  );
+}
+
+interface ChainNames {
+  readonly name: string;
+  readonly statPrefix: string;
+}
+
+function renderedChain(port: InboundPort, chain: InboundChain, context: ChainContext, names: ChainNames): FilterChain {
+  const destinationPort = port.bindToPort || port.targetPort === 0 ? undefined : port.targetPort;
+  const protocol = chain.terminates ? afterTls(port.protocol) : port.protocol;
+  const { targetPort, cluster } = port;
+  const filters = chain.http
+    ? [
+        ...networkExtensions(context, targetPort),
+        httpConnectionManager({
+          context,
+          statPrefix: names.statPrefix,
+          routes: { kind: 'inline', config: inboundRoutes({ ...port, context }) },
+          protocol,
+          port: targetPort,
+        }),
+      ]
+    : networkFilters({ context, target: { clusters: [{ name: cluster, weight: 1 }] }, protocol, port: targetPort });
+  return {
+    name: names.name,
+    filterChainMatch: { ...chain.match, destinationPort },
+    filters,
+    transportSocket: chain.terminates ? meshDownstreamTls(context.mesh, context.proxyClass) : undefined,
+  };
+}
+
+/** Inspectors look only at ports that need them: bytes of the others may never come before the server speaks. */
+function portInspectors(chains: readonly FilterChain[]): NonNullable<Listener['listenerFilters']> {
+  const tls = new Map<number, boolean>();
+  const http = new Map<number, boolean>();
+  for (const chain of chains) {
+    const match = (chain.filterChainMatch ?? {}) as InboundChain['match'];
+    const port = match.destinationPort ?? 0;
+    tls.set(port, tls.get(port) === true || match.transportProtocol === TLS_TRANSPORT);
+    http.set(port, http.get(port) === true || needsHttpInspector(match));
+  }
+  return [...inspector(TLS_INSPECTOR, tls), ...inspector(HTTP_INSPECTOR, http)];
+}
+
+function inspector(
+  filter: typeof TLS_INSPECTOR,
+  needed: ReadonlyMap<number, boolean>,
+): NonNullable<Listener['listenerFilters']> {
+  const ports = [...needed].filter(([port]) => port !== 0);
+  if (![...needed.values()].includes(true)) return [];
+  const everywhere = needed.get(0) === true;
+  const listed = ports.filter(([, wanted]) => wanted !== everywhere).map(([port]) => port);
+  return [{ ...filter, filterDisabled: disabledOn(listed, everywhere ? 'listed' : 'others') }];
+}

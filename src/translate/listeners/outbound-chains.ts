@@ -1,0 +1,188 @@
+// The filter chains of one outbound listener, folded from its claims: who shares, who merges, who loses.
+// In: a plan. Out: chains before rendering, and the claims that got nothing. The older service comes first and wins.
+
+import type { Service } from '../../ir/service.ts';
+import { isTls } from '../../ir/service.ts';
+import type { ScopedService } from '../../ir/traffic.ts';
+import { isWildcardAddress } from '../addresses.ts';
+import { type L4Chain, type L4Inputs, l4Chains, l4Index, tlsRouteChains } from './l4-routes.ts';
+import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
+import type { ProxyClass } from '../../ir/proxy.ts';
+
+export interface HttpChain {
+  readonly kind: 'http';
+  readonly claim: ClaimedBy;
+  readonly routeName: string;
+  /** Only bytes that look like plain HTTP; else every connection. */
+  readonly inspected: boolean;
+}
+
+export interface TcpChain {
+  readonly kind: 'tcp';
+  readonly claim: ClaimedBy;
+  readonly outline: L4Chain;
+}
+
+export type OutboundChain = HttpChain | TcpChain;
+
+export interface Loser {
+  readonly service: Service;
+  readonly reason: string;
+}
+
+export interface Folded {
+  readonly chains: readonly OutboundChain[];
+  readonly losers: readonly Loser[];
+}
+
+type State = 'empty' | 'http' | 'tcp' | 'auto';
+
+export interface FoldInputs {
+  readonly plan: ListenerPlan;
+  readonly proxyClass: ProxyClass;
+  readonly lookup: (host: string) => ScopedService | undefined;
+}
+
+export function foldClaims(inputs: FoldInputs): Folded {
+  const { plan } = inputs;
+  const fold = new Fold(inputs);
+  for (const claim of plan.claims) fold.add(claim);
+  for (const { scoped } of plan.refused) {
+    fold.losers.push({ service: scoped.service, reason: `port ${plan.port} is set up by the Sidecar` });
+  }
+  return { chains: fold.chains, losers: fold.losers };
+}
+
+/** A listener while its claims are added. */
+class Fold {
+  readonly losers: Loser[] = [];
+  private readonly inputs: FoldInputs;
+  private readonly wildcard: boolean;
+  private readonly matches = new Map<string, Service>();
+  private http: HttpChain[] = [];
+  private tcp: TcpChain[] = [];
+  private state: State = 'empty';
+  /** Of the first claim whose bytes are parsed by a protocol of its own, if any. */
+  private serverFirst: ClaimedBy | undefined;
+
+  constructor(inputs: FoldInputs) {
+    this.inputs = inputs;
+    this.wildcard = isWildcardAddress(inputs.plan.binds[0] ?? '');
+  }
+
+  get chains(): readonly OutboundChain[] {
+    return [...this.http, ...this.tcp];
+  }
+
+  add(by: ClaimedBy): void {
+    if (this.clashesWithServerFirst(by)) return;
+    switch (by.claim.kind) {
+      case 'http':
+      case 'proxy':
+        this.addHttp(by);
+        this.addTlsRoutes(by);
+        return;
+      case 'tcp':
+        this.addTcp(by);
+        if (this.state !== 'auto') this.state = this.state === 'http' ? this.inspect() : 'tcp';
+        return;
+      case 'auto':
+        this.addAuto(by);
+    }
+  }
+
+  private addHttp(by: ClaimedBy): void {
+    // On all addresses anything may come, so HTTP has to be recognised first; requests of all services share routes.
+    if (this.http.length > 0) return;
+    const routeName = httpRouteName(this.inputs.plan);
+    const inspected = this.wildcard || this.state !== 'empty';
+    this.http = [{ kind: 'http', claim: by, routeName, inspected }];
+    this.state = inspected ? 'auto' : 'http';
+  }
+
+  private addAuto(by: ClaimedBy): void {
+    const { plan } = this.inputs;
+    if (this.http.length === 0 || this.state === 'http') {
+      const routeName = this.wildcard ? String(plan.port) : `${by.claim.scoped.service.hostname}:${plan.port}`;
+      this.http = [{ kind: 'http', claim: by, routeName, inspected: true }];
+    }
+    this.addTcp(by);
+    this.state = 'auto';
+  }
+
+  private addTlsRoutes(by: ClaimedBy): void {
+    const inputs = this.l4Inputs(by);
+    if (inputs.virtualServices.length === 0) return;
+    const outlines = tlsRouteChains(inputs);
+    if (outlines.length === 0) return;
+    for (const outline of outlines) this.keep(by, outline);
+    if (this.state === 'http') this.state = this.inspect();
+  }
+
+  private addTcp(by: ClaimedBy): void {
+    for (const outline of l4Chains(this.l4Inputs(by))) this.keep(by, outline);
+  }
+
+  /** Of equal matches Envoy would refuse the second: the older service has it. */
+  private keep(by: ClaimedBy, outline: L4Chain): void {
+    const key = matchKey(outline);
+    const holder = this.matches.get(key);
+    const { service } = by.claim.scoped;
+    if (holder !== undefined) {
+      if (holder !== service)
+        this.losers.push({ service, reason: `port ${this.inputs.plan.port} is taken by ${holder.hostname}` });
+      return;
+    }
+    this.matches.set(key, service);
+    this.tcp.push({ kind: 'tcp', claim: by, outline });
+  }
+
+  private inspect(): State {
+    this.http = this.http.map((chain) => ({ ...chain, inspected: true }));
+    return 'auto';
+  }
+
+  /** A server that speaks first leaves nothing to inspect. */
+  private clashesWithServerFirst(by: ClaimedBy): boolean {
+    const own = isServerFirst(by);
+    if (this.state === 'empty') {
+      if (own) this.serverFirst = by;
+      return false;
+    }
+    const clash = own || this.serverFirst !== undefined;
+    if (clash && this.serverFirst?.claim.port.protocol === by.claim.port.protocol) return false;
+    if (clash) {
+      const { protocol, number } = by.claim.port;
+      const reason = `${protocol} can't share port ${number} with another protocol`;
+      this.losers.push({ service: by.claim.scoped.service, reason });
+    }
+    return clash;
+  }
+
+  private l4Inputs({ claim, egress }: ClaimedBy): L4Inputs {
+    const { proxyClass, lookup, plan } = this.inputs;
+    const ownAddress = plan.binds[0] === claim.binds[0] && claim.cidrs.length === 0;
+    return {
+      scoped: claim.scoped,
+      port: claim.port,
+      proxyClass,
+      cidrs: claim.cidrs,
+      sniNeeded: isTls(claim.port.protocol) && this.wildcard && ownAddress,
+      virtualServices: l4Index(egress.virtualServices).forHost(claim.scoped.service.hostname),
+      lookup,
+    };
+  }
+}
+
+function isServerFirst({ claim }: ClaimedBy): boolean {
+  return claim.port.protocol === 'MySQL' || claim.port.protocol === 'Mongo';
+}
+
+/** Sockets have no port to be named by. */
+function httpRouteName({ port, binds }: ListenerPlan): string {
+  return port === 0 ? (binds[0] ?? '') : String(port);
+}
+
+function matchKey({ serverNames, subnets }: L4Chain): string {
+  return JSON.stringify([[...serverNames].sort(), [...subnets].sort()]);
+}

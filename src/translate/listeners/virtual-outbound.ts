@@ -1,0 +1,85 @@
+// The listener that capture rules send everything to, and the chain that takes what no listener knows.
+
+import type { Draft } from '../../ir/draft.ts';
+import type { OutboundPolicy, ScopedService } from '../../ir/traffic.ts';
+import { BLACK_HOLE_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
+import { wildcards } from '../addresses.ts';
+import type { ChainContext } from '../context.ts';
+import { draftOf } from '../draft.ts';
+import { bareTcpProxy, type TcpTarget, tcpProxy, tcpSettings } from '../network/index.ts';
+import { proxyHeaders } from '../http/headers.ts';
+import { httpConnectionManager } from '../http/index.ts';
+import { contextOrigins } from './origins.ts';
+import { allowAnyDnsCache, dynamicDnsRoutes } from './dynamic-dns.ts';
+import {
+  ACCEPTS_PER_EVENT,
+  addressFields,
+  type FilterChain,
+  HTTP_INSPECTOR,
+  LISTENER,
+  type Listener,
+  plaintextProtocols,
+  VIRTUAL_OUTBOUND,
+} from './listener.ts';
+
+/** Where connections go that no service is known for. */
+export function catchAllTarget(policy: OutboundPolicy, lookup: (host: string) => ScopedService | undefined): TcpTarget {
+  const { egressProxy } = policy;
+  if (egressProxy !== undefined) {
+    const { host, port, subset } = egressProxy;
+    const name = outboundClusterName(port, subset, host);
+    return { clusters: [{ name, weight: 1 }], settings: tcpSettings(lookup(host)?.rule, port, subset) };
+  }
+  const name = policy.mode === 'REGISTRY_ONLY' ? BLACK_HOLE_CLUSTER : PASSTHROUGH_CLUSTER;
+  return { clusters: [{ name, weight: 1 }] };
+}
+
+/** `default_filter_chain` of per-port listeners: bytes that are nobody's still flow, or are stopped on purpose. */
+export function passthroughChain(context: ChainContext, target: TcpTarget): FilterChain {
+  return { name: 'PassthroughFilterChain', filterChainMatch: {}, filters: [tcpProxy(context, target)] };
+}
+
+/** `virtualOutbound`. */
+export function virtualOutbound(context: ChainContext, policy: OutboundPolicy, target: TcpTarget): Draft {
+  const { mesh, proxyClass } = context;
+  const dynamic = policy.mode === 'ALLOW_ANY_DYNAMIC_DNS' && policy.egressProxy === undefined;
+  const guard: FilterChain = {
+    // A connection to the proxy's own port would be sent to itself for ever.
+    name: `${VIRTUAL_OUTBOUND}-blackhole`,
+    filterChainMatch: { destinationPort: mesh.proxyListenPort },
+    filters: [bareTcpProxy(BLACK_HOLE_CLUSTER)],
+  };
+  const http: FilterChain = {
+    name: `${VIRTUAL_OUTBOUND}-catchall-tcp-http`,
+    filterChainMatch: { applicationProtocols: plaintextProtocols(proxyClass.settings) },
+    filters: [dynamicDnsManager(context)],
+  };
+  const rest: FilterChain = { name: `${VIRTUAL_OUTBOUND}-catchall-tcp`, filters: [tcpProxy(context, target)] };
+  const listener: Listener = {
+    name: VIRTUAL_OUTBOUND,
+    ...addressFields(wildcards(proxyClass.family).slice(0, 1), mesh.proxyListenPort),
+    useOriginalDst: true,
+    transparent: proxyClass.interception === 'TPROXY' ? true : undefined,
+    filterChains: dynamic ? [guard, http, rest] : [guard, rest],
+    listenerFilters: dynamic ? [HTTP_INSPECTOR] : undefined,
+    trafficDirection: 'OUTBOUND',
+    maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
+    connectionBalanceConfig: proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
+    accessLog: context.logs.listener,
+  };
+  return draftOf(LISTENER, VIRTUAL_OUTBOUND, listener, contextOrigins(context));
+}
+
+function dynamicDnsManager(context: ChainContext): NonNullable<FilterChain['filters']>[number] {
+  return httpConnectionManager({
+    context,
+    statPrefix: `outbound_${VIRTUAL_OUTBOUND}_allow_any_dynamic_dns`,
+    routes: {
+      kind: 'inline',
+      config: dynamicDnsRoutes(proxyHeaders(context.proxyClass).attemptCount, context.proxyClass.dialect),
+    },
+    protocol: 'HTTP',
+    port: context.mesh.proxyListenPort,
+    dnsCaches: [allowAnyDnsCache(context.proxyClass.family)],
+  });
+}

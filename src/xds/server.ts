@@ -1,0 +1,236 @@
+// The aggregated discovery service on a gRPC server, state of the world and delta.
+// In: streams of proxies; a ViewPort that knows what each should have. Out: what they lack. Called by server.ts of the
+// process, which makes the gRPC server with XDS_CHANNEL_OPTIONS, registers this on it, and closes it in the end.
+
+import type { ChannelOptions, Server, ServiceDefinition } from '@grpc/grpc-js';
+import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
+import { Admission } from './admission.ts';
+import { Encoder, type Message, type Mode } from './encode.ts';
+import { outletOf, type XdsCall } from './grpc-outlet.ts';
+import { xdsMetrics } from './metrics.ts';
+import { NamePool } from './names.ts';
+import type { Peer, Refusal, ViewPort } from './port.ts';
+import { Scheduler } from './scheduler.ts';
+import type { StreamStatus } from './status.ts';
+import { XdsStream, type StreamContext } from './stream.ts';
+
+export interface XdsOptions {
+  readonly port: ViewPort;
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Who calls; asked once per stream, before anything is read from it. */
+  readonly peerOf: (call: XdsCall) => Peer | Refusal | Promise<Peer | Refusal>;
+  /** What `control_plane.identifier` of responses says. */
+  readonly identifier?: string | undefined;
+  /** New streams per second; 0 admits all. */
+  readonly newStreamsPerSecond?: number | undefined;
+  /** ms; see StreamContext. */
+  readonly orderTimeout?: number | undefined;
+  readonly writeTimeout?: number | undefined;
+  /** Bytes on their way to one client above which it is sent nothing more. */
+  readonly highWater?: number | undefined;
+  /** Runs a function once the event loop has come round. */
+  readonly defer?: ((run: () => void) => void) | undefined;
+}
+
+export interface XdsServer {
+  /** Adds the service to a gRPC server; several servers (ports) may share it. */
+  register(server: Server): void;
+  streams(): readonly StreamStatus[];
+  /** Streams admitted and not ended, including those that haven't said who they are. */
+  connected(): number;
+  /** Ends all streams, spread over `grace` ms so that the other replicas aren't stormed; refuses new ones. */
+  close(grace: number): Promise<void>;
+}
+
+/**
+ * Options for the gRPC server. A client that reconnects with 100,000 resources names each twice and states its
+ * version, about 25 MB: the gRPC default of 4 MiB would lock it out for good. Pings find dead peers within 40 s;
+ * clients may ping every 10 s, with or without streams.
+ */
+export const XDS_CHANNEL_OPTIONS: ChannelOptions = {
+  'grpc.max_receive_message_length': 32 * 1024 * 1024,
+  'grpc.max_send_message_length': -1,
+  'grpc.max_concurrent_streams': 100_000,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.http2.min_ping_interval_without_data_ms': 10_000,
+};
+
+const SERVICE = 'envoy.service.discovery.v3.AggregatedDiscoveryService';
+const METHODS: readonly (readonly [string, Mode])[] = [
+  ['StreamAggregatedResources', 'sotw'],
+  ['DeltaAggregatedResources', 'delta'],
+];
+const RESOURCE_EXHAUSTED = 8;
+const UNAVAILABLE = 14;
+
+/** Starts serving; nothing happens until the service is registered on a server. */
+export function startXds(options: XdsOptions): XdsServer {
+  return new AggregatedDiscovery(options);
+}
+
+class AggregatedDiscovery implements XdsServer {
+  readonly #options: XdsOptions;
+  readonly #shared: Omit<StreamContext, 'serial'>;
+  readonly #admission: Admission;
+  readonly #streams = new Set<XdsStream>();
+  readonly #seed: string;
+  #serial = 0;
+  #closing = false;
+  #idle: (() => void) | undefined;
+
+  constructor(options: XdsOptions) {
+    const { port, meter, clock, timers } = options;
+    this.#options = options;
+    this.#seed = clock.now().toString(36);
+    this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
+    this.#shared = {
+      port,
+      clock,
+      timers,
+      log: options.log.child('xds'),
+      metrics: xdsMetrics(meter),
+      pool: new NamePool(),
+      encoder: new Encoder({ identifier: options.identifier }),
+      scheduler: new Scheduler({ clock, defer: options.defer ?? setImmediate }),
+      orderTimeout: options.orderTimeout ?? 5_000,
+      writeTimeout: options.writeTimeout ?? 60_000,
+    };
+  }
+
+  register(server: Server): void {
+    const definition: Record<string, ServiceDefinition[string]> = {};
+    const handlers: Record<string, (call: XdsCall) => void> = {};
+    for (const [method, mode] of METHODS) {
+      definition[method] = {
+        path: `/${SERVICE}/${method}`,
+        requestStream: true,
+        responseStream: true,
+        requestSerialize: passThrough,
+        requestDeserialize: passThrough,
+        responseSerialize: serialized,
+        responseDeserialize: passThrough,
+      };
+      handlers[method] = (call) => this.#open(mode, call);
+    }
+    server.addService(definition, handlers);
+  }
+
+  #open(mode: Mode, call: XdsCall): void {
+    // Errors of the transport end in 'close'; without a listener they would end the process.
+    call.on('error', () => {});
+    if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
+    const cancel = this.#admission.ask((admitted) => {
+      if (!admitted) return this.#refuse(call, RESOURCE_EXHAUSTED, 'too many new streams');
+      this.#authenticate(mode, call);
+    });
+    call.once('close', cancel);
+  }
+
+  #refuse(call: XdsCall, code: number, message: string): void {
+    this.#shared.metrics.refused.inc({ code: String(code) });
+    outletOf(call, 0, () => {}).end(code, message, false);
+  }
+
+  #authenticate(mode: Mode, call: XdsCall): void {
+    const take = (peer: Peer | Refusal): void => {
+      if (call.cancelled || call.destroyed) return;
+      if ('kind' in peer) this.#refuse(call, peer.code, peer.message);
+      else if (this.#closing) this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
+      else this.#accept(mode, call, peer);
+    };
+    const fail = (error: unknown): void => {
+      this.#shared.metrics.internalErrors.inc();
+      this.#shared.log.error({ error }, 'a peer could not be identified');
+      this.#refuse(call, UNAVAILABLE, 'the peer could not be identified');
+    };
+    try {
+      const peer = this.#options.peerOf(call);
+      if (peer instanceof Promise) peer.then(take).catch(fail);
+      else take(peer);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  #accept(mode: Mode, call: XdsCall, peer: Peer): void {
+    const { metrics } = this.#shared;
+    const serial = `${this.#seed}.${(this.#serial++).toString(36)}`;
+    const outlet = outletOf(call, this.#options.highWater ?? 256 * 1024, () => stream.writable());
+    const stream = new XdsStream(mode, peer, outlet, { ...this.#shared, serial });
+    this.#streams.add(stream);
+    metrics.opened.inc({ mode });
+    metrics.connected.set(this.#streams.size);
+    const ended = (): void => {
+      stream.closed();
+      if (!this.#streams.delete(stream)) return;
+      metrics.connected.set(this.#streams.size);
+      if (this.#streams.size === 0) this.#idle?.();
+    };
+    let largest = 0;
+    call.on('data', (bytes: Buffer) => {
+      if (bytes.length > largest) {
+        largest = bytes.length;
+        this.#sawRequest(largest);
+      }
+      stream.request(bytes);
+    });
+    call.once('end', () => {
+      ended();
+      call.end();
+    });
+    call.once('cancelled', ended);
+    call.once('close', ended);
+  }
+
+  #largest = 0;
+
+  #sawRequest(size: number): void {
+    if (size <= this.#largest) return;
+    this.#largest = size;
+    this.#shared.metrics.requestMax.set(size);
+  }
+
+  streams(): readonly StreamStatus[] {
+    return [...this.#streams].flatMap((stream) => stream.status() ?? []);
+  }
+
+  connected(): number {
+    return this.#streams.size;
+  }
+
+  async close(grace: number): Promise<void> {
+    this.#closing = true;
+    const { timers } = this.#shared;
+    const streams = [...this.#streams];
+    const steps = grace > 0 ? Math.min(20, streams.length) : 1;
+    for (let step = 0; step < steps; step++) {
+      const from = Math.floor((streams.length * step) / steps);
+      const to = Math.floor((streams.length * (step + 1)) / steps);
+      for (const stream of streams.slice(from, to))
+        stream.close(UNAVAILABLE, 'this server is shutting down', grace <= 0);
+      if (step + 1 < steps) await new Promise<void>((resolve) => timers.setTimeout(resolve, grace / steps));
+    }
+    if (this.#streams.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = timers.setTimeout(resolve, Math.max(grace / 20, 100));
+      this.#idle = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+function passThrough(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+/** A Message measures and copies itself into the gRPC frame, which saves one copy of every response. */
+function serialized(message: Message): Buffer {
+  return message as unknown as Buffer;
+}

@@ -1,0 +1,73 @@
+// What is known of each stream, for syncz, connections, proxy-status and config dumps.
+// In: an exchange. Out: plain records. Called by the streams when asked.
+
+import type { Resource } from '../resources/resource.ts';
+import type { Mode } from './encode.ts';
+import type { Exchange } from './exchange.ts';
+import { wholeWorld } from './plan.ts';
+import type { NodeInfo, Peer } from './port.ts';
+
+/** A moment in a type's exchange; `at` in ms since the epoch. */
+export interface Moment {
+  readonly nonce: string;
+  readonly version: string;
+  readonly at: number;
+}
+
+export interface TypeStatus {
+  readonly typeUrl: string;
+  readonly wildcard: boolean;
+  /** Names subscribed to one by one. */
+  readonly names: number;
+  readonly sent: Moment | undefined;
+  readonly acked: Moment | undefined;
+  /** Last rejection, unless something was accepted since. */
+  readonly error: { readonly nonce: string; readonly message: string; readonly at: number } | undefined;
+  readonly unanswered: number;
+  readonly pushes: number;
+  readonly bytes: number;
+  /** Nothing was sent because the client said that it has the current resources already. */
+  readonly upToDate: boolean;
+  /** What the client holds, or will once it has answered what is under way. */
+  resources(): readonly Resource[];
+}
+
+export interface StreamStatus {
+  readonly connectionId: string;
+  readonly mode: Mode;
+  readonly node: NodeInfo;
+  readonly peer: Peer;
+  readonly connectedAt: number;
+  /** The client doesn't read: since when, in ms since the epoch. */
+  readonly blockedSince: number | undefined;
+  readonly types: readonly TypeStatus[];
+}
+
+/** Times and sums that the exchange, which has no clock, can't know. */
+export interface Tally {
+  sentAt: number;
+  ackedAt: number;
+  errorAt: number;
+  pushes: number;
+  bytes: number;
+}
+
+export function typeStatus(exchange: Exchange, tally: Tally): TypeStatus {
+  const { acked, error, wants } = exchange;
+  return {
+    typeUrl: exchange.typeUrl,
+    wildcard: wants.selection.wildcard,
+    names: wants.selection.set.names.size,
+    sent:
+      exchange.lastNonce === ''
+        ? undefined
+        : { nonce: exchange.lastNonce, version: exchange.lastVersion, at: tally.sentAt },
+    acked: acked === undefined ? undefined : { ...acked, at: tally.ackedAt },
+    error: error === undefined ? undefined : { ...error, at: tally.errorAt },
+    unanswered: exchange.unanswered.length,
+    pushes: tally.pushes,
+    bytes: tally.bytes,
+    upToDate: exchange.lastNonce === '' && exchange.held.view !== undefined,
+    resources: () => wholeWorld(exchange.held).flatMap((chunk) => chunk.resources),
+  };
+}

@@ -1,0 +1,352 @@
+// One ADS stream: the exchanges of all its types, and the decision which of them may send now.
+// In: request bytes, wakes, "writable again". Out: messages to the outlet. Called by the server and by the scheduler.
+// Nothing is queued: when a stream gets its turn it compares what the client holds with the views of that moment.
+
+import type { Clock, Log, Timers } from '../lib/ports.ts';
+import type { Resource } from '../resources/resource.ts';
+import type { View } from '../resources/view.ts';
+import { deltaEvents } from './delta.ts';
+import type { Encoder, Message, Mode } from './encode.ts';
+import { Exchange, type ExchangeEvent, type Need } from './exchange.ts';
+import type { XdsMetrics } from './metrics.ts';
+import type { NamePool } from './names.ts';
+import { mayChange, mayRemove, type Progress } from './ordering.ts';
+import type { NodeInfo, Peer, ProxySession, ViewPort } from './port.ts';
+import { readDeltaRequest, readSotwRequest } from './requests.ts';
+import type { Pumped, Scheduler } from './scheduler.ts';
+import { sotwEvents } from './sotw.ts';
+import { type StreamStatus, type Tally, typeStatus } from './status.ts';
+import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
+import { WireError } from './wire.ts';
+
+/** Where a stream's messages go. */
+export interface Outlet {
+  /** False: the client is slow, nothing more until the stream is told that it is `writable`. */
+  write(message: Message): boolean;
+  /** Ends the stream with a gRPC status; `cut` doesn't wait for what is under way. */
+  end(code: number, message: string, cut: boolean): void;
+  /** Bytes that the connection has taken so far. */
+  taken(): number;
+}
+
+/** What all streams of a server share. */
+export interface StreamContext {
+  readonly port: ViewPort;
+  readonly pool: NamePool;
+  readonly encoder: Encoder;
+  readonly scheduler: Scheduler;
+  readonly metrics: XdsMetrics;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  /** Longest time that a type waits for those it depends on, ms. */
+  readonly orderTimeout: number;
+  /** A client that takes nothing for this long is cut off, ms. */
+  readonly writeTimeout: number;
+  /** Distinguishes the nonces of this stream. */
+  readonly serial: string;
+}
+
+const INVALID_ARGUMENT = 3;
+const INTERNAL = 13;
+const UNAVAILABLE = 14;
+/** Keepalive pings take some bytes too: a client that takes less than this in the write timeout isn't reading. */
+const LEAST_PROGRESS = 16 * 1024;
+/** Unserved types remembered, to log each once. */
+const MAX_UNKNOWN = 16;
+
+interface Conversation {
+  readonly exchange: Exchange;
+  readonly tally: Tally;
+}
+
+export class XdsStream implements Pumped {
+  readonly #mode: Mode;
+  readonly #peer: Peer;
+  readonly #outlet: Outlet;
+  readonly #context: StreamContext;
+  readonly #connectedAt: number;
+  /** In the order of sending. */
+  #types: Conversation[] = [];
+  readonly #unknown = new Set<string>();
+  #session: ProxySession | undefined;
+  #node: NodeInfo | undefined;
+  #wake = 1;
+  #nonces = 0;
+  #closed = false;
+  #blockedSince: number | undefined;
+  #cancelWrite: (() => void) | undefined;
+  #cancelOrder: (() => void) | undefined;
+
+  constructor(mode: Mode, peer: Peer, outlet: Outlet, context: StreamContext) {
+    this.#mode = mode;
+    this.#peer = peer;
+    this.#outlet = outlet;
+    this.#context = context;
+    this.#connectedAt = context.clock.now();
+  }
+
+  /** A request has arrived. */
+  request(bytes: Buffer): void {
+    if (this.#closed) return;
+    this.#guarded(() => this.#take(bytes));
+  }
+
+  #take(bytes: Buffer): void {
+    const { pool } = this.#context;
+    if (this.#mode === 'sotw') {
+      const request = readSotwRequest(bytes, pool, (typeUrl) => this.#find(typeUrl)?.exchange.listed);
+      const exchange = this.#exchangeFor(request.typeUrl, request.node);
+      if (exchange !== undefined) this.#apply(exchange, sotwEvents(exchange.exchange, request, pool));
+    } else {
+      const request = readDeltaRequest(bytes, pool);
+      const exchange = this.#exchangeFor(request.typeUrl, request.node);
+      if (exchange !== undefined) this.#apply(exchange, deltaEvents(exchange.exchange, request, pool));
+    }
+  }
+
+  /** The exchange that a request belongs to, if any; the first request also makes the session. */
+  #exchangeFor(typeUrl: string, node: NodeInfo | undefined): Conversation | undefined {
+    if (this.#session === undefined) {
+      if (typeUrl === HEALTH) return undefined;
+      if (!this.#connect(node)) return undefined;
+    }
+    return this.#find(typeUrl) ?? this.#begin(typeUrl);
+  }
+
+  #connect(node: NodeInfo | undefined): boolean {
+    if (node === undefined || node.id === '') {
+      this.close(INVALID_ARGUMENT, 'the first request must carry node.id');
+      return false;
+    }
+    const session = this.#context.port.connect(node, this.#peer, () => this.wake());
+    if (session.kind === 'refused') {
+      this.#context.metrics.refused.inc({ code: String(session.code) });
+      this.close(session.code, session.message);
+      return false;
+    }
+    this.#session = session;
+    this.#node = node;
+    return true;
+  }
+
+  #begin(typeUrl: string): Conversation | undefined {
+    if (this.#unknown.has(typeUrl)) return undefined;
+    if (this.#session?.view(typeUrl) === undefined) {
+      this.#context.metrics.unknownTypes.inc();
+      if (this.#unknown.size < MAX_UNKNOWN) {
+        this.#unknown.add(typeUrl);
+        const connection = this.#session?.connectionId;
+        this.#context.log.warn({ connection, typeUrl }, 'a type was requested that is not served');
+      }
+      return undefined;
+    }
+    const exchange = new Exchange(typeUrl, this.#mode, this.#context.pool);
+    const conversation = { exchange, tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 } };
+    this.#types = [...this.#types, conversation].sort((a, b) => a.exchange.traits.rank - b.exchange.traits.rank);
+    return conversation;
+  }
+
+  #apply(conversation: Conversation, events: readonly ExchangeEvent[]): void {
+    const { exchange } = conversation;
+    const before = exchange.wants.selection;
+    for (const event of events) {
+      const awaited = (event.kind === 'ack' || event.kind === 'nack') && exchange.awaits(event.nonce);
+      const suspects = exchange.apply(event);
+      if (awaited || event.kind === 'stale') this.#report(conversation, event, suspects);
+    }
+    const { selection } = exchange.wants;
+    if (selection.set !== before.set) this.#session?.names(exchange.typeUrl, selection.set.names);
+    this.#context.scheduler.add(this, 'answer');
+  }
+
+  #report(conversation: Conversation, event: ExchangeEvent, suspects: readonly Resource[]): void {
+    const { metrics, clock, log } = this.#context;
+    const { exchange, tally } = conversation;
+    const type = exchange.traits.label;
+    const now = clock.now();
+    if (event.kind === 'stale') metrics.expiredNonces.inc({ type });
+    if (event.kind === 'ack') {
+      tally.ackedAt = now;
+      metrics.ackTime.observe((now - tally.sentAt) / 1000, { type });
+      this.#session?.acked(exchange.typeUrl, event.nonce);
+    }
+    if (event.kind === 'nack') {
+      tally.errorAt = now;
+      metrics.rejects.inc({ type });
+      metrics.totalRejects.inc({ type });
+      const connection = this.#session?.connectionId;
+      const names = suspects.slice(0, 10).map((resource) => resource.name);
+      log.warn({ connection, type, nonce: event.nonce, suspects: names, error: event.message }, 'a proxy rejected');
+      this.#session?.nacked(exchange.typeUrl, { nonce: event.nonce, message: event.message, suspects });
+    }
+  }
+
+  /** Some view may have changed. */
+  wake(): void {
+    if (this.#closed) return;
+    this.#wake++;
+    this.#context.scheduler.add(this, 'push');
+  }
+
+  /** The client reads again. */
+  writable(): void {
+    if (this.#blockedSince === undefined || this.#closed) return;
+    this.#blockedSince = undefined;
+    this.#cancelWrite?.();
+    this.#cancelWrite = undefined;
+    this.#context.scheduler.add(this, 'push');
+  }
+
+  /** Sends what may be sent now. Called by the scheduler. */
+  pump(): void {
+    if (this.#closed || this.#session === undefined || this.#blockedSince !== undefined) return;
+    this.#guarded(() => this.#sendAll());
+  }
+
+  #sendAll(): void {
+    this.#cancelOrder?.();
+    this.#cancelOrder = undefined;
+    // All types first learn of their change, so that the early ones know what the late ones still have to take.
+    for (const { exchange } of this.#types) this.#refresh(exchange);
+    for (const conversation of this.#types) {
+      this.#sendOne(conversation);
+      if (this.#closed || this.#blockedSince !== undefined) return;
+    }
+    this.#awaitOrder();
+  }
+
+  #refresh(exchange: Exchange): Need | undefined {
+    const view: View | undefined = this.#session?.view(exchange.typeUrl);
+    return view === undefined ? undefined : exchange.refresh(view, this.#wake);
+  }
+
+  #sendOne(conversation: Conversation): void {
+    const { exchange } = conversation;
+    const need = this.#refresh(exchange);
+    if (need === undefined || !(need.answer || need.changes || need.removals)) {
+      exchange.blockedSince = undefined;
+      return;
+    }
+    const find = (typeUrl: string): Progress | undefined => {
+      const other = this.#find(typeUrl)?.exchange;
+      return other?.active === true ? other : undefined;
+    };
+    const now = this.#context.clock.now();
+    const late = exchange.blockedSince !== undefined && now - exchange.blockedSince >= this.#context.orderTimeout;
+    const open = late || mayChange(exchange, find);
+    const mayTake = need.removals && open && (late || mayRemove(exchange, find));
+    const free = !exchange.waiting;
+    const full = free && open && (need.answer || need.changes || mayTake);
+    // What was newly asked for is answered at once; all the rest waits for its turn.
+    if (full || need.answer) this.#send(conversation, { onlyAsked: !full, removals: mayTake || !need.removals, late });
+    const waits = free && ((need.changes && !full) || (need.removals && !mayTake));
+    exchange.blockedSince = waits ? (full ? now : (exchange.blockedSince ?? now)) : undefined;
+  }
+
+  #send(conversation: Conversation, how: { onlyAsked: boolean; removals: boolean; late: boolean }): void {
+    const { exchange, tally } = conversation;
+    const { encoder, metrics, clock } = this.#context;
+    const nonce = `${this.#context.serial}.${(this.#nonces++).toString(36)}`;
+    const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked: how.onlyAsked, removals: how.removals });
+    const type = exchange.traits.label;
+    const message = encoder.message(this.#mode, { typeUrl: exchange.typeUrl, nonce, ...response });
+    tally.sentAt = clock.now();
+    tally.pushes++;
+    tally.bytes += message.byteLength;
+    metrics.pushes.inc({ type });
+    metrics.configSize.observe(message.byteLength, { type });
+    if (how.late) metrics.orderTimeouts.inc({ type });
+    // A changed cluster warms up until it gets endpoints, even unchanged ones (envoyproxy/envoy issue 13009).
+    if (exchange.typeUrl === CLUSTER) this.#find(ENDPOINT)?.exchange.repeat(response.fresh);
+    const { version, resources } = response;
+    const removed = response.removed.length;
+    const bytes = message.byteLength;
+    if (!this.#outlet.write(message)) this.#block();
+    this.#session?.sent(exchange.typeUrl, { nonce, version, resources, removed, bytes });
+  }
+
+  #block(): void {
+    this.#blockedSince = this.#context.clock.now();
+    this.#watchWrite(this.#outlet.taken());
+  }
+
+  /** Cuts off a client that takes nothing; one that is merely slow may go on. */
+  #watchWrite(taken: number): void {
+    const { timers, writeTimeout, metrics } = this.#context;
+    this.#cancelWrite = timers.setTimeout(() => {
+      const now = this.#outlet.taken();
+      if (now - taken >= LEAST_PROGRESS) return this.#watchWrite(now);
+      metrics.writeTimeouts.inc();
+      this.close(UNAVAILABLE, `nothing was read for ${writeTimeout} ms`, true);
+    }, writeTimeout);
+  }
+
+  /** Comes back when the first type has waited long enough for another. */
+  #awaitOrder(): void {
+    const blocked = this.#types.flatMap(({ exchange }) => exchange.blockedSince ?? []);
+    if (blocked.length === 0) return;
+    const { clock, timers, orderTimeout, scheduler } = this.#context;
+    const wait = Math.max(1, Math.min(...blocked) + orderTimeout - clock.now());
+    this.#cancelOrder = timers.setTimeout(() => scheduler.add(this, 'push'), wait);
+  }
+
+  /** An unreadable request is the client's fault, anything else ours; either ends this stream alone. */
+  #guarded(work: () => void): void {
+    const { metrics, log } = this.#context;
+    try {
+      work();
+    } catch (error) {
+      const connection = this.#session?.connectionId;
+      if (error instanceof WireError) {
+        metrics.malformed.inc();
+        log.warn({ connection, peer: this.#peer.address, error: error.message }, 'a request cannot be read');
+        this.close(INVALID_ARGUMENT, `request cannot be read: ${error.message}`);
+      } else {
+        metrics.internalErrors.inc();
+        log.error({ connection, error }, 'a stream failed');
+        this.close(INTERNAL, 'internal error');
+      }
+    }
+  }
+
+  /** Ends the stream with a status. */
+  close(code: number, message: string, cut = false): void {
+    if (this.#closed) return;
+    this.closed();
+    this.#outlet.end(code, message, cut);
+  }
+
+  /** The stream has ended, whoever ended it. */
+  closed(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelWrite?.();
+    this.#cancelOrder?.();
+    this.#context.scheduler.remove(this);
+    try {
+      this.#session?.close();
+    } catch (error) {
+      this.#context.metrics.internalErrors.inc();
+      this.#context.log.error({ connection: this.#session?.connectionId, error }, 'a session could not be closed');
+    }
+  }
+
+  /** What is known of this stream; undefined until its first request. */
+  status(): StreamStatus | undefined {
+    if (this.#session === undefined || this.#node === undefined) return undefined;
+    return {
+      connectionId: this.#session.connectionId,
+      mode: this.#mode,
+      node: this.#node,
+      peer: this.#peer,
+      connectedAt: this.#connectedAt,
+      blockedSince: this.#blockedSince,
+      types: this.#types.map(({ exchange, tally }) => typeStatus(exchange, tally)),
+    };
+  }
+
+  #find(typeUrl: string): Conversation | undefined {
+    return this.#types.find(({ exchange }) => exchange.typeUrl === typeUrl);
+  }
+}
