@@ -27,7 +27,13 @@ export function outputFormat<Format extends string>(given: string, formats: read
 export async function structured(value: unknown, format: 'json' | 'yaml'): Promise<string> {
   if (format === 'json') return `${JSON.stringify(value, undefined, 4)}\n`;
   const { stringify } = await import('yaml');
-  return stringify(value, { sortMapEntries: true, lineWidth: 0, indentSeq: false, aliasDuplicateObjects: false });
+  return stringify(value, {
+    sortMapEntries: true,
+    lineWidth: 0,
+    indentSeq: false,
+    aliasDuplicateObjects: false,
+    singleQuote: true,
+  });
 }
 
 /** A number given as a flag. */

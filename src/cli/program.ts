@@ -143,42 +143,70 @@ function agentFlags(command: Command): Command {
 }
 
 function addInspection(program: Command, context: CommandContext, finish: (code: number) => void): void {
-  const server = (command: Command): Command =>
-    command
-      .option('--xds-address <address>', 'plaintext xDS address of the control plane', 'localhost:15010')
-      .option('-o, --output <format>', 'table, json or yaml', 'table');
   server(program.command('version').description('Versions of this binary, the control plane and the proxies.'))
-    .option('--short', 'version numbers only')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .option('-s, --short [bool]', 'version numbers only', 'true')
     .option('--remote', 'ask the control plane too')
     .action(async (flags) => finish(await (await import('./commands/version.ts')).version(flags, context)));
   server(program.command('proxy-status [proxy]').alias('ps').description('Which proxies are connected and in step.'))
-    .option('-v, --verbosity <level>', '0 or 1', '0')
+    .option('-n, --namespace <namespace>', 'only proxies of this namespace')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .option('-v, --verbosity <level>', '0: subscribed types; 1: state and age of each type', '0')
     .action(async (proxy, flags) =>
       finish(await (await import('./commands/proxy-status.ts')).proxyStatus(proxy, flags, context)),
     );
   addProxyConfig(program, context, finish);
 }
 
+function server(command: Command): Command {
+  return command
+    .option('--xds-address <address>', 'plaintext xDS address of the control plane', 'localhost:15010')
+    .option('--plaintext', 'no TLS: so it is anyway');
+}
+
+/** Sub-commands of proxy-config with their short names, and the flags that each takes. */
+const PROXY_CONFIG = [
+  ['cluster', ['clusters', 'c'], ['fqdn', 'port', 'subset', 'direction']],
+  ['listener', ['listeners', 'l'], ['address', 'port', 'type', 'verbose']],
+  ['route', ['routes', 'r'], ['name', 'verbose']],
+  ['endpoint', ['endpoints', 'ep'], ['address', 'port', 'cluster', 'status']],
+  ['eds', [], ['address', 'port', 'cluster', 'status']],
+  ['secret', ['secrets', 's'], []],
+  ['ecds', ['extension'], []],
+  [
+    'all',
+    ['a'],
+    ['fqdn', 'port', 'subset', 'direction', 'address', 'type', 'name', 'cluster', 'status', 'verbose', 'with-headers'],
+  ],
+] as const;
+
+type ConfigFlag = (typeof PROXY_CONFIG)[number][2][number];
+
+const CONFIG_FLAGS: Readonly<Record<ConfigFlag, readonly [form: string, about: string, preset?: string]>> = {
+  fqdn: ['--fqdn <host>', 'only clusters with this in their host'],
+  port: ['--port <port>', 'only this port'],
+  subset: ['--subset <subset>', 'only clusters with this in their subset'],
+  direction: ['--direction <direction>', 'inbound or outbound clusters'],
+  address: ['--address <address>', 'only this address'],
+  type: ['--type <type>', 'only listeners of this type: HTTP, TCP, HTTP+TCP'],
+  name: ['--name <name>', 'only the route configuration of this name'],
+  cluster: ['--cluster <name>', 'only endpoints of this cluster'],
+  status: ['--status <status>', 'only endpoints of this health'],
+  verbose: ['--verbose [bool]', 'a row for every filter chain and route', 'true'],
+  'with-headers': ['--with-headers', 'a headline above each table'],
+};
+
 function addProxyConfig(program: Command, context: CommandContext, finish: (code: number) => void): void {
   const group = program.command('proxy-config').alias('pc').description('What a proxy was given.');
-  const types = ['cluster', 'listener', 'route', 'endpoint', 'secret', 'all'] as const;
-  for (const type of types) {
-    group
-      .command(`${type} [proxy]`)
-      .option('--xds-address <address>', 'plaintext xDS address of the control plane', 'localhost:15010')
-      .option('-f, --file <file>', 'read an Envoy config dump instead of asking')
-      .option('-o, --output <format>', 'short, json or yaml', 'short')
-      .option('--fqdn <host>', 'only this service')
-      .option('--port <port>', 'only this port')
-      .option('--subset <subset>', 'only this subset')
-      .option('--direction <direction>', 'inbound or outbound')
-      .option('--address <address>', 'only this address')
-      .option('--type <type>', 'listener type: HTTP, TCP')
-      .option('--name <name>', 'only the route configuration of this name')
-      .option('--cluster <name>', 'only endpoints of this cluster')
-      .option('--status <status>', 'only endpoints of this health')
-      .action(async (proxy, flags) =>
-        finish(await (await import('./commands/proxy-config.ts')).proxyConfig(type, proxy, flags, context)),
-      );
+  for (const [type, aliases, flagNames] of PROXY_CONFIG) {
+    const command = server(group.command(`${type} [proxy]`).aliases([...aliases]))
+      .description('of [TYPE/]NAME[.NAMESPACE], or of a file')
+      .option('-n, --namespace <namespace>', 'namespace of the proxy when its name has none')
+      .option('-f, --file <file>', 'read an Envoy config dump instead of asking; - for standard input')
+      .option('-o, --output <format>', 'short, json or yaml', 'short');
+    for (const name of flagNames) command.option(...CONFIG_FLAGS[name]);
+    command.action(async (proxy, flags) =>
+      finish(await (await import('./commands/proxy-config.ts')).proxyConfig(type, proxy, flags, context)),
+    );
   }
 }

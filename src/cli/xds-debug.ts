@@ -110,7 +110,9 @@ function problemOf(error: ServiceError, address: string, timeout: number): Usage
   const details = error.details.replace(/\s+/g, ' ').trim();
   if (error.code === status.UNAVAILABLE) {
     const cause = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ETIMEDOUT/.exec(details)?.[0];
-    return new UsageError(`no control plane answers at ${address}: ${CAUSES[cause ?? ''] ?? (details || 'unavailable')}`);
+    return new UsageError(
+      `no control plane answers at ${address}: ${CAUSES[cause ?? ''] ?? (details || 'unavailable')}`,
+    );
   }
   if (error.code === status.DEADLINE_EXCEEDED)
     return new UsageError(`${address} did not answer within ${timeout / 1000} s`);

@@ -39,7 +39,6 @@ export const FINDING_CODES = {
     summary: 'A ServiceEntry has a TCP port without addresses: it takes all traffic of that port.',
   },
   IST0145: { severity: 'warning', summary: 'A server of a Gateway can not be merged with those of older Gateways.' },
-  IST0151: { severity: 'warning', summary: 'An EnvoyFilter inserts relative to a filter that may be absent.' },
   MEL0001: { severity: 'error', summary: 'A file can not be read.' },
   MEL0002: {
     severity: 'error',

@@ -56,7 +56,6 @@ export const KINDS: readonly KindInfo[] = [
 ];
 
 const BY_NAME: ReadonlyMap<string, KindInfo> = new Map(KINDS.map((info) => [`${info.group}/${info.kind}`, info]));
-const BY_KIND: ReadonlyMap<Kind, KindInfo> = new Map(KINDS.map((info) => [info.kind, info]));
 
 export type KindLookup =
   | { readonly kind: 'known'; readonly info: KindInfo }
@@ -82,10 +81,4 @@ export function lookUpKind(apiVersion: string, kind: string): KindLookup {
   if (!OWN_GROUPS.includes(group)) return { kind: 'foreign' };
   const kinds = KINDS.filter((candidate) => candidate.group === group).map((candidate) => candidate.kind);
   return { kind: 'unknown', expected: `one of ${kinds.join(', ')}` };
-}
-
-export function kindInfo(kind: Kind): KindInfo {
-  const info = BY_KIND.get(kind);
-  if (info === undefined) throw new Error(`kind ${kind} is missing from the table`);
-  return info;
 }

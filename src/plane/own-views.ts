@@ -4,20 +4,20 @@
 import type { Draft } from '../ir/draft.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import type { Workload } from '../ir/proxy.ts';
-import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import { smallTable } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
 import { translateWorkload } from '../translate/index.ts';
+import type { ClassViews } from './class-views.ts';
 
 export interface OwnViews {
   readonly tables: ReadonlyMap<string, ResourceTable>;
 }
 
 /** The workload's own resources under a scope; the same object while both lists of drafts are the same. */
-export function ownViews(scope: Scope, workload: Workload): OwnViews {
-  const { clusters, listeners } = translateWorkload(scope, workload);
+export function ownViews({ scope, resources }: ClassViews, workload: Workload): OwnViews {
+  const { clusters, listeners } = translateWorkload(scope, workload, resources);
   return tablesOf(clusters, listeners);
 }
 

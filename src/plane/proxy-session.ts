@@ -77,7 +77,7 @@ export class PlaneSession implements ProxySession {
     const { views } = state;
     if (views === undefined) return false;
     this.workload = workload;
-    this.#own = ownViews(views.scope, workload);
+    this.#own = ownViews(views, workload);
     let changed = this.#refreshSecrets(snapshot);
     for (const [typeUrl, table] of views.tables) {
       const view = composedView(typeUrl, table, this.#own.tables.get(typeUrl));

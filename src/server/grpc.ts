@@ -1,9 +1,11 @@
 // The gRPC half of the server: xDS in plaintext and over TLS, certificates over TLS, on two listeners.
 
+import { hostname } from 'node:os';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { authenticate } from '../ca/authenticators.ts';
 import { credentialsOf } from '../ca/credentials.ts';
 import { certificateService } from '../ca/service.ts';
+import { formatControlPlaneId } from '../console/control-plane-id.ts';
 import { debugSession, isDebugClient } from '../console/debug-session.ts';
 import type { ConsolePort } from '../console/port.ts';
 import { formatListen, type ListenAddress } from '../lib/listen.ts';
@@ -42,7 +44,7 @@ export async function startGrpc(options: ServerOptions, world: World, parts: Grp
       call.getAuthContext().transportSecurityType === undefined
         ? plaintextPeer(call.getPeer())
         : provenPeer(call, parts),
-    identifier: `meltemi-${options.version}`,
+    identifier: formatControlPlaneId({ component: 'meltemi', id: hostname(), version: options.version }),
     newStreamsPerSecond: options.maxStreamRate,
   });
   const servers: Server[] = [];

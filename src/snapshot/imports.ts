@@ -16,7 +16,7 @@ import {
   routedHosts,
   withPorts,
 } from './egress.ts';
-import { keepMembers } from './keep.ts';
+import { keepEqual, keepMembers } from './keep.ts';
 import { allVisible, compareScoped, type ServiceBase } from './scoped-services.ts';
 import { type Choices, chooseRules, isServiceVisible, preferred, scopedService } from './service-choice.ts';
 import { keepTable, mergeSorted, type Ordered, orderedFrom } from './tables.ts';
@@ -42,24 +42,26 @@ export function listenerPart(
   const before =
     previous?.imported.listener === spec && previous.imported.namespace === client.namespace ? previous : undefined;
   const imported = before?.imported ?? egressImport(spec, client.namespace);
-  const { services, ...derived } = imported.everything
+  const found: Imported = imported.everything
     ? { services: allVisible(base, client, before?.services) }
     : importedServices(base, client, imported, before);
+  // Another Sidecar may import the same: what is equal to the listener in this place stays.
+  const services = keepTable(previous?.services, found.services);
   const from = before?.ordered ?? (imported.everything ? base.ordered : undefined);
-  const ordered = services === base.scoped ? base.ordered : orderedFrom(from, services, compareScoped, from?.list);
-  const virtualServices = keepList(before?.listener.virtualServices, importedVirtualServices(imported, visible));
-  const listed = withSiblings(base, services, ordered.list);
-  const listener: EgressListener = {
-    ...listenerFace(spec),
-    services: keepList(before?.listener.services, listed),
-    virtualServices,
-  };
-  const same =
-    before !== undefined &&
-    before.listener.services === listener.services &&
-    before.listener.virtualServices === listener.virtualServices;
-  return keepMembers(before, { imported, services, ordered, listener: same ? before.listener : listener, ...derived });
+  const ordered =
+    services === base.scoped
+      ? base.ordered
+      : orderedFrom(from, services, compareScoped, previous?.ordered.list ?? from?.list);
+  const old = previous?.listener;
+  const listener: EgressListener = keepMembers(old, {
+    ...listenerFace(spec, old),
+    services: keepList(old?.services, withSiblings(base, services, ordered.list)),
+    virtualServices: keepList(old?.virtualServices, importedVirtualServices(imported, visible)),
+  });
+  return keepMembers(before, { imported, ...found, services, ordered, listener });
 }
+
+type Imported = Pick<ListenerPart, 'services' | 'selected' | 'choices'>;
 
 /** Further addresses of one host are services of their own to a listener. */
 function withSiblings(
@@ -83,11 +85,14 @@ function withSiblings(
 
 const siblingOf = memo((service: Service, main: ScopedService): ScopedService => ({ ...main, service }));
 
-function listenerFace(spec: IstioEgressListener): Pick<EgressListener, 'port' | 'bind' | 'captureMode'> {
+function listenerFace(
+  spec: IstioEgressListener,
+  old: EgressListener | undefined,
+): Pick<EgressListener, 'port' | 'bind' | 'captureMode'> {
   const { port } = spec;
   const face = { bind: spec.bind ?? '', captureMode: spec.captureMode ?? 'DEFAULT' } as const;
-  if (port === undefined) return face;
-  return { ...face, port: { number: port.number ?? 0, protocol: port.protocol ?? '', name: port.name ?? '' } };
+  const next = port && { number: port.number ?? 0, protocol: port.protocol ?? '', name: port.name ?? '' };
+  return { ...face, port: keepEqual(old?.port, next) };
 }
 
 function importedServices(
@@ -95,7 +100,7 @@ function importedServices(
   client: RuleClient,
   imported: EgressImport,
   before: ListenerPart | undefined,
-): Pick<ListenerPart, 'services' | 'selected' | 'choices'> {
+): Imported {
   const selected = deriveTable(before?.selected, base.services, [], (list) => importedService(imported, list));
   const choices = chooseRules(before?.choices, selected.output, base, client);
   return { selected, choices, services: choices.scoped.output };
@@ -114,7 +119,7 @@ export function unitedServices(
   const [only] = parts;
   if (parts.length === 1 && only !== undefined) {
     const extra = routedServices(base, client, only, (host) => tableGet(only.services, host) === undefined);
-    if (extra.length === 0) return only.services;
+    if (extra.length === 0) return keepTable(previous, only.services);
   }
   const found = new Map<string, Service>();
   for (const part of parts) {

@@ -38,7 +38,7 @@ export function internTable<V>(): InternTable<V> {
     },
     sweep() {
       generation++;
-      for (const [key, slot] of slots) if (slot.used + GENERATIONS <= generation) slots.delete(key);
+      for (const [key, slot] of slots) if (slot.used + GENERATIONS < generation) slots.delete(key);
     },
     get size() {
       return slots.size;

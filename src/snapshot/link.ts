@@ -35,9 +35,10 @@ interface LinkMemory {
 
 /** What all proxies of a namespace depend on: each list is the same while everything in it is. */
 interface NamespaceInputs {
-  sequence: number;
-  outbound: readonly unknown[];
-  inbound: readonly unknown[];
+  readonly snapshot: LinkedSnapshot;
+  readonly generation: number;
+  readonly outbound: readonly unknown[];
+  readonly inbound: readonly unknown[];
 }
 
 /** Classes and workloads in use, shared by all proxies of one plane; and the few proxy configurations that there are. */
@@ -46,8 +47,9 @@ export interface Linker {
   readonly workloads: InternTable<Workload>;
   readonly configs: InternTable<ProxySettings['proxyConfig']>;
   readonly namespaces: Map<string, NamespaceInputs>;
-  /** Sequence of the newest snapshot that was linked. */
-  sequence: number;
+  /** The snapshot that was linked last, and how many there were. */
+  snapshot: LinkedSnapshot | undefined;
+  generation: number;
 }
 
 export function newLinker(): Linker {
@@ -56,7 +58,8 @@ export function newLinker(): Linker {
     workloads: internTable(),
     configs: internTable(),
     namespaces: new Map(),
-    sequence: 0,
+    snapshot: undefined,
+    generation: 0,
   };
 }
 
@@ -118,9 +121,10 @@ function nextMemory(
 
 function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
   const before = linker.namespaces.get(namespace);
-  if (before?.sequence === snapshot.sequence) return before;
+  if (before?.snapshot === snapshot) return before;
   const next: NamespaceInputs = {
-    sequence: snapshot.sequence,
+    snapshot,
+    generation: linker.generation,
     outbound: keepList(before?.outbound, namespaceInputs(snapshot, namespace)),
     inbound: keepList(before?.inbound, inboundInputs(snapshot, namespace)),
   };
@@ -129,13 +133,14 @@ function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): 
 }
 
 function advance(linker: Linker, snapshot: LinkedSnapshot): void {
-  if (linker.sequence === snapshot.sequence) return;
-  linker.sequence = snapshot.sequence;
+  if (linker.snapshot === snapshot) return;
+  linker.snapshot = snapshot;
+  linker.generation++;
   linker.classes.sweep();
   linker.workloads.sweep();
   linker.configs.sweep();
   for (const [namespace, inputs] of linker.namespaces)
-    if (inputs.sequence + 2 < snapshot.sequence) linker.namespaces.delete(namespace);
+    if (inputs.generation + 2 < linker.generation) linker.namespaces.delete(namespace);
 }
 
 function touched(linker: Linker, link: Link): Link {

@@ -104,7 +104,7 @@ const compareExtensions = orderBy<ConfigObject<WasmPluginSpec | TrafficExtension
 );
 
 function priorityOf(object: ConfigObject<{ readonly priority?: number | undefined }>): number {
-  return object.spec.priority ?? Number.NEGATIVE_INFINITY;
+  return object.spec.priority ?? Number.MIN_SAFE_INTEGER;
 }
 
 function dotted(object: Aged): string {

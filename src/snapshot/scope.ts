@@ -36,11 +36,12 @@ export interface LinkedScope extends Scope {
   readonly findings: readonly Finding[];
 }
 
+/** Kept up to date in place while the scope stays the same. */
 interface ScopeParts {
-  readonly sidecar: SidecarObject | undefined;
-  readonly listeners: readonly ListenerPart[];
-  readonly ordered: Ordered<ScopedService>;
-  readonly router?: RouterPart | undefined;
+  sidecar: SidecarObject | undefined;
+  listeners: readonly ListenerPart[];
+  ordered: Ordered<ScopedService>;
+  router: RouterPart | undefined;
 }
 
 interface RouterPart {
@@ -70,8 +71,8 @@ export function scopeOf(
   const services = unitedServices(base, client, listeners, before?.services);
   const ordered = orderedServices(services, listeners, before?.parts);
   const router = isRouter ? routerPart(snapshot, proxyClass, before?.parts.router) : undefined;
-  const parts = keepMembers(before?.parts, { sidecar, listeners, ordered, router });
-  return keepMembers(before, {
+  const parts: ScopeParts = { sidecar, listeners, ordered, router };
+  const next = keepMembers(before, {
     proxyClass,
     mesh: snapshot.mesh,
     networks: snapshot.networks,
@@ -84,9 +85,12 @@ export function scopeOf(
     outboundPolicy: keepEqual(before?.outboundPolicy, outboundPolicyOf(snapshot, sidecar)),
     gateway: router?.merged,
     policies: policiesOf(snapshot, proxyClass, before?.policies),
-    parts,
     findings: router?.servers.findings ?? NOTHING,
+    parts: before?.parts ?? parts,
   });
+  // What is seen is the same; only what it is derived from has moved on.
+  if (next === before) Object.assign(before.parts, parts);
+  return next === before ? before : { ...next, parts };
 }
 
 /**

@@ -5,11 +5,12 @@
 // one stat, one read, and one parse of each document whose text is new.
 
 import { relative, resolve, sep } from 'node:path';
-import type { Finding, Locate } from '../config/object.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Finding } from '../config/object.ts';
 import type { Log, Timers } from '../lib/ports.ts';
 import { ChangeQueue } from './change-queue.ts';
-import { type Chunk, type Entry, locator } from './documents.ts';
 import { FileClaims, type FileContent } from './file-claims.ts';
+import { contentsOf, type Outcome } from './file-outcomes.ts';
 import { parseText, readText } from './file-read.ts';
 import { type FoundFile, isConfigName, look } from './folder-scan.ts';
 import { FolderView } from './folder-view.ts';
@@ -32,6 +33,8 @@ export interface FileSourceOptions {
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const SWEEP_MS = 30_000;
+/** The same, once a folder could not be watched. */
+const BLIND_SWEEP_MS = 2000;
 /** The first load is handed over in parts, so that the store does not hold the event loop. */
 const FIRST_BATCH = 256;
 /** Files read at once. */
@@ -48,16 +51,6 @@ interface Known {
   readonly size: number;
 }
 
-/** The outcome of looking at one file. */
-type Outcome =
-  | {
-      readonly kind: 'content';
-      readonly file: string;
-      readonly content: FileContent;
-      readonly chunks: readonly Chunk[];
-    }
-  | { readonly kind: 'missing'; readonly file: string };
-
 class FileSource implements Source {
   readonly name: string;
   readonly #options: FileSourceOptions;
@@ -73,6 +66,7 @@ class FileSource implements Source {
   #loaded: Promise<void> | undefined;
   #cancelSweep: (() => void) | undefined;
   #stopped = false;
+  #blind = false;
 
   constructor(options: FileSourceOptions) {
     this.#options = options;
@@ -83,8 +77,7 @@ class FileSource implements Source {
       dir: this.#dir,
       watch: options.watch ?? watchDirectory,
       onHint: (path, hint) => this.#queue.add(path, hint),
-      onError: (directory, error) =>
-        options.log.warn({ directory, err: error }, 'a folder can not be watched, it is swept instead'),
+      onError: (directory, error) => this.#unwatched(directory, error),
     });
   }
 
@@ -115,12 +108,23 @@ class FileSource implements Source {
     }
   }
 
+  #unwatched(directory: string, error: Error): void {
+    // A folder that is gone again is no loss; the kernel's limit on watches is.
+    const code = 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return;
+    this.#options.log.warn({ directory, err: error }, 'a folder can not be watched, it is swept instead');
+    this.#blind = true;
+  }
+
   #scheduleSweep(): void {
     if (this.#stopped) return;
-    this.#cancelSweep = this.#options.timers.setTimeout(() => {
-      this.#queue.add(this.#dir, 'sweep');
-      this.#scheduleSweep();
-    }, this.#options.sweepMs ?? SWEEP_MS);
+    this.#cancelSweep = this.#options.timers.setTimeout(
+      () => {
+        this.#queue.add(this.#dir, 'sweep');
+        this.#scheduleSweep();
+      },
+      this.#options.sweepMs ?? (this.#blind ? BLIND_SWEEP_MS : SWEEP_MS),
+    );
   }
 
   /** Looks at every path of a burst and hands over what changed as one batch. */
@@ -276,35 +280,4 @@ class FileSource implements Source {
   #maxBytes(): number {
     return this.#options.maxFileBytes ?? MAX_FILE_BYTES;
   }
-}
-
-interface Contents {
-  readonly changes: ReadonlyMap<string, FileContent>;
-  /** Finds fields of an entry in the text that was just read. */
-  readonly locate: (entry: Entry) => Locate;
-}
-
-function contentsOf(outcomes: readonly Outcome[]): Contents {
-  const changes = new Map<string, FileContent>();
-  const chunks = new Map<string, readonly Chunk[]>();
-  for (const outcome of outcomes) {
-    if (outcome.kind !== 'content') continue;
-    changes.set(outcome.file, outcome.content);
-    chunks.set(outcome.file, outcome.chunks);
-  }
-  const locate = (entry: Entry): Locate => {
-    return (path) => {
-      const file = entry.origin.slice(0, entry.origin.lastIndexOf(':'));
-      const index = changes.get(file)?.documents.findIndex((document) => document.entries.includes(entry)) ?? -1;
-      const chunk = chunks.get(file)?.[index];
-      return chunk === undefined ? undefined : locator(chunk, file, entry.root)(path);
-    };
-  };
-  return { changes, locate };
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((done) => {
-    setImmediate(done);
-  });
 }

@@ -41,6 +41,11 @@ export function outboundContext(scope: Scope): ChainContext {
   return contextOf(scope.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope), NO_KEYS);
 }
 
+/** Outbound chains that say which workload they are of: tracing tags name it. */
+export function workloadContext(scope: Scope, workload: Workload): ChainContext {
+  return contextOf(workload.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope), NO_KEYS);
+}
+
 /** Chains of a gateway's listeners. */
 export function gatewayContext(scope: Scope, jwks: JwksCache = NO_KEYS): ChainContext {
   return contextOf(scope.proxyClass, 'gateway', scope.mesh, scope.policies, providersOf(scope), jwks);

@@ -4,12 +4,13 @@
 import type { Draft } from '../ir/draft.ts';
 import type { Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
+import { memo } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { endpointAssignments, type EndpointAssignments } from './endpoints/index.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters } from './clusters/index.ts';
 import { gatewayListeners } from './gateway/listeners.ts';
 import { gatewayRoutes } from './gateway/routes.ts';
-import { inboundListeners, type OutboundListeners, outboundListeners } from './listeners/index.ts';
+import { inboundListeners, type OutboundListeners, outboundListeners, workloadListeners } from './listeners/index.ts';
 import { type OutboundRoutes, outboundRoutes } from './routes/index.ts';
 
 /** Resources that all proxies of a class share. */
@@ -42,14 +43,35 @@ export function translateClass(scope: Scope, previous: ClassResources | undefine
   const endpoints = endpointAssignments(scope, previous?.parts.endpoints);
   const base = { clusters: clusters.table, endpoints: endpoints.table, extensions: [], nameTables: [] };
   if (scope.proxyClass.type === 'router') {
-    return { ...base, listeners: gatewayListeners(scope, previous?.listeners), routes: gatewayRoutes(scope, previous?.routes), parts: { clusters, endpoints } };
+    return {
+      ...base,
+      listeners: gatewayListeners(scope, previous?.listeners),
+      routes: gatewayRoutes(scope, previous?.routes),
+      parts: { clusters, endpoints },
+    };
   }
   const listeners = outboundListeners(scope, previous?.parts.listeners);
   const routes = outboundRoutes(scope, previous?.parts.routes);
-  return { ...base, listeners: listeners.drafts, routes: routes.drafts, parts: { clusters, endpoints, listeners, routes } };
+  return {
+    ...base,
+    listeners: listeners.drafts,
+    routes: routes.drafts,
+    parts: { clusters, endpoints, listeners, routes },
+  };
 }
 
-export function translateWorkload(scope: Scope, workload: Workload): WorkloadResources {
-  if (scope.proxyClass.type === 'router') return { clusters: [], listeners: [] };
-  return { clusters: inboundClusters(scope, workload), listeners: inboundListeners(scope, workload) };
+/** `shared`: what the workload's class was given under this scope. */
+export function translateWorkload(scope: Scope, workload: Workload, shared: ClassResources): WorkloadResources {
+  const clusters = inboundClusters(scope, workload);
+  const { listeners } = shared.parts;
+  if (listeners === undefined) return { clusters, listeners: [] };
+  return {
+    clusters,
+    listeners: joined(workloadListeners(scope, workload, listeners.named), inboundListeners(scope, workload)),
+  };
 }
+
+const joined = memo((outbound: readonly Draft[], inbound: readonly Draft[]): readonly Draft[] => [
+  ...outbound,
+  ...inbound,
+]);

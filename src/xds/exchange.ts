@@ -4,14 +4,15 @@
 // is nothing, wait for a request or a view that makes it something.
 
 import type { Resource } from '../resources/resource.ts';
-import { type View, viewGet } from '../resources/view.ts';
+import type { View } from '../resources/view.ts';
 import { contentVersion } from './content-version.ts';
 import type { Mode } from './encode.ts';
 import type { NamePool, NameSet } from './names.ts';
 import { NO_NAMES } from './names.ts';
 import type { Progress } from './ordering.ts';
 import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
-import { doubts, Rejected, suspicion } from './rejections.ts';
+import { Rejected, suspicion } from './rejections.ts';
+import { countOf, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
 import type { Chunk } from './step.ts';
 import {
   commonSelection,
@@ -23,9 +24,7 @@ import {
   NOTHING_HELD,
   narrowed,
   type Selection,
-  selectionOf,
   UNASKED,
-  UNKNOWN,
   type Wants,
   WILDCARD,
   withOdd,
@@ -60,17 +59,6 @@ export interface Response {
   readonly resources: number;
   /** Those of the resources that the client didn't have. */
   readonly fresh: readonly Chunk[];
-}
-
-interface Sent {
-  readonly nonce: string;
-  readonly version: string;
-  readonly from: Held;
-  readonly to: Held;
-  readonly fresh: readonly Chunk[];
-  readonly removed: readonly string[];
-  /** Wake of the oldest change in it. */
-  readonly since: number;
 }
 
 /** What the stream may do about this type now. */
@@ -108,7 +96,7 @@ export class Exchange implements Progress {
   blockedSince: number | undefined;
 
   #held: Held = NOTHING_HELD;
-  #sent: Sent[] = [];
+  #sent: readonly Sent[] = [];
   #view: View | undefined;
   #known: Known = { kind: 'nothing' };
   /** What answers were given for, accepted or not: a rejected answer isn't owed a second time. */
@@ -171,6 +159,7 @@ export class Exchange implements Progress {
         return this.#reject(event.nonce, event.message);
       case 'subscribe':
         this.#want(event.wants);
+        this.#held = withDoubts(this.#held, this.#sent, event.wants.selection);
         if (event.everything) this.#repeatAll = this.#must = true;
         this.#ask(event.names);
         return [];
@@ -199,20 +188,9 @@ export class Exchange implements Progress {
   }
 
   #want(wants: Wants): void {
-    const widens = wants.selection.wildcard && !this.wants.selection.wildcard;
     this.wants = wants;
     this.#held = narrowed(this.#held, wants.selection, this.#pool);
-    if (widens) this.#doubtUnanswered();
     this.#answered = commonSelection(this.#answered, wants.selection, this.#pool);
-  }
-
-  /** What was wanted, dropped and is wanted again may still arrive: the client will hold it, whatever became of it. */
-  #doubtUnanswered(): void {
-    const arriving = this.#sent.flatMap(namesOf).filter((name) => !covers(this.#held.selection, name));
-    if (arriving.length === 0) return;
-    const odd = new Map<string, HeldItem>(this.#held.odd);
-    for (const name of arriving) odd.set(name, UNKNOWN);
-    this.#held = withOdd(this.#held, odd);
   }
 
   /** These are to be answered although the client seems to hold them; what it was never sent is answered anyway. */
@@ -247,40 +225,13 @@ export class Exchange implements Progress {
       this.#rejected ??= new Rejected();
       this.#rejected.add(suspects);
     }
-    this.#held = this.#heldWithout(sent, suspects);
+    const state = { held: this.#held, wants: this.wants.selection, blind: this.#blind, later: this.#sent };
+    ({ held: this.#held, later: this.#sent } = withoutSent(sent, suspects, state, this.#pool));
     // Clients apply what is good of clusters and listeners one by one. Of other types, one bad resource can keep
     // the rest of its response from being applied, so the rest is sent again without it; each time that happens
     // the rejected set grows, so it ends.
     this.#quiet = named && !this.traits.wholeWorld ? undefined : sent.to.view;
     return suspects;
-  }
-
-  /**
-   * What the client holds if it rejected `sent`, which is no longer among the unanswered: of the suspects what it held
-   * before; of the others nobody knows whether it took them.
-   */
-  #heldWithout(sent: Sent, suspects: readonly Resource[]): Held {
-    if (this.#held === sent.to) {
-      const before = narrowed(sent.from, this.wants.selection, this.#pool);
-      const [chunk] = sent.fresh;
-      if (suspects.length === countOf(sent.fresh)) return before;
-      if (before.odd === undefined && sent.fresh.length === 1 && chunk !== undefined) {
-        return withOdd(before, doubts(chunk, suspects));
-      }
-    }
-    const blamed = new Set(suspects.map((resource) => resource.name));
-    const items = new Map<string, HeldItem>();
-    for (const name of sent.removed) items.set(name, heldItem(sent.from, name));
-    for (const { resources } of sent.fresh) {
-      for (const { name } of resources) items.set(name, blamed.has(name) ? heldItem(sent.from, name) : UNKNOWN);
-    }
-    // Later responses were made in the belief that this one is taken; where they bring the same name, they prevail.
-    this.#sent = this.#sent.map((later) => {
-      const from = corrected(later.from, items, this.wants.selection);
-      for (const name of namesOf(later)) items.delete(name);
-      return { ...later, from };
-    });
-    return corrected(this.#held, items, this.wants.selection);
   }
 
   /** Sends the namesakes of these resources again, if the client holds them: its clusters wait for their endpoints. */
@@ -355,7 +306,7 @@ export class Exchange implements Progress {
       if (known.version === '' || known.version !== contentVersion(held)) return;
       this.#held = held;
     } else {
-      this.#held = reported(known.versions, this.wants, view, this.#pool);
+      this.#held = reported(known.versions, this.wants.selection, view, this.#pool);
       if (this.#held === NOTHING_HELD) return;
     }
     this.#must = false;
@@ -410,32 +361,4 @@ export class Exchange implements Progress {
     if (!removals) for (const name of plan.removed) odd.set(name, heldItem(this.#held, name));
     return { plan, to: withOdd({ view, selection: this.wants.selection, odd: undefined }, odd) };
   }
-}
-
-/** `held` with other items under some names, as far as they are wanted. */
-function corrected(held: Held, items: ReadonlyMap<string, HeldItem>, wants: Selection): Held {
-  const odd = new Map<string, HeldItem>(held.odd);
-  for (const [name, item] of items) if (covers(wants, name)) odd.set(name, item);
-  return withOdd(held, odd);
-}
-
-function countOf(chunks: readonly Chunk[]): number {
-  return chunks.reduce((total, chunk) => total + chunk.resources.length, 0);
-}
-
-function namesOf(sent: Sent): string[] {
-  return [...sent.fresh.flatMap((chunk) => chunk.resources.map((resource) => resource.name)), ...sent.removed];
-}
-
-/** What a client holds according to `initial_resource_versions`. */
-function reported(versions: ReadonlyMap<string, string>, wants: Wants, view: View, pool: NamePool): Held {
-  const names = [...versions.keys()].filter((name) => covers(wants.selection, name));
-  if (names.length === 0) return NOTHING_HELD;
-  const odd = new Map<string, HeldItem>();
-  for (const name of names) {
-    const version = versions.get(name);
-    if (viewGet(view, name)?.version !== version) odd.set(name, version);
-  }
-  const held: Held = { view, selection: selectionOf(false, pool.of(names)), odd: undefined };
-  return withOdd(held, odd);
 }

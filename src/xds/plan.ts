@@ -69,11 +69,9 @@ function detailed(input: PlanInput, step: Step): Plan {
   for (const name of input.asked ?? []) {
     const stands = viewGet(view, name);
     if (stands !== undefined) changed.set(name, stands);
-    else {
-      removed.delete(name);
-      missing.add(name);
-    }
+    else missing.add(name);
   }
+  for (const name of missing) removed.delete(name);
   for (const chunk of input.everything ? selectedChunks(wants, view) : []) {
     for (const resource of chunk.resources) changed.set(resource.name, resource);
   }

@@ -3,8 +3,6 @@
 // Called by the exchanges.
 
 import type { Resource } from '../resources/resource.ts';
-import type { Chunk } from './step.ts';
-import { type HeldItem, type Odd, UNKNOWN } from './subscription.ts';
 
 /** Versions remembered per stream and type; the oldest are forgotten first. */
 const MAX_REMEMBERED = 10_000;
@@ -50,27 +48,4 @@ export class Rejected {
       }
     }
   }
-}
-
-const knownDoubts = new WeakMap<Chunk, Map<string, Odd>>();
-
-/**
- * All resources of a rejected chunk but the suspects: the client may have taken them or not. When a thousand clients
- * reject the same, they share one map.
- */
-export function doubts(chunk: Chunk, suspects: readonly Resource[]): Odd {
-  let known = knownDoubts.get(chunk);
-  if (known === undefined) {
-    known = new Map();
-    knownDoubts.set(chunk, known);
-  }
-  const key = suspects.map((resource) => resource.version).join();
-  let odd = known.get(key);
-  if (odd === undefined) {
-    const blamed = new Set(suspects);
-    const rest = chunk.resources.filter((resource) => !blamed.has(resource));
-    odd = new Map<string, HeldItem>(rest.map((resource) => [resource.name, UNKNOWN]));
-    known.set(key, odd);
-  }
-  return odd;
 }

@@ -83,7 +83,8 @@ describe('delegates', () => {
       { route: to('rest') },
     ],
   });
-  const routes = (...objects: Parameters<typeof world>[0]) => scopeFor(world(objects)).virtualServices[0]?.http;
+  const routes = (...objects: Parameters<typeof world>[0]) =>
+    scopeFor(world(objects)).virtualServices.find((each) => each.name === 'root')?.http;
   const cart = (spec: VirtualServiceSpec, namespace = 'team') => virtualService('cart', spec, { namespace });
   const rest = { route: to('rest.default.svc.cluster.local') };
 

@@ -23,7 +23,7 @@ async function folderOf(files: Readonly<Record<string, string>>): Promise<string
 
 function watched(folder: string): {
   files: MeshFiles;
-  next(fits: (settings: MeshSettings) => boolean): Promise<MeshSettings>;
+  readonly next: (fits: (settings: MeshSettings) => boolean) => Promise<MeshSettings>;
 } {
   const listeners = new Set<(settings: MeshSettings) => void>();
   const files = meshFiles({

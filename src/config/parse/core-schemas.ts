@@ -1,19 +1,6 @@
 // The fields of Kubernetes' own kinds that are read, with their types. Others are passed over without a look.
 
-import {
-  anything,
-  flag,
-  int32,
-  integer,
-  intOrText,
-  list,
-  mapOf,
-  nonEmpty,
-  partOf,
-  text,
-  textMap,
-  texts,
-} from '../schema/typed.ts';
+import { flag, int32, integer, intOrText, list, nonEmpty, partOf, text, textMap, texts } from '../schema/typed.ts';
 
 const port = integer(1, 65535);
 
@@ -118,7 +105,3 @@ export const bareSchema = partOf({});
 export const serviceEntryStatusSchema = partOf({ addresses: list(partOf({ host: text, value: text })) });
 
 export const workloadEntryStatusSchema = partOf({ conditions: list(condition) });
-
-export const listSchema = partOf({ items: list(anything) });
-
-export const anyMap = mapOf(anything);

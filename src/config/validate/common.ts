@@ -1,8 +1,8 @@
 // Checks that several kinds share: hosts, ports, durations, visibility, selectors, matches, header names.
 
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
-import type { PolicyTargetReference, StringMatch } from '../generated/types.ts';
-import { isDnsLabel, isFqdn, isHttpToken, isIp, isWildcardFqdn } from './addresses.ts';
+import type { PolicyTargetReference } from '../generated/types.ts';
+import { isDnsLabel, isWildcardFqdn } from './addresses.ts';
 import type { Report } from './report.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -16,11 +16,6 @@ export function checkWildcardHost(report: Report, path: string, host: string): v
   if (!isWildcardFqdn(host)) {
     report.error(path, `${JSON.stringify(host)} is no host name`, 'a DNS name, "*" at most as its beginning');
   }
-}
-
-export function checkHost(report: Report, path: string, host: string | undefined): void {
-  if (host === undefined || host === '') report.error(path, 'is missing', 'a host name');
-  else if (!isFqdn(host)) report.error(path, `${JSON.stringify(host)} is no host name`, 'a DNS name without wildcard');
 }
 
 export function checkPort(report: Report, path: string, port: number | undefined): void {
@@ -77,10 +72,6 @@ export function checkRegex(report: Report, path: string, pattern: string | undef
   const problem = report.regex(pattern);
   if (problem !== undefined)
     report.error(path, `${JSON.stringify(pattern)} is no regular expression: ${problem}`, 'RE2 syntax');
-}
-
-export function checkStringMatch(report: Report, path: string, match: StringMatch | undefined): void {
-  if (match?.regex !== undefined) checkRegex(report, `${path}.regex`, match.regex);
 }
 
 /** `*`, `.`, `~` or namespaces, each once; `*` and `~` only alone. */
@@ -154,20 +145,9 @@ export function checkTargetRef(report: Report, path: string, ref: PolicyTargetRe
   }
 }
 
-export function checkHeaderName(report: Report, path: string, name: string): void {
-  if (name === '') report.error(path, 'has an empty header name', 'a header name');
-  else if (!isHttpToken(name)) report.error(path, `${JSON.stringify(name)} is no header name`, 'letters, digits and -');
-}
-
 /** `unix:///path` or an abstract socket `unix://@name`. */
 export function isUnixAddress(address: string): boolean {
   return /^unix:\/\/(?:\/[^\0]*|@[^\0]+)$/.test(address);
-}
-
-export function checkAddressOrUnix(report: Report, path: string, address: string): void {
-  if (!isIp(address) && !isUnixAddress(address)) {
-    report.error(path, `${JSON.stringify(address)} is no address`, 'an IP address or unix:///path');
-  }
 }
 
 const PROTOCOLS: ReadonlySet<string> = new Set([

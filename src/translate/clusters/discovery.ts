@@ -4,7 +4,7 @@ import type { TrafficPolicy } from '../../config/generated/types.ts';
 import { anyOf } from '../../codec/index.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
-import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
+import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import type { ClusterContext } from './context.ts';
 
 const CARES: Cluster['typedDnsResolverConfig'] = {
@@ -90,6 +90,16 @@ function dynamicDns(service: Service, family: IpFamily): Partial<Cluster> {
 
 export function dnsCacheName(host: string): string {
   return `${host}_dfp_dns_cache`;
+}
+
+type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];
+
+/** Hosts that a sidecar may resolve at a time under ALLOW_ANY_DYNAMIC_DNS. */
+const MAX_ANY_HOSTS = 1024;
+
+/** The cache behind ALLOW_ANY_DYNAMIC_DNS. Cluster and filters share it by name, and all have to describe it the same way. */
+export function anyDnsCache(family: IpFamily): DnsCache {
+  return { name: dnsCacheName('allow_any'), dnsLookupFamily: lookupFamily(family), maxHosts: MAX_ANY_HOSTS };
 }
 
 export function lookupFamily(family: IpFamily): 'V4_ONLY' | 'V6_ONLY' | 'ALL' {

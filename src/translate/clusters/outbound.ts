@@ -8,6 +8,7 @@ import { anyOf } from '../../codec/index.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
 import { draftOf } from '../draft.ts';
+import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
 import { localityWeighted } from '../endpoints/locality-setting.ts';
 import type { ClusterContext } from './context.ts';
 import { discovery } from './discovery.ts';
@@ -102,7 +103,7 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
       autoSni: tls?.autoSni,
       autoSanValidation: tls?.autoSanValidation,
     }),
-    metadata: metadata(service, rule, subsetName, tls?.originated === true),
+    metadata: metadata(service, rule, subsetName, tls, port.protocol === 'AUTO'),
   };
 }
 
@@ -149,8 +150,11 @@ function metadata(
   service: Service,
   rule: DestinationRule | undefined,
   subset: string,
-  originated: boolean,
+  tls: UpstreamTls | undefined,
+  sniffed: boolean,
 ): Cluster['metadata'] {
+  const originated = tls?.originated === true;
+  const meshTls = tls !== undefined && !originated && Object.keys(tls.fields).length > 0;
   const object = rule?.objects[0];
   const config =
     object === undefined
@@ -165,6 +169,8 @@ function metadata(
         ...(originated ? { alpn_override: 'false' } : {}),
         services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
       },
+      // The receiver tells HTTP from other bytes by what is offered.
+      ...(meshTls && sniffed ? ALPN_CLUSTER_METADATA : {}),
     },
   };
 }

@@ -8,7 +8,7 @@ import type { Cluster } from '../../messages/index.ts';
 import { draftOf } from '../draft.ts';
 import type { ClusterContext } from './context.ts';
 import { inboundSource } from './inbound-source.ts';
-import { lookupFamily } from './discovery.ts';
+import { anyDnsCache } from './discovery.ts';
 import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
 
@@ -17,9 +17,6 @@ const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /** Idle HTTP connections to unknown hosts are given up sooner than Envoy's hour: nobody counts them. */
 const PASSTHROUGH_IDLE = '300s';
-
-/** Hosts that a sidecar may resolve at a time under ALLOW_ANY_DYNAMIC_DNS. */
-const MAX_DYNAMIC_HOSTS = 1024;
 
 export const staticClusters = memo(
   (mesh: MeshConfig, context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
@@ -51,13 +48,20 @@ function passthrough(name: string, mesh: MeshConfig, source: Partial<Cluster>): 
     ...connectTimeout(undefined, mesh),
     ...circuitBreakers(undefined),
     ...tcpKeepalive(undefined, mesh),
+    ...followDownstream(),
+    ...source,
+  };
+}
+
+/** The protocol of the client is the best guess for a host that nothing is known of. */
+function followDownstream(): Partial<Cluster> {
+  return {
     typedExtensionProtocolOptions: {
       [OPTIONS]: anyOf(OPTIONS, {
         commonHttpProtocolOptions: { idleTimeout: PASSTHROUGH_IDLE },
         useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
       }),
     },
-    ...source,
   };
 }
 
@@ -71,12 +75,11 @@ function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
     clusterType: {
       name: 'envoy.clusters.dynamic_forward_proxy',
       typedConfig: anyOf('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
-        dnsCacheConfig: {
-          name: `${DYNAMIC_DNS_CLUSTER}_dns_cache`,
-          dnsLookupFamily: lookupFamily(context.family),
-          maxHosts: MAX_DYNAMIC_HOSTS,
-        },
+        dnsCacheConfig: anyDnsCache(context.family),
+        // Plain HTTP to any host: there is no certificate to verify.
+        allowInsecureClusterOptions: true,
       }),
     },
+    ...followDownstream(),
   };
 }

@@ -9,7 +9,7 @@ import { hostSubsetOf } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { sniClusterName } from '../clusters/names.ts';
 import type { ChainContext } from '../context.ts';
-import { originOfRef } from '../draft.ts';
+import { serviceOrigins } from '../listeners/origins.ts';
 import { tcpProxy, tcpSettings } from '../network/index.ts';
 import { type GatewayChain, gatewayChain } from './chain.ts';
 import { serverOrigin } from './http-chains.ts';
@@ -70,7 +70,7 @@ const sniChain = memo(
       ],
       origins: [
         serverOrigin(server),
-        ...service.refs.map((ref) => originOfRef(ref)),
+        ...serviceOrigins(service),
         ...(rule?.objects ?? []).map((object) => originOf(object)),
       ],
     });

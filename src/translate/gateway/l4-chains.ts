@@ -73,15 +73,21 @@ function appliesTo({ port, gateways }: Pick<L4MatchAttributes, 'port' | 'gateway
   return gateways === undefined || gateways.length === 0 || gateways.includes(server.gatewayName);
 }
 
-/** Flat memo inputs: for each destination its cluster, weight, port, subset and rule. */
-type Target = string | number | DestinationRule | undefined;
-const TARGET_FIELDS = 5;
+/** Where a route leads: for each destination five memo inputs, so that equal targets give the chain of before. */
+type Target = readonly [
+  cluster: string,
+  weight: number,
+  port: number,
+  subset: string,
+  rule: DestinationRule | undefined,
+];
+type TargetField = Target[number];
 
-function targetsOf(scope: Scope, server: GatewayServer, routes: readonly RouteDestination[]): readonly Target[] {
+function targetsOf(scope: Scope, server: GatewayServer, routes: readonly RouteDestination[]): readonly TargetField[] {
   const used = routes.length > 1 ? routes.filter(({ weight = 0 }) => weight > 0) : routes;
   // Weights that are all unset give nothing to choose by: the first destination takes everything.
   const counted = used.length === 0 ? routes.slice(0, 1) : used;
-  return counted.flatMap(({ destination, weight = 0 }): readonly Target[] => {
+  return counted.flatMap(({ destination, weight = 0 }): Target => {
     const host = destination?.host ?? '';
     const scoped = tableGet(scope.services, host);
     const ports = scoped?.service.ports ?? [];
@@ -92,8 +98,21 @@ function targetsOf(scope: Scope, server: GatewayServer, routes: readonly RouteDe
   });
 }
 
+function readTargets(fields: readonly TargetField[]): readonly Target[] {
+  return Array.from(
+    { length: fields.length / 5 },
+    (_, index) => fields.slice(index * 5, index * 5 + 5) as unknown as Target,
+  );
+}
+
 const forwardingChain = memo(
-  (server: GatewayServer, context: ChainContext, node: VirtualService, field: string, ...targets: readonly Target[]) =>
+  (
+    server: GatewayServer,
+    context: ChainContext,
+    node: VirtualService,
+    field: string,
+    ...targets: readonly TargetField[]
+  ) =>
     gatewayChain({
       serverNames: server.server.tls === undefined ? undefined : server.hosts.map(({ host }) => host),
       filters: filtersTo(server, context, node, targets),
@@ -109,7 +128,7 @@ const sniChain = memo(
     node: VirtualService,
     route: number,
     match: number,
-    ...targets: readonly Target[]
+    ...targets: readonly TargetField[]
   ) =>
     gatewayChain({
       serverNames: node.tls[route]?.match?.[match]?.sniHosts,
@@ -122,19 +141,18 @@ function filtersTo(
   server: GatewayServer,
   context: ChainContext,
   node: VirtualService,
-  targets: readonly Target[],
+  fields: readonly TargetField[],
 ): ReturnType<typeof networkFilters> {
-  const count = targets.length / TARGET_FIELDS;
-  const clusters = Array.from({ length: count }, (_, index) => ({
-    name: String(targets[index * TARGET_FIELDS]),
-    weight: Number(targets[index * TARGET_FIELDS + 1]),
-  }));
-  const [, , port, subset, rule] = targets;
-  const settings = tcpSettings(rule as DestinationRule | undefined, Number(port), count === 1 ? String(subset) : '');
-  const statPrefix = count === 1 ? undefined : `${node.name}.${node.namespace}`;
+  const targets = readTargets(fields);
+  const single = targets.length === 1;
+  const [first] = targets;
   return networkFilters({
     context,
-    target: { clusters, statPrefix, settings },
+    target: {
+      clusters: targets.map(([name, weight]) => ({ name, weight })),
+      statPrefix: single ? undefined : `${node.name}.${node.namespace}`,
+      settings: first === undefined ? undefined : tcpSettings(first[4], first[2], single ? first[3] : ''),
+    },
     protocol: protocolOf(server.protocol),
     port: server.port,
   });

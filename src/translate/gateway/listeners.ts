@@ -17,6 +17,7 @@ import { uniqueOrigins } from '../draft.ts';
 import { extension } from '../envoy.ts';
 import { proxyHeaders } from '../http/headers.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, listenerName, TLS_INSPECTOR } from '../listeners/listener.ts';
+import { contextOrigins } from '../listeners/origins.ts';
 import { autoPassthroughChains } from './auto-passthrough.ts';
 import { type GatewayChain, matchKeys } from './chain.ts';
 import { httpsChain, plainHttpChain } from './http-chains.ts';
@@ -112,15 +113,16 @@ function listenerDraft(outline: Outline, context: ChainContext, before: Draft | 
     bytes,
     // Put in order when somebody asks: there may be thousands of chains.
     get origins(): readonly Origin[] {
-      return originsOf(kept, lost);
+      return originsOf(kept, lost, contextOrigins(context));
     },
   };
   partsOf.set(draft, { context, chains: [...chains], binds });
   return draft;
 }
 
-const originsOf = memo((kept: readonly GatewayChain[], lost: readonly Origin[]): readonly Origin[] =>
-  uniqueOrigins([...kept.flatMap((chain) => chain.origins), ...lost]),
+const originsOf = memo(
+  (kept: readonly GatewayChain[], lost: readonly Origin[], policies: readonly Origin[]): readonly Origin[] =>
+    uniqueOrigins([...kept.flatMap((chain) => chain.origins), ...lost, ...policies]),
 );
 
 function sameText(a: readonly string[], b: readonly string[]): boolean {

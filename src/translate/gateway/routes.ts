@@ -110,10 +110,10 @@ function hostEntries(scope: Scope, servers: readonly GatewayServer[]): readonly 
 
 function routesFor(scope: Scope, server: GatewayServer, node: VirtualService): RouteList {
   const { proxyClass, mesh } = scope;
-  const { namespace, labels } = proxyClass;
+  const { namespace, labels, dialect } = proxyClass;
   const audience = { gateway: server.gatewayName, port: server.port, namespace, labels };
   const { forwardedHost } = proxyHeaders(proxyClass);
-  const defaults = { retries: mesh.defaultHttpRetryPolicy, forwardedHost };
+  const defaults = { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect };
   return virtualServiceRoutes(node, audience, server.server.tls !== undefined, defaults, (to) =>
     targetOf(scope, server.port, to),
   );

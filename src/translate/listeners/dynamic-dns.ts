@@ -9,16 +9,6 @@ import { extension } from '../envoy.ts';
 import type { DnsCache } from '../http/index.ts';
 import type { Filter } from './listener.ts';
 
-const ANY_CACHE = 'allow_any_dfp_dns_cache';
-
-/** Hosts that anybody may name: bounded. */
-const MAX_ANY_HOSTS = 1024;
-
-/** The cache behind outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS. */
-export function allowAnyDnsCache(family: IpFamily): DnsCache {
-  return { name: ANY_CACHE, dnsLookupFamily: lookupFamily(family), maxHosts: MAX_ANY_HOSTS };
-}
-
 /** The cache of a service with resolution DYNAMIC_DNS. */
 export function serviceDnsCache(hostname: string, family: IpFamily): DnsCache {
   return { name: dnsCacheName(hostname), dnsLookupFamily: lookupFamily(family) };

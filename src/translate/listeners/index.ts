@@ -8,22 +8,25 @@ import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { keepList, sameList, tableGet } from '../../lib/table.ts';
 import { loopback } from '../addresses.ts';
-import { type ChainContext, inboundContext, type JwksCache, outboundContext } from '../context.ts';
+import { type ChainContext, inboundContext, type JwksCache, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER, listenerName } from './listener.ts';
 import { contextOrigins } from './origins.ts';
-import { type RenderedListener, renderedListener } from './outbound.ts';
+import { listenerDraft, type PreparedListener, preparedListener } from './outbound.ts';
 import { type EndpointsRead, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';
 
 /** Outbound listeners of a class, and what the next run starts from. */
 export interface OutboundListeners {
+  /** Listeners that all proxies of the class share. */
   readonly drafts: readonly Draft[];
+  /** Those that are each workload's own: rendered by `workloadListeners`. */
+  readonly named: readonly PreparedListener[];
   readonly inputs: readonly unknown[];
-  readonly rendered: ReadonlyMap<string, RenderedListener>;
+  readonly prepared: ReadonlyMap<string, PreparedListener>;
   /** The endpoints that were read, by hostname. */
   readonly read: EndpointsRead;
 }
@@ -34,15 +37,33 @@ export function outboundListeners(scope: Scope, previous: OutboundListeners | un
   if (previous !== undefined && sameList(previous.inputs, inputs) && sameEndpoints(previous.read, scope))
     return previous;
   const read: EndpointsRead = new Map();
-  const rendered = new Map<string, RenderedListener>();
+  const prepared = new Map<string, PreparedListener>();
   for (const [name, plan] of outboundPlans(scope, read)) {
-    rendered.set(name, renderedListener(plan, context, scope, previous?.rendered.get(name)));
+    prepared.set(name, preparedListener(plan, scope, previous?.prepared.get(name)));
   }
-  const special = [...explicitProxy(context), ...virtualOutboundOf(context, scope)];
-  const listed = [...rendered.values()].map(({ draft }) => draft).sort((a, b) => compareStrings(a.name, b.name));
-  const drafts = keepList(previous?.drafts, [...listed, ...special]);
-  return { drafts, inputs, rendered, read };
+  const sorted = [...prepared.values()].sort((a, b) => compareStrings(a.plan.name, b.plan.name));
+  const named = keepList(
+    previous?.named,
+    sorted.filter((each) => each.named),
+  );
+  const shared = sorted.filter((each) => !each.named).map((each) => listenerDraft(each, context));
+  const drafts = keepList(previous?.drafts, [...shared, ...virtualOutboundOf(context, scope)]);
+  return { drafts, named, inputs, prepared, read };
 }
+
+/** Outbound listeners that name the workload in their traces, and its explicit proxy. */
+export function workloadListeners(
+  scope: Scope,
+  workload: Workload,
+  named: readonly PreparedListener[],
+): readonly Draft[] {
+  return ownListeners(workloadContext(scope, workload), named);
+}
+
+const ownListeners = memo((context: ChainContext, named: readonly PreparedListener[]): readonly Draft[] => [
+  ...named.map((each) => listenerDraft(each, context)),
+  ...explicitProxy(context),
+]);
 
 function sameEndpoints(read: EndpointsRead, scope: Scope): boolean {
   for (const [hostname, endpoints] of read) if (tableGet(scope.endpoints, hostname) !== endpoints) return false;

@@ -7,12 +7,13 @@ import type { Scope } from '../../ir/snapshot.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import { sameList, tableGet } from '../../lib/table.ts';
+import { anyDnsCache } from '../clusters/discovery.ts';
 import type { ChainContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { cidrRange } from '../envoy.ts';
 import { type DnsCache, httpConnectionManager } from '../http/index.ts';
 import { networkExtensions, networkFilters } from '../network/index.ts';
-import { allowAnyDnsCache, serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
+import { serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
 import { l4Destinations, l4Index } from './l4-routes.ts';
 import {
   ACCEPTS_PER_EVENT,
@@ -32,21 +33,38 @@ import { foldClaims, type Folded, type HttpChain, type TcpChain } from './outbou
 import type { ListenerPlan } from './outbound-plan.ts';
 import { catchAllTarget, passthroughChain } from './virtual-outbound.ts';
 
-/** A rendered listener and what it was made from. */
-export interface RenderedListener {
+/**
+ * A listener ready to be rendered: its plan and everything that rendering reads, but for what the proxy says about itself.
+ * The same object while all of it is the same; so each proxy's rendering of it is kept with it.
+ */
+export interface PreparedListener {
   readonly inputs: readonly unknown[];
-  readonly draft: Draft;
+  readonly plan: ListenerPlan;
+  readonly scope: Scope;
+  /** Connection managers name the workload in their traces: such a listener is the workload's own, others are the class's. */
+  readonly named: boolean;
+  readonly drafts: WeakMap<ChainContext, Draft>;
 }
 
-export function renderedListener(
+export function preparedListener(
   plan: ListenerPlan,
-  context: ChainContext,
   scope: Scope,
-  previous: RenderedListener | undefined,
-): RenderedListener {
-  const inputs = [context, ...catchAllInputs(scope), ...planInputs(plan, scope)];
+  previous: PreparedListener | undefined,
+): PreparedListener {
+  const inputs = [...catchAllInputs(scope), ...planInputs(plan, scope)];
   if (previous !== undefined && sameList(previous.inputs, inputs)) return previous;
-  return { inputs, draft: outboundListener(plan, context, scope) };
+  const named = plan.claims.some(({ claim }) => claim.kind !== 'tcp');
+  return { inputs, plan, scope, named, drafts: new WeakMap() };
+}
+
+/** The listener as a proxy with this context is given it; rendered once. */
+export function listenerDraft(prepared: PreparedListener, context: ChainContext): Draft {
+  let draft = prepared.drafts.get(context);
+  if (draft === undefined) {
+    draft = outboundListener(prepared.plan, context, prepared.scope);
+    prepared.drafts.set(context, draft);
+  }
+  return draft;
 }
 
 function lookupIn(scope: Scope): (host: string) => ScopedService | undefined {
@@ -170,7 +188,7 @@ function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: bo
     .filter(({ claim }) => claim.kind !== 'tcp' && claim.scoped.service.resolution === 'DynamicDNS')
     .map(({ claim }) => claim.scoped.service.hostname);
   const caches = [...new Set(hosts)].map((host) => serviceDnsCache(host, proxyClass.family));
-  return anyHost ? [...caches, allowAnyDnsCache(proxyClass.family)] : caches;
+  return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
 }
 
 function tcpChain(chain: TcpChain, plan: ListenerPlan, context: ChainContext): RenderedChain {

@@ -4,13 +4,14 @@ import type { Draft } from '../../ir/draft.ts';
 import type { OutboundPolicy, ScopedService } from '../../ir/traffic.ts';
 import { BLACK_HOLE_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { wildcards } from '../addresses.ts';
+import { anyDnsCache } from '../clusters/discovery.ts';
 import type { ChainContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { bareTcpProxy, type TcpTarget, tcpProxy, tcpSettings } from '../network/index.ts';
 import { proxyHeaders } from '../http/headers.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { contextOrigins } from './origins.ts';
-import { allowAnyDnsCache, dynamicDnsRoutes } from './dynamic-dns.ts';
+import { dynamicDnsRoutes } from './dynamic-dns.ts';
 import {
   ACCEPTS_PER_EVENT,
   addressFields,
@@ -80,6 +81,6 @@ function dynamicDnsManager(context: ChainContext): NonNullable<FilterChain['filt
     },
     protocol: 'HTTP',
     port: context.mesh.proxyListenPort,
-    dnsCaches: [allowAnyDnsCache(context.proxyClass.family)],
+    dnsCaches: [anyDnsCache(context.proxyClass.family)],
   });
 }

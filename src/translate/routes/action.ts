@@ -15,7 +15,7 @@ import { hashPolicy } from './hash-policy.ts';
 import { type HeaderChanges, headerEdit, joinChanges } from './headers.ts';
 import { fractionOf, hundredths } from './percent.ts';
 import { retryPolicy } from './retry.ts';
-import type { RouteSettings, Target } from './settings.ts';
+import { type RouteSettings, type Target, timeouts } from './settings.ts';
 
 type Route = Messages['envoy.config.route.v3.Route'];
 type RouteAction = Messages['envoy.config.route.v3.RouteAction'];
@@ -62,11 +62,8 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
   const [only] = destinations;
   if (only === undefined) return unusable('route', 'the rule has no destination');
   const hostRewrite = nonEmpty(rule.rewrite?.authority) ?? authority;
-  const timeout = protoDuration(rule.timeout) ?? '0s';
   const common: RouteAction = {
-    timeout,
-    // Unset, Envoy would hold gRPC calls to the ordinary timeout rather than to the one that the caller asked for.
-    maxGrpcTimeout: timeout,
+    ...timeouts(protoDuration(rule.timeout) ?? '0s', settings.dialect),
     clusterNotFoundResponseCode: settings.semantics === 'gateway' ? 'INTERNAL_SERVER_ERROR' : undefined,
     appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
     ...pathRewrite(inputs),

@@ -105,7 +105,7 @@ function servicePart({ group, addressing, defaults }: ListenerInputs, scoped: Sc
   if (ports.length === 0) return NOTHING;
   return {
     claims: ports.map((port) => serviceClaim(service, port.number, group.port === 0, addressing)),
-    routes: ports.map((port) => serviceRoutes(scoped, port.number, defaults.retries)),
+    routes: ports.map((port) => serviceRoutes(scoped, port.number, defaults)),
     taken: [],
     reads: [],
   };

@@ -122,7 +122,7 @@ function withCatchAll(
   // A VirtualService for all hosts leaves nothing to the traffic policy; Envoy refuses a second `*`.
   if (settlement.wildcard) return hosts;
   const { attemptCount, forwardedHost } = proxyHeaders(proxyClass);
-  return [...hosts, catchAllHost(outboundPolicy, attemptCount, forwardedHost)];
+  return [...hosts, catchAllHost(outboundPolicy, attemptCount, forwardedHost, proxyClass.dialect)];
 }
 
 function linkedGroup(run: Run, name: RouteName): LinkedGroup {
@@ -139,7 +139,7 @@ function linkedGroup(run: Run, name: RouteName): LinkedGroup {
     virtualServices: listener?.virtualServices ?? [],
     proxyClass,
     addressing: addressingOf(proxyClass),
-    defaults: { retries: mesh.defaultHttpRetryPolicy, forwardedHost },
+    defaults: { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect: proxyClass.dialect },
     services,
   };
   const group = linkGroup(inputs, attemptCount, run.before?.get(key));

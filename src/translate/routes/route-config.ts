@@ -3,6 +3,7 @@
 // one after the other, and stays the same draft while they are the same objects.
 
 import type { Draft, Origin } from '../../ir/draft.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
 import { TYPE_URL } from '../../ir/draft.ts';
 import { deepEqual } from '../../lib/equal.ts';
@@ -13,6 +14,7 @@ import { encode } from '../../codec/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { uniqueOrigins } from '../draft.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';
+import { timeouts } from './settings.ts';
 import type { RouteList } from './virtual-service.ts';
 
 type Route = Messages['envoy.config.route.v3.Route'];
@@ -95,8 +97,8 @@ const originsOf = memo(({ hosts, losers }: Parts): readonly Origin[] =>
 
 /** The virtual host for every name that no other one has: what the outbound traffic policy says of unknown hosts. */
 export const catchAllHost = memo(
-  (policy: OutboundPolicy, attemptCount: boolean, forwardedHost: boolean): VirtualHost => {
-    const { name, route } = catchAllRoute(policy, forwardedHost);
+  (policy: OutboundPolicy, attemptCount: boolean, forwardedHost: boolean, dialect: Dialect): VirtualHost => {
+    const { name, route } = catchAllRoute(policy, forwardedHost, dialect);
     const bytes = encode('envoy.config.route.v3.VirtualHost', {
       name,
       domains: ['*'],
@@ -110,9 +112,10 @@ export const catchAllHost = memo(
 function catchAllRoute(
   policy: OutboundPolicy,
   forwardedHost: boolean,
+  dialect: Dialect,
 ): { readonly name: string; readonly route: Route } {
   const to = (cluster: string): Route => ({
-    route: { cluster, timeout: '0s', maxGrpcTimeout: '0s', appendXForwardedHost: forwardedHost ? true : undefined },
+    route: { cluster, ...timeouts('0s', dialect), appendXForwardedHost: forwardedHost ? true : undefined },
   });
   switch (policy.mode) {
     case 'ALLOW_ANY': {

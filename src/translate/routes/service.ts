@@ -2,26 +2,28 @@
 
 import type { ConsistentHashLB, HTTPRetry } from '../../config/generated/types.ts';
 import { originOf } from '../../ir/draft.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import type { Service } from '../../ir/service.ts';
 import type { DestinationRule, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { Encoded } from '../../messages/index.ts';
 import { encode } from '../../codec/index.ts';
 import { outboundClusterName } from '../clusters/names.ts';
-import { originOfRef } from '../draft.ts';
+import { serviceOrigins } from '../listeners/origins.ts';
 import { serviceOperation } from './decorator.ts';
 import { hashPolicy, serviceHash } from './hash-policy.ts';
 import { retryPolicy } from './retry.ts';
-import type { RouteList } from './virtual-service.ts';
+import { timeouts } from './settings.ts';
+import type { RouteDefaults, RouteList } from './virtual-service.ts';
 
 /** One route to the service itself. */
 export function serviceRoutes(
   { service, rule }: ScopedService,
   port: number,
-  retries: HTTPRetry | undefined,
+  { retries, dialect }: RouteDefaults,
 ): RouteList {
   const hash = serviceHash(rule, port);
-  return renderService(service, port, retries, hash, hash === undefined ? undefined : rule);
+  return renderService(service, port, retries, dialect, hash, hash === undefined ? undefined : rule);
 }
 
 /** Counted by tests: one run for each service and port. */
@@ -30,6 +32,7 @@ export const renderService = memo(
     service: Service,
     port: number,
     retries: HTTPRetry | undefined,
+    dialect: Dialect,
     hash: ConsistentHashLB | undefined,
     rule: DestinationRule | undefined,
   ): RouteList => {
@@ -39,17 +42,13 @@ export const renderService = memo(
       match: { prefix: '/' },
       route: {
         cluster: outboundClusterName(port, '', service.hostname),
-        timeout: '0s',
-        maxGrpcTimeout: '0s',
+        ...timeouts('0s', dialect),
         retryPolicy: retryPolicy(retries, false),
         hashPolicy: policy === undefined ? undefined : [policy],
       },
       decorator: { operation: serviceOperation(service.hostname, port) },
     });
-    const origins = [
-      ...service.refs.map((ref) => originOfRef(ref)),
-      ...(rule?.objects ?? []).map((object) => originOf(object)),
-    ];
+    const origins = [...serviceOrigins(service), ...(rule?.objects ?? []).map((object) => originOf(object))];
     return { routes: [{ message: new Encoded(bytes), catchAll: true }], origins, findings: [] };
   },
 );

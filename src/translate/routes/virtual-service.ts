@@ -11,6 +11,7 @@ import type {
 } from '../../config/generated/types.ts';
 import type { Finding } from '../../config/object.ts';
 import { type Origin, originOf } from '../../ir/draft.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import type { VirtualService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
@@ -42,6 +43,7 @@ export type TargetOf = (destination: Destination) => Target;
 export interface RouteDefaults {
   readonly retries: HTTPRetry | undefined;
   readonly forwardedHost: boolean;
+  readonly dialect: Dialect;
 }
 
 /** The routes that apply for the audience; without any, the VirtualService has no say there. */
@@ -58,7 +60,8 @@ export function virtualServiceRoutes(
     targets.push(cluster, hash);
   }
   const clauses = applicableClauses(node, audience);
-  return renderRoutes(node, audience.port, clauses, tls, defaults.retries, defaults.forwardedHost, ...targets);
+  const { retries, forwardedHost, dialect } = defaults;
+  return renderRoutes(node, audience.port, clauses, tls, retries, forwardedHost, dialect, ...targets);
 }
 
 /** Every destination and mirror, in order. */
@@ -81,10 +84,11 @@ export const renderRoutes = memo(
     tls: boolean,
     defaultRetries: HTTPRetry | undefined,
     forwardedHost: boolean,
+    dialect: Dialect,
     ...targets: readonly (string | ConsistentHashLB | undefined)[]
   ): RouteList => {
     const semantics = semanticsOf(node);
-    const settings: RouteSettings = { port, tls, semantics, defaultRetries, forwardedHost };
+    const settings: RouteSettings = { port, tls, semantics, defaultRetries, forwardedHost, dialect };
     return renderAll({ node, settings, targets: pairTargets(node, targets) }, clauses);
   },
 );

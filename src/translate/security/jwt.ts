@@ -38,8 +38,23 @@ export function jwksSource(rule: JWTRule): JwksSource {
   };
 }
 
-/** A key set without keys: until the real one was fetched, no token is good. */
-export const NO_KEYS = '{"keys":[]}';
+/**
+ * Until the real keys were fetched no token is good. Envoy refuses a set without keys, so this one holds a P-256 key that
+ * nobody can sign for: its x is the SHA-256 of UNKNOWN_KEY_SEED, its y the even one of the two that go with it.
+ */
+export const UNKNOWN_KEY_SEED = 'meltemi: no private key exists 1';
+export const UNKNOWN_KEYS = JSON.stringify({
+  keys: [
+    {
+      kty: 'EC',
+      crv: 'P-256',
+      alg: 'ES256',
+      kid: 'not-fetched',
+      x: 'uRuxZz_U7VeI2Obdp354UnXGJs8x5r5LEDYHWqpjgCE',
+      y: 'qBgonz2Ex-hLSTqrRQBLH92794IdX9pOB0nyaL3Mw9o',
+    },
+  ],
+});
 
 /** Claims that hold several values in one text. */
 const SPACE_DELIMITED: readonly string[] = ['permission', 'scope'];
@@ -64,7 +79,7 @@ export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): reado
 
 function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCache: boolean): JwtProvider {
   const source = jwksSource(rule);
-  const document = source.kind === 'inline' ? source.document : (jwks.get(source.uri) ?? NO_KEYS);
+  const document = source.kind === 'inline' ? source.document : (jwks.get(source.uri) ?? UNKNOWN_KEYS);
   const headers = (rule.fromHeaders ?? []).map(({ name, prefix }) => ({ name, valuePrefix: prefix }));
   const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({
     headerName: header,

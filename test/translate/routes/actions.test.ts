@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { HTTPRoute } from '../../../src/config/generated/types.ts';
 import { outboundRoutes } from '../../../src/translate/routes/index.ts';
 import { destinationRule, virtualService } from '../../support/builders.ts';
-import { draftNamed, proxyClass, type Route, routesOf, services, world } from './support.ts';
+import { draftNamed, hostsOf, proxyClass, type Route, routesOf, services, world } from './support.ts';
 
 const TO = { destination: { host: 'web' } };
 
@@ -184,6 +184,24 @@ const CASES: readonly Case[] = [
 
 describe('route actions', () => {
   for (const { name, rule, want } of CASES) it(name, () => expect(routeOf(rule)).toMatchObject(want));
+
+  it('limit gRPC deadlines in the words of the proxy', () => {
+    const mesh = world([
+      ...services(['http:80'], 'web', 'other'),
+      virtualService('vs', { hosts: ['web'], http: [{ route: [TO], timeout: '3s' }] }),
+    ]);
+    const { drafts } = outboundRoutes(mesh.scope(proxyClass({ dialect: 'current' })), undefined);
+    const limits = hostsOf(drafts[0]).map((host) => {
+      const action = host.routes?.map((route) => ('route' in route ? route.route : undefined))[0];
+      return [host.name, action];
+    });
+    expect(limits).toMatchObject([
+      ['other.default.svc.cluster.local:80', { timeout: '0s', maxStreamDuration: { grpcTimeoutHeaderMax: '0s' } }],
+      ['web.default.svc.cluster.local:80', { timeout: '3s', maxStreamDuration: { grpcTimeoutHeaderMax: '3s' } }],
+      ['allow_any', { timeout: '0s', maxStreamDuration: { grpcTimeoutHeaderMax: '0s' } }],
+    ]);
+    expect(JSON.stringify(limits)).not.toContain('maxGrpcTimeout');
+  });
 
   it('have no retry policy where attempts are 0', () => {
     const route = routeOf({ route: [TO], retries: { attempts: 0 } });

@@ -60,11 +60,11 @@ const SETTINGS: Settings = {
   canonicalRevision: '',
 } as Settings;
 
-/** A mesh at one moment; `then` is the next one, of which unchanged parts are the same objects. */
+/** A mesh at one moment; `next` is the one after, of which unchanged parts are the same objects. */
 export interface World {
   readonly snapshot: LinkedSnapshot;
   scope(proxyClass: ProxyClass, previous?: LinkedScope): LinkedScope;
-  then(...objects: readonly ConfigObject[]): World;
+  next(...objects: readonly ConfigObject[]): World;
 }
 
 export function world(objects: readonly ConfigObject[], mesh: Partial<MeshConfig> = {}): World {
@@ -85,10 +85,10 @@ function at(objects: ReadonlyMap<string, ConfigObject>, mesh: MeshConfig, previo
   return {
     snapshot,
     scope: (own, before) => scopeOf(snapshot, own, before),
-    then: (...changed) => {
-      const next = new Map(objects);
-      for (const each of changed) next.set(`${each.kind}/${each.namespace}/${each.name}`, each);
-      return at(next, mesh, snapshot);
+    next: (...changed) => {
+      const all = new Map(objects);
+      for (const each of changed) all.set(`${each.kind}/${each.namespace}/${each.name}`, each);
+      return at(all, mesh, snapshot);
     },
   };
 }
@@ -116,7 +116,7 @@ export function hostsOf(draft: Draft | undefined): readonly VirtualHost[] {
 
 export function routesOf(draft: Draft | undefined, host: string): readonly Route[] {
   const found = hostsOf(draft).find((each) => each.name === host);
-  if (found === undefined) throw new Error(`no virtual host ${host}: ${hostsOf(draft).map((each) => each.name)}`);
+  if (found === undefined) throw new Error(`no virtual host ${host}`);
   return (found.routes ?? []) as readonly Route[];
 }
 

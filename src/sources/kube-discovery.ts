@@ -1,0 +1,57 @@
+// Which version of a kind an API server has, if any: CustomResourceDefinitions come and go.
+// In: a kind. Out: the path of its collection. Called by kube-reflector.ts before a list, and again after a 404.
+
+import type { KindInfo } from '../config/kinds.ts';
+import { type KubeApi, KubeError } from './kube-api.ts';
+
+export interface Served {
+  readonly apiVersion: string;
+  /** `/apis/networking.istio.io/v1/virtualservices` */
+  readonly path: string;
+}
+
+/** Undefined while the server has no such kind. */
+export async function discover(api: KubeApi, info: KindInfo, signal: AbortSignal): Promise<Served | undefined> {
+  if (info.group === '') return { apiVersion: 'v1', path: `/api/v1/${info.plural}` };
+  const served = await versionsOf(api, info.group, signal);
+  for (const version of info.versions) {
+    if (!served.includes(version)) continue;
+    const apiVersion = `${info.group}/${version}`;
+    if (await hasResource(api, apiVersion, info.plural, signal))
+      return { apiVersion, path: `/apis/${apiVersion}/${info.plural}` };
+  }
+  return undefined;
+}
+
+async function versionsOf(api: KubeApi, group: string, signal: AbortSignal): Promise<readonly string[]> {
+  const body = await orMissing(api.get(`/apis/${group}`, {}, signal));
+  return itemsOf(body, 'versions').map((version) => textOf(version, 'version'));
+}
+
+async function hasResource(api: KubeApi, apiVersion: string, plural: string, signal: AbortSignal): Promise<boolean> {
+  const body = await orMissing(api.get(`/apis/${apiVersion}`, {}, signal));
+  return itemsOf(body, 'resources').some((resource) => textOf(resource, 'name') === plural);
+}
+
+async function orMissing(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+export function itemsOf(body: unknown, field: string): readonly unknown[] {
+  const items: unknown = isRecord(body) ? body[field] : undefined;
+  return Array.isArray(items) ? items : [];
+}
+
+export function textOf(body: unknown, field: string): string {
+  const value = isRecord(body) ? body[field] : undefined;
+  return typeof value === 'string' ? value : '';
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,139 @@
+// Responses under way, and what a client holds when one of them was rejected.
+// In: records of what was sent. Out: what the client holds then. Called by the exchanges; pure.
+
+import type { Resource } from '../resources/resource.ts';
+import { type View, viewGet } from '../resources/view.ts';
+import type { NamePool } from './names.ts';
+import type { Chunk } from './step.ts';
+import {
+  covers,
+  type Held,
+  type HeldItem,
+  heldItem,
+  NOTHING_HELD,
+  narrowed,
+  type Odd,
+  type Selection,
+  selectionOf,
+  UNKNOWN,
+  withOdd,
+} from './subscription.ts';
+
+/** A response that isn't answered yet. */
+export interface Sent {
+  readonly nonce: string;
+  readonly version: string;
+  /** What the client held before, and what it holds if it takes this. */
+  readonly from: Held;
+  readonly to: Held;
+  /** The resources that the client didn't have. */
+  readonly fresh: readonly Chunk[];
+  readonly removed: readonly string[];
+  /** Wake of the oldest change in it. */
+  readonly since: number;
+}
+
+export function countOf(chunks: readonly Chunk[]): number {
+  return chunks.reduce((total, chunk) => total + chunk.resources.length, 0);
+}
+
+function namesOf(sent: Sent): string[] {
+  return [...sent.fresh.flatMap((chunk) => chunk.resources.map((resource) => resource.name)), ...sent.removed];
+}
+
+interface State {
+  readonly held: Held;
+  readonly wants: Selection;
+  /** The client holds something from an earlier stream, nobody knows what. */
+  readonly blind: boolean;
+  /** Responses sent after the rejected one. */
+  readonly later: readonly Sent[];
+}
+
+/**
+ * The state if the client rejected `sent`: of the suspects it holds what it held before; of the others nobody knows
+ * whether it took them.
+ */
+export function withoutSent(
+  sent: Sent,
+  suspects: readonly Resource[],
+  state: State,
+  pool: NamePool,
+): { readonly held: Held; readonly later: readonly Sent[] } {
+  const simple = state.held === sent.to && !state.blind ? simplyWithout(sent, suspects, state.wants, pool) : undefined;
+  if (simple !== undefined) return { held: simple, later: state.later };
+  const blamed = new Set(suspects.map((resource) => resource.name));
+  const nothing = state.blind ? UNKNOWN : undefined;
+  const items = new Map<string, HeldItem>();
+  for (const name of sent.removed) items.set(name, heldItem(sent.from, name) === undefined ? nothing : UNKNOWN);
+  for (const { resources } of sent.fresh) {
+    for (const { name } of resources) {
+      items.set(name, blamed.has(name) ? (heldItem(sent.from, name) ?? nothing) : UNKNOWN);
+    }
+  }
+  // Later responses were made in the belief that this one is taken; where they bring the same name, they prevail.
+  const later = state.later.map((next) => {
+    const from = corrected(next.from, items, state.wants);
+    for (const name of namesOf(next)) items.delete(name);
+    return { ...next, from };
+  });
+  return { held: corrected(state.held, items, state.wants), later };
+}
+
+/** The common cases, in which streams go on sharing what they share: all is suspected, or one shared chunk was sent. */
+function simplyWithout(sent: Sent, suspects: readonly Resource[], wants: Selection, pool: NamePool): Held | undefined {
+  if (sent.removed.length > 0) return undefined;
+  const before = narrowed(sent.from, wants, pool);
+  if (suspects.length === countOf(sent.fresh)) return before;
+  const [chunk, ...more] = sent.fresh;
+  if (before.odd !== undefined || chunk === undefined || more.length > 0) return undefined;
+  return withOdd(before, doubts(chunk, suspects));
+}
+
+const knownDoubts = new WeakMap<Chunk, Map<string, Odd>>();
+
+/** All of a chunk but the suspects, as unknown. When a thousand clients reject the same, they share one map. */
+function doubts(chunk: Chunk, suspects: readonly Resource[]): Odd {
+  let known = knownDoubts.get(chunk);
+  if (known === undefined) {
+    known = new Map();
+    knownDoubts.set(chunk, known);
+  }
+  const key = suspects.map((resource) => resource.version).join();
+  let odd = known.get(key);
+  if (odd === undefined) {
+    const blamed = new Set(suspects);
+    const rest = chunk.resources.filter((resource) => !blamed.has(resource));
+    odd = new Map<string, HeldItem>(rest.map((resource) => [resource.name, UNKNOWN]));
+    known.set(key, odd);
+  }
+  return odd;
+}
+
+/** `held` with other items under some names, as far as they are wanted. */
+function corrected(held: Held, items: ReadonlyMap<string, HeldItem>, wants: Selection): Held {
+  const odd = new Map<string, HeldItem>(held.odd);
+  for (const [name, item] of items) if (covers(wants, name)) odd.set(name, item);
+  return withOdd(held, odd);
+}
+
+/** What was wanted, dropped, and is wanted again may still arrive: the client will hold it, whatever became of it. */
+export function withDoubts(held: Held, unanswered: readonly Sent[], wants: Selection): Held {
+  if (unanswered.length === 0) return held;
+  const arriving = unanswered.flatMap(namesOf).filter((name) => !covers(held.selection, name) && covers(wants, name));
+  if (arriving.length === 0) return held;
+  return withOdd(held, new Map([...(held.odd ?? []), ...arriving.map((name) => [name, UNKNOWN] as const)]));
+}
+
+/** What a client holds according to `initial_resource_versions`. */
+export function reported(versions: ReadonlyMap<string, string>, wants: Selection, view: View, pool: NamePool): Held {
+  const names = [...versions.keys()].filter((name) => covers(wants, name));
+  if (names.length === 0) return NOTHING_HELD;
+  const odd = new Map<string, HeldItem>();
+  for (const name of names) {
+    const version = versions.get(name);
+    if (viewGet(view, name)?.version !== version) odd.set(name, version);
+  }
+  const held: Held = { view, selection: selectionOf(false, pool.of(names)), odd: undefined };
+  return withOdd(held, odd);
+}

@@ -1,0 +1,206 @@
+import { describe, expect, it } from 'vitest';
+import { gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
+import { virtualHost } from '../../../src/translate/routes/route-config.ts';
+import { renderRoutes } from '../../../src/translate/routes/virtual-service.ts';
+import { virtualService } from '../../support/builders.ts';
+import { draftNamed, hostsOf, proxyClass, routesOf, services, world } from '../routes/support.ts';
+import { edge, gatewayScope, ROUTER, server } from './support.ts';
+
+const GATEWAYS = ['istio-system/gw'];
+const to = (host: string, port?: number) => ({
+  destination: { host, ...(port === undefined ? {} : { port: { number: port } }) },
+});
+const bound = (name: string, hosts: readonly string[], http: readonly object[], meta: object = {}) =>
+  virtualService(name, { hosts, gateways: GATEWAYS, http } as never, meta);
+
+describe('hosts', () => {
+  it('are the narrower of those of server and VirtualService', () => {
+    const drafts = gatewayRoutes(
+      gatewayScope([
+        ...services(['http:8000'], 'web'),
+        edge('gw', [server('http:80', ['*.example.com', 'www.other.org'])]),
+        bound('wide', ['*'], [{ name: 'wide', match: [{ uri: { exact: '/' } }], route: [to('web')] }]),
+        bound('a', ['A.example.com', 'a.nowhere.com'], [{ name: 'a', route: [to('web')] }], { created: 1 }),
+      ]),
+    );
+    expect(drafts.map((draft) => draft.name)).toEqual(['http.80']);
+    // The same routes: one virtual host, named after the most specific host.
+    expect(hostsOf(drafts[0]).map((host) => [host.name, host.domains])).toEqual([
+      ['a.example.com:80', ['a.example.com']],
+      ['www.other.org:80', ['www.other.org', '*.example.com']],
+    ]);
+  });
+
+  it('with a namespace are for VirtualServices of that namespace', () => {
+    const drafts = gatewayRoutes(
+      gatewayScope([
+        ...services(['http:80'], 'web', 'api.team'),
+        edge('gw', [server('http:80', ['team/*.example.com', './own.example.com'])]),
+        bound('web', ['web.example.com'], [{ route: [to('web')] }]),
+        bound('api', ['api.example.com'], [{ route: [to('api')] }], { namespace: 'team' }),
+        bound('own', ['own.example.com'], [{ route: [to('x')] }], { namespace: 'istio-system' }),
+      ]),
+    );
+    expect(hostsOf(drafts[0]).map((host) => host.name)).toEqual(['api.example.com:80', 'own.example.com:80']);
+  });
+
+  it('nobody is bound to: not found', () => {
+    const [draft] = gatewayRoutes(gatewayScope([edge('gw', [server('http:80', ['*'])])]));
+    expect(hostsOf(draft)).toEqual([{ name: 'blackhole:80', domains: ['*'] }]);
+  });
+});
+
+describe('several VirtualServices for one host', () => {
+  const scope = gatewayScope([
+    ...services(['http:80'], 'web', 'api'),
+    edge('gw', [server('http:80', ['a.example.com'])]),
+    bound('young', ['a.example.com'], [{ name: 'young-x', match: [{ uri: { prefix: '/x' } }], route: [to('api')] }], {
+      created: 2,
+    }),
+    bound(
+      'old',
+      ['a.example.com'],
+      [
+        { name: 'old-y', match: [{ uri: { prefix: '/y' } }], route: [to('web')] },
+        { name: 'old', route: [to('web')] },
+      ],
+      { created: 1 },
+    ),
+  ]);
+
+  it('are served together, oldest first, what takes everything last', () => {
+    const [draft] = gatewayRoutes(scope);
+    expect(routesOf(draft, 'a.example.com:80').map((route) => route.name)).toEqual(['old-y', 'young-x', 'old']);
+    expect(draft?.origins.map((origin) => `${origin.kind}/${origin.name} ${origin.field}`)).toEqual([
+      'Gateway/gw spec.servers[0]',
+      'VirtualService/old spec.http[0]',
+      'VirtualService/old spec.http[1]',
+      'VirtualService/young spec.http[0]',
+    ]);
+  });
+});
+
+describe('destinations', () => {
+  it('without a port go to the only one of the service, else to that of the server', () => {
+    const drafts = gatewayRoutes(
+      gatewayScope([
+        ...services(['http:8000'], 'one'),
+        ...services(['http:80', 'http-b:81'], 'two.b'),
+        edge('gw', [server('http:80', ['*'])]),
+        bound(
+          'vs',
+          ['a.example.com'],
+          [
+            { match: [{ uri: { exact: '/1' } }], route: [to('one')] },
+            { match: [{ uri: { exact: '/2' } }], route: [to('two.b.svc.cluster.local')] },
+            { match: [{ uri: { exact: '/3' } }], route: [to('two.b.svc.cluster.local', 81)] },
+          ],
+        ),
+      ]),
+    );
+    expect(
+      routesOf(drafts[0], 'a.example.com:80').map((route) => (route.route as { cluster: string }).cluster),
+    ).toEqual([
+      'outbound|8000||one.default.svc.cluster.local',
+      'outbound|80||two.b.svc.cluster.local',
+      'outbound|81||two.b.svc.cluster.local',
+    ]);
+  });
+});
+
+describe('matches', () => {
+  it('count by the port of the server and by the gateway', () => {
+    const only = (name: string, match: object) => ({ name, match: [match], route: [to('web')] });
+    const drafts = gatewayRoutes(
+      gatewayScope([
+        ...services(['http:80'], 'web'),
+        edge('gw', [server('http:80', ['*']), server('https:443', ['*'], { mode: 'SIMPLE', credentialName: 'c' })]),
+        bound(
+          'vs',
+          ['a.example.com'],
+          [
+            only('tls', { port: 443, uri: { prefix: '/t' } }),
+            only('mesh', { gateways: ['mesh'] }),
+            only('gw', { gateways: GATEWAYS }),
+          ],
+        ),
+      ]),
+    );
+    const seen = (name: string, port: number) =>
+      routesOf(draftNamed(drafts, name), `a.example.com:${port}`).map((route) => route.name);
+    expect(seen('http.80', 80)).toEqual(['gw']);
+    expect(seen('https.443.https.gw.istio-system', 443)).toEqual(['tls', 'gw']);
+  });
+});
+
+describe('httpsRedirect', () => {
+  it('holds for hosts with routes and without', () => {
+    const [draft] = gatewayRoutes(
+      gatewayScope([
+        ...services(['http:80'], 'web'),
+        edge('gw', [server('http:80', ['a.example.com', 'default/b.example.com'], { httpsRedirect: true })]),
+        bound('vs', ['a.example.com'], [{ route: [to('web')] }]),
+      ]),
+    );
+    expect(hostsOf(draft).map(({ domains, requireTls, routes }) => [domains, requireTls, routes?.length ?? 0])).toEqual(
+      [
+        [['a.example.com'], 'ALL', 1],
+        [['b.example.com'], 'ALL', 0],
+      ],
+    );
+  });
+});
+
+describe('work', () => {
+  it('for one VirtualService is its virtual host; other route names keep their drafts', () => {
+    const own = proxyClass(ROUTER);
+    const weights = (first: number) =>
+      bound(
+        'vs',
+        ['a.example.com'],
+        [
+          {
+            route: [
+              { ...to('web'), weight: first },
+              { ...to('api'), weight: 100 - first },
+            ],
+          },
+        ],
+      );
+    const before = world([
+      ...services(['http:80'], 'web', 'api'),
+      edge('gw', [server('http:80', ['a.example.com', 'b.example.com']), server('http:81', ['c.example.com'])]),
+      weights(10),
+      bound('b', ['b.example.com'], [{ route: [to('web')] }]),
+      bound('c', ['c.example.com'], [{ route: [to('web')] }]),
+    ]);
+    const scope = before.scope(own);
+    const drafts = gatewayRoutes(scope);
+    expect(gatewayRoutes(scope, drafts)).toBe(drafts);
+    const after = before.next(weights(20)).scope(own, scope);
+    const start = [renderRoutes.counts.runs, virtualHost.counts.runs];
+    const then = gatewayRoutes(after, drafts);
+    expect([renderRoutes.counts.runs, virtualHost.counts.runs]).toEqual(start.map((count) => count + 1));
+    expect(draftNamed(then, 'http.81')).toBe(draftNamed(drafts, 'http.81'));
+    expect(draftNamed(then, 'http.80')?.bytes).toEqual(draftNamed(gatewayRoutes(after), 'http.80')?.bytes);
+  });
+});
+
+describe('rules that can not be expressed', () => {
+  it('are left out with a finding', () => {
+    const scope = gatewayScope([
+      ...services(['http:80'], 'web'),
+      edge('gw', [server('http:80', ['a.example.com'])]),
+      bound(
+        'vs',
+        ['a.example.com'],
+        [
+          { match: [{ uri: { exact: '/' } }], redirect: { redirectCode: 399 } },
+          { name: 'rest', route: [to('web')] },
+        ],
+      ),
+    ]);
+    expect(routesOf(gatewayRoutes(scope)[0], 'a.example.com:80').map((route) => route.name)).toEqual(['rest']);
+    expect(gatewayRouteFindings(scope)).toMatchObject([{ code: 'MEL0051', ref: { name: 'vs' } }]);
+  });
+});
