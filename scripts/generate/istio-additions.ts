@@ -29,6 +29,7 @@ const destination = (): ConfigSchema =>
 const percentage = (): ConfigSchema => object({ value: number() });
 
 const SERVER_TLS = {
+  ecdhCurves: strings(),
   caCertCredentialName: string(),
   caCrl: string(),
   credentialNames: list(string(), { minItems: 1, maxItems: 2 }),

@@ -1,36 +1,37 @@
 // Puts capture rules in force in the network namespace of this process, or takes them away.
+// In: settings. Out: what was done. Called by `meltemi iptables`. What is in force is read from `iptables-save`, so that
+// rules of other settings, or of another version, are recognised as well.
 
 import { spawn } from 'node:child_process';
-import { captureRules, type Family, restoreInput, type RuleTable, type TableName } from './rules.ts';
+import { type PresentTable, readSaved, replaceInput } from './present.ts';
+import { captureRules, type Family, type RuleTable } from './rules.ts';
 import { type CaptureSettings, TPROXY_MARK, TPROXY_ROUTE_TABLE } from './settings.ts';
 
 export type ApplyResult =
   | { readonly kind: 'applied' | 'unchanged' }
   | { readonly kind: 'conflict'; readonly message: string };
 
-/** Chains that the rules of ours live in, whatever the settings. */
-const OWN_CHAIN = /^ISTIO_/;
-
 /**
  * Applies the rules for each family. Rules that are there already and equal are left alone; rules of other settings are
- * a conflict unless `reconcile` is set. Rejects with what the tool printed when it fails.
+ * a conflict unless `reconcile` is set: then they are replaced, each table as a whole, so that no packet passes between
+ * the old rules and the new. Rejects with what the tool printed when it fails.
  */
 export async function applyCapture(settings: CaptureSettings, reconcile: boolean): Promise<ApplyResult> {
   let applied = false;
   for (const family of families(settings)) {
     const wanted = captureRules(settings, family);
-    const present = await ownRules(family);
+    const present = await presentTables(family);
     if (present.length > 0) {
-      if (present.length === countRules(wanted) && !(await differs(family, wanted))) continue;
+      if (await inForce(family, wanted, present)) continue;
       if (!reconcile)
         return {
           kind: 'conflict',
           message: 'other capture rules are in force here; --reconcile replaces them, --cleanup-only removes them',
         };
-      await cleanupFamily(family);
     }
-    await run(`${tool(family)}-restore`, ['--noflush'], restoreInput(wanted));
-    if (settings.mode === 'TPROXY') await tproxyRoute(family, 'add');
+    if (settings.mode === 'TPROXY') await addTproxyRoute(family);
+    await restore(family, replaceInput(present, wanted));
+    if (settings.mode !== 'TPROXY' && hasTproxy(present)) await removeTproxyRoute(family);
     applied = true;
   }
   return { kind: applied ? 'applied' : 'unchanged' };
@@ -39,8 +40,9 @@ export async function applyCapture(settings: CaptureSettings, reconcile: boolean
 /** Removes every rule and chain of ours; nothing to remove is fine. */
 export async function cleanupCapture(settings: CaptureSettings): Promise<void> {
   for (const family of families(settings)) {
-    await cleanupFamily(family);
-    if (settings.mode === 'TPROXY') await tproxyRoute(family, 'del').catch(() => undefined);
+    const present = await presentTables(family);
+    if (present.length > 0) await restore(family, replaceInput(present, []));
+    if (settings.mode === 'TPROXY' || hasTproxy(present)) await removeTproxyRoute(family);
   }
 }
 
@@ -52,68 +54,67 @@ function tool(family: Family): string {
   return family === 'v4' ? 'iptables' : 'ip6tables';
 }
 
-interface PresentRule {
-  readonly table: TableName;
-  /** As `iptables-save` prints it: `-A CHAIN …`. */
-  readonly text: string;
+async function presentTables(family: Family): Promise<readonly PresentTable[]> {
+  return readSaved(await run(`${tool(family)}-save`, [], undefined));
 }
 
-async function ownRules(family: Family): Promise<readonly PresentRule[]> {
-  const saved = await run(`${tool(family)}-save`, [], undefined);
-  const rules: PresentRule[] = [];
-  let table: TableName = 'nat';
-  for (const line of saved.split('\n')) {
-    if (line.startsWith('*')) table = line.slice(1).trim() as TableName;
-    if (line.startsWith('-A ') && isOwn(line)) rules.push({ table, text: line });
+/** Waits for others that are writing rules; only the older kind of iptables needs it. */
+const LOCK_WAIT = '--wait=30';
+
+async function restore(family: Family, input: string): Promise<void> {
+  await run(`${tool(family)}-restore`, ['--noflush', LOCK_WAIT], input);
+}
+
+/** As many rules as are wanted, and each of them there in the kernel's own form: spelling doesn't count. */
+async function inForce(
+  family: Family,
+  wanted: readonly RuleTable[],
+  present: readonly PresentTable[],
+): Promise<boolean> {
+  for (const { name, rules } of wanted) {
+    const there = present.find((table) => table.name === name)?.rules ?? [];
+    if (there.length !== rules.length) return false;
+    for (const rule of rules) if (!(await exists(family, name, rule))) return false;
   }
-  return rules;
+  return present.every(({ name }) => wanted.some((table) => table.name === name));
 }
 
-function isOwn(line: string): boolean {
-  const words = line.split(' ');
-  const target = words[words.indexOf('-j') + 1] ?? '';
-  return OWN_CHAIN.test(words[1] ?? '') || OWN_CHAIN.test(target);
+function exists(family: Family, table: string, rule: string): Promise<boolean> {
+  const [, chain = '', ...rest] = rule.replace(/^(-I \S+) \d+/, '$1').split(' ');
+  return run(tool(family), [LOCK_WAIT, '-t', table, '-C', chain, ...rest], undefined).then(
+    () => true,
+    () => false,
+  );
 }
 
-function countRules(tables: readonly RuleTable[]): number {
-  return tables.flatMap((table) => table.rules).filter(isOwn).length;
+function hasTproxy(present: readonly PresentTable[]): boolean {
+  return present.some(({ chains }) => chains.includes('ISTIO_TPROXY'));
 }
 
-/** `-C` asks the kernel's own form of each rule, so that differences of spelling don't count. */
-async function differs(family: Family, tables: readonly RuleTable[]): Promise<boolean> {
-  for (const { name, rules } of tables) {
-    for (const rule of rules) {
-      const [, chain = '', ...rest] = rule.startsWith('-I')
-        ? rule.replace(/^(-I \S+) \d+/, '$1').split(' ')
-        : rule.split(' ');
-      const found = await run(tool(family), ['-t', name, '-C', chain, ...rest], undefined).then(
-        () => true,
-        () => false,
-      );
-      if (!found) return true;
-    }
-  }
-  return false;
+/** Packets that TPROXY marked have to arrive at this machine although their address is not its own. */
+async function addTproxyRoute(family: Family): Promise<void> {
+  await removeTproxyRoute(family);
+  await run('ip', [...ruleOf(family, 'add')], undefined);
+  await run('ip', [...routeOf(family, 'replace')], undefined);
 }
 
-async function cleanupFamily(family: Family): Promise<void> {
-  const command = tool(family);
-  for (const { table, text } of await ownRules(family))
-    await run(command, ['-t', table, ...text.replace(/^-A/, '-D').split(' ')], undefined);
-  for (const table of ['raw', 'mangle', 'nat'] as const) {
-    const saved = await run(`${command}-save`, ['-t', table], undefined);
-    for (const line of saved.split('\n')) {
-      const chain = line.startsWith(':ISTIO_') ? line.slice(1).split(' ')[0] : undefined;
-      if (chain !== undefined) await run(command, ['-t', table, '-X', chain], undefined);
-    }
-  }
+/** What isn't there needs no removing. */
+async function removeTproxyRoute(family: Family): Promise<void> {
+  await run('ip', [...ruleOf(family, 'del')], undefined).catch(() => undefined);
+  await run('ip', [...routeOf(family, 'del')], undefined).catch(() => undefined);
 }
 
-async function tproxyRoute(family: Family, action: 'add' | 'del'): Promise<void> {
-  const flag = family === 'v4' ? '-4' : '-6';
+function ruleOf(family: Family, action: 'add' | 'del'): readonly string[] {
+  return [flag(family), 'rule', action, 'fwmark', TPROXY_MARK, 'lookup', TPROXY_ROUTE_TABLE];
+}
+
+function routeOf(family: Family, action: 'replace' | 'del'): readonly string[] {
   const anywhere = family === 'v4' ? '0.0.0.0/0' : '::/0';
-  await run('ip', [flag, 'rule', action, 'fwmark', TPROXY_MARK, 'lookup', TPROXY_ROUTE_TABLE], undefined);
-  await run('ip', [flag, 'route', action, 'local', anywhere, 'dev', 'lo', 'table', TPROXY_ROUTE_TABLE], undefined);
+  return [flag(family), 'route', action, 'local', anywhere, 'dev', 'lo', 'table', TPROXY_ROUTE_TABLE];
+}
+
+function flag(family: Family): string {
+  return family === 'v4' ? '-4' : '-6';
 }
 
 function run(command: string, args: readonly string[], input: string | undefined): Promise<string> {
@@ -131,6 +132,8 @@ function run(command: string, args: readonly string[], input: string | undefined
     child.on('close', (code) =>
       code === 0 ? resolve(out) : reject(new Error(`${command} ${args.join(' ')}: ${err.trim()}`)),
     );
+    // A tool that refuses its input may be gone before it has read it all.
+    child.stdin.on('error', () => undefined);
     child.stdin.end(input ?? '');
   });
 }

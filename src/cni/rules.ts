@@ -31,17 +31,6 @@ export function captureRules(settings: CaptureSettings, family: Family): readonl
   return tables.filter((table) => table.rules.length > 0);
 }
 
-/** The text for `iptables-restore --noflush`. */
-export function restoreInput(tables: readonly RuleTable[]): string {
-  const lines = tables.flatMap(({ name, chains, rules }) => [
-    `* ${name}`,
-    ...chains.map((chain) => `-N ${chain}`),
-    ...rules,
-    'COMMIT',
-  ]);
-  return `${lines.join('\n')}\n`;
-}
-
 function natTable(settings: CaptureSettings, family: Family): RuleTable {
   const redirectInbound = settings.mode === 'REDIRECT' && settings.includeInboundPorts.length > 0;
   const inbound = redirectInbound ? inboundRules(settings, 'ISTIO_IN_REDIRECT') : [];
@@ -50,6 +39,8 @@ function natTable(settings: CaptureSettings, family: Family): RuleTable {
       `-A PREROUTING -i ${name} -j RETURN`,
       `-A OUTPUT -o ${name} -j RETURN`,
     ]),
+    // What a virtual machine sends to ranges that are not captured must not count as inbound either.
+    ...settings.rerouteInterfaces.map((name) => `-I PREROUTING 1 -i ${name} -j RETURN`),
     `-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports ${settings.outboundPort}`,
     `-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports ${settings.inboundPort}`,
     ...(redirectInbound
@@ -61,7 +52,9 @@ function natTable(settings: CaptureSettings, family: Family): RuleTable {
       : []),
     '-A OUTPUT -j ISTIO_OUTPUT',
     ...outboundRules(settings, ADDRESSES[family], family),
-    ...settings.rerouteInterfaces.map((name) => `-I PREROUTING 1 -i ${name} -j ISTIO_REDIRECT`),
+    ...settings.rerouteInterfaces.flatMap((name) =>
+      outboundDestinations(settings, family).map((to) => `-I PREROUTING 1 -i ${name} ${to}-j ISTIO_REDIRECT`),
+    ),
   ];
   const chains = ['ISTIO_REDIRECT', 'ISTIO_IN_REDIRECT', 'ISTIO_OUTPUT'];
   if (redirectInbound) chains.push('ISTIO_INBOUND');
@@ -81,6 +74,11 @@ function inboundRules(settings: CaptureSettings, target: string): readonly strin
   return include.map((port) => `-A ISTIO_INBOUND -p tcp --dport ${port} -j ${target}`);
 }
 
+/** What to match on for traffic to be captured: nothing where all of it is. */
+function outboundDestinations({ includeOutboundRanges: ranges }: CaptureSettings, family: Family): readonly string[] {
+  return ranges.includes('*') ? [''] : ofFamily(ranges, family).map((range) => `-d ${range} `);
+}
+
 function outboundRules(settings: CaptureSettings, at: Addresses, family: Family): readonly string[] {
   const out = (rule: string): string => `-A ISTIO_OUTPUT ${rule}`;
   const { captureDns: dns } = settings;
@@ -92,29 +90,44 @@ function outboundRules(settings: CaptureSettings, at: Addresses, family: Family)
     ...excludedPorts,
     // What the sidecar hands to its own workload has been through it.
     out(`-o lo -s ${at.inboundSource} -j RETURN`),
-    ...ownTraffic('uid', settings.proxyUid, at, dns),
-    ...ownTraffic('gid', settings.proxyGid, at, dns),
+    ...ownTraffic('uid', settings.proxyUid, at, settings),
+    ...ownTraffic('gid', settings.proxyGid, at, settings),
+    ...ownerGroups(settings),
     ...(dns ? [out('-j ISTIO_OUTPUT_DNS'), ...dnsRedirects(settings, family)] : []),
     // The workload calling itself by a loopback address stays within the pod.
     out(`-d ${at.loopback} -j RETURN`),
     ...ofFamily(settings.excludeOutboundRanges, family).map((range) => out(`-d ${range} -j RETURN`)),
     ...settings.includeOutboundPorts.map((port) => out(`-p tcp --dport ${port} -j ISTIO_REDIRECT`)),
-    ...(settings.includeOutboundRanges.includes('*')
-      ? [out('-j ISTIO_REDIRECT')]
-      : ofFamily(settings.includeOutboundRanges, family).map((range) => out(`-d ${range} -j ISTIO_REDIRECT`))),
+    ...outboundDestinations(settings, family).map((to) => out(`${to}-j ISTIO_REDIRECT`)),
   ];
 }
 
 /** The sidecar's own packets: back to its inbound side when it calls its own pod by address, else straight out. */
-function ownTraffic(kind: 'uid' | 'gid', id: string, at: Addresses, dns: boolean): readonly string[] {
+function ownTraffic(
+  kind: 'uid' | 'gid',
+  id: string,
+  at: Addresses,
+  { captureDns: dns, includeOutboundRanges }: CaptureSettings,
+): readonly string[] {
   const owner = `-m owner --${kind}-owner ${id}`;
   const notTunnel = dns && kind === 'uid' ? `-m multiport ! --dports 53,${TUNNEL_PORT}` : `! --dport ${TUNNEL_PORT}`;
   const loopback = dns ? `-p tcp ! --dport 53 -m owner ! --${kind}-owner ${id}` : `-m owner ! --${kind}-owner ${id}`;
   return [
     `-A ISTIO_OUTPUT -o lo ! -d ${at.loopback} -p tcp ${notTunnel} ${owner} -j ISTIO_IN_REDIRECT`,
-    `-A ISTIO_OUTPUT -o lo ${loopback} -j RETURN`,
+    // An explicit wish for loopback addresses to be captured wins.
+    ...(includeOutboundRanges.some(isLoopback) ? [] : [`-A ISTIO_OUTPUT -o lo ${loopback} -j RETURN`]),
     `-A ISTIO_OUTPUT ${owner} -j RETURN`,
   ];
+}
+
+function isLoopback(range: string): boolean {
+  return range.startsWith('127.') || range === '::1' || range.startsWith('::1/');
+}
+
+/** Only groups of applications that were asked for are captured, or all but some. */
+function ownerGroups({ includeOwnerGroups: include, excludeOwnerGroups: exclude }: CaptureSettings): readonly string[] {
+  if (include.includes('*')) return exclude.map((group) => `-A ISTIO_OUTPUT -m owner --gid-owner ${group} -j RETURN`);
+  return [`-A ISTIO_OUTPUT ${include.map((group) => `-m owner ! --gid-owner ${group} `).join('')}-j RETURN`];
 }
 
 function dnsRedirects({ dnsServers }: CaptureSettings, family: Family): readonly string[] {

@@ -16,6 +16,9 @@ export interface CaptureSettings {
   readonly excludeOutboundRanges: readonly string[];
   readonly includeOutboundPorts: readonly string[];
   readonly excludeOutboundPorts: readonly string[];
+  /** `*` or the groups whose traffic alone is captured; some groups may be left out of `*`. */
+  readonly includeOwnerGroups: readonly string[];
+  readonly excludeOwnerGroups: readonly string[];
   readonly excludeInterfaces: readonly string[];
   /** Interfaces of virtual machines behind this namespace: their traffic counts as outbound. */
   readonly rerouteInterfaces: readonly string[];
@@ -38,6 +41,8 @@ export const CAPTURE_DEFAULTS: CaptureSettings = {
   excludeOutboundRanges: [],
   includeOutboundPorts: [],
   excludeOutboundPorts: [],
+  includeOwnerGroups: ['*'],
+  excludeOwnerGroups: [],
   excludeInterfaces: [],
   rerouteInterfaces: [],
   captureDns: false,

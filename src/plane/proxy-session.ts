@@ -102,6 +102,7 @@ export class PlaneSession implements ProxySession {
   }
 
   names(typeUrl: string, names: ReadonlySet<string>): void {
+    this.record.watched(typeUrl);
     if (typeUrl !== TYPE_URL.secret) return;
     this.#secretNames = names;
     const { snapshot } = this.#options.plane;

@@ -39,6 +39,11 @@ export interface Connection {
 export class SyncRecord {
   readonly types = new Map<string, TypeStatus>();
 
+  /** The proxy asked for names of a type, of which there may be none to send. */
+  watched(typeUrl: string): void {
+    this.statusOf(typeUrl);
+  }
+
   sent(typeUrl: string, event: SentEvent, now: number): void {
     const status = this.statusOf(typeUrl);
     status.sentNonce = event.nonce;

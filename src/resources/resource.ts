@@ -35,7 +35,17 @@ const resources = new WeakMap<Draft, Resource>();
 export function resourceFor(draft: Draft): Resource {
   let resource = resources.get(draft);
   if (resource === undefined) {
-    resource = resourceOf(draft.typeUrl, draft.name, draft.bytes, draft.origins);
+    const { typeUrl, name, bytes } = draft;
+    // Origins may be costly to list, and are asked for by people only.
+    resource = {
+      typeUrl,
+      name,
+      version: contentVersion(bytes),
+      bytes,
+      get origins() {
+        return draft.origins;
+      },
+    };
     resources.set(draft, resource);
   }
   return resource;

@@ -7,6 +7,7 @@ import { createValidator } from '../config/validate/index.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
 import { fileSource } from '../sources/files.ts';
+import { kubernetesSource } from '../sources/kubernetes.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
 import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
@@ -57,7 +58,9 @@ export async function startConfig(options: ServerOptions, world: World): Promise
   });
   await files.start();
   const sources = sourcesOf(options, world);
-  for (const source of sources) await source.start(store.sink(source.name));
+  // Every sink before any start: the store is ready when all that it knows of have said so.
+  const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
+  for (const { source, sink } of sinks) await source.start(sink);
   const ready = store.ready().then(async () => {
     await plane.settle();
     store.onChange(() => plane.signal());
@@ -83,9 +86,12 @@ export async function startConfig(options: ServerOptions, world: World): Promise
   };
 }
 
-function sourcesOf(options: ServerOptions, { log, timers }: World): readonly Source[] {
+function sourcesOf(options: ServerOptions, { log, timers, metrics }: World): readonly Source[] {
+  const { clusterId, kubeconfig } = options;
   const sources: Source[] = [];
   if (options.configDir !== undefined)
     sources.push(fileSource({ dir: options.configDir, log: log.child('files'), timers }));
+  if (kubeconfig !== undefined)
+    sources.push(kubernetesSource({ kubeconfig, clusterId, log: log.child('kube'), meter: metrics.meter, timers }));
   return sources;
 }

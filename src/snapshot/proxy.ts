@@ -187,19 +187,11 @@ export type Names = Pick<ProxySettings, 'canonicalService' | 'canonicalRevision'
 
 export const NO_NAMES: Names = { canonicalService: '', canonicalRevision: '' };
 
-/** From the labels of the mesh, else the usual ones. */
+/** From the labels that the injector sets; empty without them. */
 export function namesOf(proxy: Proxy, labels: Readonly<Record<string, string>>): Names {
   return {
-    canonicalService:
-      labels['service.istio.io/canonical-name'] ||
-      labels['app.kubernetes.io/name'] ||
-      labels['app'] ||
-      text(proxy.metadata, 'WORKLOAD_NAME'),
-    canonicalRevision:
-      labels['service.istio.io/canonical-revision'] ||
-      labels['app.kubernetes.io/version'] ||
-      labels['version'] ||
-      'latest',
+    canonicalService: labels['service.istio.io/canonical-name'] ?? '',
+    canonicalRevision: labels['service.istio.io/canonical-revision'] ?? '',
     ...(proxy.nodeCluster ? { nodeCluster: proxy.nodeCluster } : {}),
   };
 }

@@ -15,6 +15,7 @@ import {
   type VirtualService,
 } from '../ir/traffic.ts';
 import { resolveShortName } from '../lib/hosts.ts';
+import { compareStrings } from '../lib/order.ts';
 import { keepList } from '../lib/table.ts';
 import { inNamespace } from './by-namespace.ts';
 import type { RuleClient } from './destination-rules.ts';
@@ -194,7 +195,8 @@ function boundTo(
   before: MergedGateway['virtualServices'] | undefined,
 ): MergedGateway['virtualServices'] {
   const lists = new Map<string, VirtualService[]>();
-  for (const gateway of gateways) lists.set(`${gateway.namespace}/${gateway.name}`, []);
+  const names = gateways.map((gateway) => `${gateway.namespace}/${gateway.name}`);
+  for (const name of names.sort(compareStrings)) lists.set(name, []);
   for (const node of visible) {
     for (const name of new Set(node.gateways)) if (name !== MESH_GATEWAY) lists.get(name)?.push(node);
   }

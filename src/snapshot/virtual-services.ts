@@ -98,7 +98,10 @@ function mergeDelegates(
 ): Table<VirtualService> {
   const entries: [string, VirtualService][] = [];
   for (const root of tableValues(delegating)) {
-    const delegates = delegateKeys(root).map((key) => tableGet(resolved, key));
+    const delegates = delegateKeys(root).map((key) => {
+      const delegate = tableGet(resolved, key);
+      return isUsableDelegate(root, delegate) ? delegate : undefined;
+    });
     entries.push([`${root.namespace}/${root.name}`, withDelegates(root, ...delegates)]);
   }
   return tableFrom(entries, previous);
@@ -124,7 +127,7 @@ const withDelegates = memo(
     const http = root.http.flatMap((route): readonly HTTPRoute[] => {
       if (route.delegate === undefined) return [route];
       const delegate = delegates[next++];
-      if (delegate === undefined || !isUsableDelegate(root, delegate)) return [];
+      if (delegate === undefined) return [];
       if (!taken.includes(delegate.object)) taken.push(delegate.object);
       // Delegation has one level: a delegate's own delegations are no routes.
       const routes = delegate.http.filter((each) => each.delegate === undefined);

@@ -199,6 +199,28 @@ function firstContentLine(text: string): number {
   return 1;
 }
 
+/** The same document some lines further down or up: only the places in it change. */
+export function movedTo(document: FileDocument, line: number, file: string): FileDocument {
+  const by = line - document.line;
+  if (by === 0) return document;
+  const place = (origin: string): string => movedOrigin(origin, by, file);
+  const move = (finding: Finding): Finding =>
+    finding.origin === undefined ? finding : { ...finding, origin: place(finding.origin) };
+  const entries = document.entries.map((entry) => ({
+    ...entry,
+    origin: place(entry.origin),
+    object: entry.object === undefined ? undefined : { ...entry.object, origin: place(entry.origin) },
+    findings: entry.findings.map(move),
+  }));
+  return { ...document, line, entries, findings: document.findings.map(move) };
+}
+
+function movedOrigin(origin: string, by: number, file: string): string {
+  if (!origin.startsWith(`${file}:`)) return origin;
+  const [line = '', ...column] = origin.slice(file.length + 1).split(':');
+  return [file, Number(line) + by, ...column].join(':');
+}
+
 /**
  * Broken documents get the objects of their last good version: the one that the text still names, else every object of
  * the file's last version that is found in no document any more.

@@ -2,8 +2,17 @@
 // Called by files.ts. Reads whole files only when their size is within the limit.
 
 import { open } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Finding } from '../config/object.ts';
-import { type Chunk, type FileDocument, hashOf, keepLastGood, readDocument, splitDocuments } from './documents.ts';
+import {
+  type Chunk,
+  type FileDocument,
+  hashOf,
+  keepLastGood,
+  movedTo,
+  readDocument,
+  splitDocuments,
+} from './documents.ts';
 import type { FileContent } from './file-claims.ts';
 
 export type ReadText =
@@ -84,23 +93,15 @@ export async function parseText(
   for (const chunk of chunks) {
     const hash = hashOf(chunk.text);
     const same = known.get(hash)?.find((document) => document.line === chunk.line) ?? known.get(hash)?.[0];
-    // Findings carry line numbers: a document that moved and has some is read again.
-    const reuse = same !== undefined && (same.line === chunk.line || isSilent(same)) ? same : undefined;
-    if (reuse === undefined && ++parsed % SLICE === 0) await nextTurn();
-    documents.push(reuse ?? readDocument(chunk, hash, { file, json, defaultNamespace }));
+    if (same === undefined && ++parsed % SLICE === 0) await nextTurn();
+    documents.push(
+      same === undefined
+        ? readDocument(chunk, hash, { file, json, defaultNamespace })
+        : movedTo(same, chunk.line, file),
+    );
   }
   return {
     content: { documents: keepLastGood(documents, chunks, previous?.documents ?? []), fault: undefined },
     chunks,
   };
-}
-
-function isSilent(document: FileDocument): boolean {
-  return document.findings.length === 0 && document.entries.every((entry) => entry.findings.length === 0);
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

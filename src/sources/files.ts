@@ -9,7 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Finding } from '../config/object.ts';
 import type { Log, Timers } from '../lib/ports.ts';
 import { ChangeQueue } from './change-queue.ts';
-import { FileClaims, type FileContent } from './file-claims.ts';
+import { FileClaims } from './file-claims.ts';
 import { contentsOf, type Outcome } from './file-outcomes.ts';
 import { parseText, readText } from './file-read.ts';
 import { type FoundFile, isConfigName, look } from './folder-scan.ts';

@@ -36,17 +36,23 @@ const POLL_ABSENT_MS = 30_000;
 
 export function kubernetesSource(options: KubernetesSourceOptions): Source {
   const name = options.name ?? 'kubernetes';
-  const stop = new AbortController();
+  const stops: AbortController[] = [];
   let running: Promise<unknown> = Promise.resolve();
   return {
     name,
     start: async (sink) => {
       const api = options.api ?? kubeApi(loadKubeconfig(options.kubeconfig));
       const reflectors = reflectorsOf(options, api, sink);
-      running = Promise.all(reflectors.map((reflector) => reflector.run(stop.signal)));
+      running = Promise.all(
+        reflectors.map((reflector) => {
+          const stop = new AbortController();
+          stops.push(stop);
+          return reflector.run(stop.signal);
+        }),
+      );
     },
     stop: async () => {
-      stop.abort();
+      for (const stop of stops) stop.abort();
       await running;
     },
   };

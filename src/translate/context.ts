@@ -2,15 +2,17 @@
 // an input of memoised renderers as a whole. In: scope, workload. Out: ChainContext. Called by listeners and gateway.
 
 import type { MeshConfig } from '../config/mesh.ts';
-import type { ProxyClass, Workload } from '../ir/proxy.ts';
-import type { PolicySet } from '../ir/policy.ts';
+import type { ConfigObject } from '../config/object.ts';
+import { type Origin, originOf } from '../ir/draft.ts';
+import type { PolicySet, TelemetrySelection } from '../ir/policy.ts';
+import type { Dialect, ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Messages } from '../messages/index.ts';
 import { type AccessLogs, accessLogs } from './observability/access-log.ts';
 import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
 import { meshProviders, type Providers } from './observability/providers.ts';
-import { type AuthorizationFilters, authorizationFilters, NO_AUTHORIZATION } from './security/authorization.ts';
+import { type AuthorizationFilters, authorizationFilters } from './security/authorization.ts';
 import { jwtFilter } from './security/jwt.ts';
 import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
 
@@ -19,16 +21,25 @@ export type ListenerRole = 'sidecar-outbound' | 'sidecar-inbound' | 'gateway';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 
-export interface ChainContext {
+/** What chains without HTTP read: one object for all classes that agree on it, so that they share rendered listeners. */
+export interface L4Context {
+  readonly logs: AccessLogs;
+  readonly authorization: AuthorizationFilters;
+  readonly extensions: ExtensionSlots;
+  /** Of connections that no DestinationRule says anything about. */
+  readonly idleTimeout: string | undefined;
+  /** Policies that are on every chain. */
+  readonly origins: readonly Origin[];
+}
+
+export interface ChainContext extends L4Context {
   readonly role: ListenerRole;
   readonly proxyClass: ProxyClass;
   readonly mesh: MeshConfig;
-  readonly policies: PolicySet;
-  readonly logs: AccessLogs;
   readonly tracing: TracingSettings;
-  readonly authorization: AuthorizationFilters;
   readonly jwt: readonly HttpFilter[];
-  readonly extensions: ExtensionSlots;
+  /** This context without what HTTP adds. */
+  readonly l4: L4Context;
 }
 
 /** JWKS documents by their URI, as far as they were fetched. */
@@ -70,18 +81,81 @@ const contextOf = memo(
     jwks: JwksCache,
   ): ChainContext => {
     const secured = role !== 'sidecar-outbound';
+    const l4 = l4Context(proxyClass, role, mesh, policies, providers);
     return {
+      ...l4,
       role,
       proxyClass,
       mesh,
-      policies,
-      logs: accessLogs({ role, mesh, telemetry: policies.telemetry, providers }),
       tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
-      authorization: secured
-        ? authorizationFilters({ policies: policies.authorization, mesh, providers, dialect: proxyClass.dialect })
-        : NO_AUTHORIZATION,
       jwt: secured ? jwtFilter({ policies: policies.requestAuthn, jwks, clearRouteCache: role === 'gateway' }) : [],
-      extensions: extensionSlots(role, policies.wasmPlugins, policies.trafficExtensions),
+      l4,
+    };
+  },
+);
+
+const NONE: readonly never[] = [];
+
+/** Lists are made anew for each class; empty ones have to be the same for classes to share. */
+function orNone<T>(list: readonly T[]): readonly T[] {
+  return list.length === 0 ? NONE : list;
+}
+
+function l4Context(
+  { settings, dialect }: ProxyClass,
+  role: ListenerRole,
+  mesh: MeshConfig,
+  { telemetry, wasmPlugins, trafficExtensions, authorization, requestAuthn }: PolicySet,
+  providers: Providers,
+): L4Context {
+  const secured = role !== 'sidecar-outbound';
+  return sharedContext(
+    mesh,
+    role,
+    providers,
+    settings.idleTimeout,
+    dialect,
+    telemetry.mesh,
+    telemetry.namespace,
+    telemetry.workload,
+    orNone(wasmPlugins),
+    orNone(trafficExtensions),
+    secured ? orNone(authorization) : NONE,
+    secured ? orNone(requestAuthn) : NONE,
+  );
+}
+
+const sharedContext = memo(
+  (
+    mesh: MeshConfig,
+    role: ListenerRole,
+    providers: Providers,
+    idleTimeout: string | undefined,
+    dialect: Dialect,
+    meshTelemetry: TelemetrySelection['mesh'],
+    namespaceTelemetry: TelemetrySelection['namespace'],
+    workloadTelemetry: TelemetrySelection['workload'],
+    plugins: PolicySet['wasmPlugins'],
+    extensions: PolicySet['trafficExtensions'],
+    policies: PolicySet['authorization'],
+    requestAuthn: PolicySet['requestAuthn'],
+  ): L4Context => {
+    const telemetry = { mesh: meshTelemetry, namespace: namespaceTelemetry, workload: workloadTelemetry };
+    const objects: readonly (ConfigObject | undefined)[] = [
+      meshTelemetry,
+      namespaceTelemetry,
+      workloadTelemetry,
+      ...plugins,
+      ...extensions,
+      ...policies,
+      ...requestAuthn,
+    ];
+    return {
+      logs: accessLogs({ role, mesh, telemetry, providers }),
+      authorization: authorizationFilters({ policies, mesh, providers, dialect }),
+      extensions: extensionSlots(role, plugins, extensions),
+      idleTimeout,
+      origins: objects.flatMap((object) => (object === undefined ? [] : [originOf(object)])),
     };
   },
 );

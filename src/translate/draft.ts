@@ -20,6 +20,25 @@ export function draftOf<T extends ResourceType>(
   return { typeUrl: TYPE_PREFIX + type, name, bytes: encode(type, message), origins: uniqueOrigins(origins) };
 }
 
+/** As `draftOf`, for resources with so many origins that they are put together only when somebody asks. */
+export function lazyDraftOf(
+  type: ResourceType,
+  name: string,
+  bytes: Uint8Array,
+  origins: () => Iterable<Origin>,
+): Draft {
+  let known: readonly Origin[] | undefined;
+  return {
+    typeUrl: TYPE_PREFIX + type,
+    name,
+    bytes,
+    get origins(): readonly Origin[] {
+      known ??= uniqueOrigins(origins());
+      return known;
+    },
+  };
+}
+
 const byIdentity = orderBy<Origin>(
   (a, b) => compareStrings(a.kind, b.kind),
   (a, b) => compareStrings(a.namespace, b.namespace),

@@ -22,8 +22,11 @@ export interface AdsClientOptions {
   readonly onEnd?: ((status: { readonly code: number; readonly message: string }) => void) | undefined;
 }
 
-/** gRPC's limit for responses is 4 MiB by default; the clusters of a large mesh are more. */
-const CHANNEL: ChannelOptions = { 'grpc.max_receive_message_length': -1 };
+/**
+ * gRPC's limit for responses is 4 MiB by default; the clusters of a large mesh are more. Clients of one process share
+ * connections unless told otherwise: one that doesn't read would hold up the others.
+ */
+const CHANNEL: ChannelOptions = { 'grpc.max_receive_message_length': -1, 'grpc.use_local_subchannel_pool': 1 };
 
 export class AdsClient {
   readonly #options: AdsClientOptions;
@@ -70,15 +73,6 @@ export class AdsClient {
     this.#closed = true;
     this.#call?.cancel();
     this.#client.close();
-  }
-
-  /** Stops reading, as a stuck proxy does. */
-  pause(): void {
-    this.#call?.pause();
-  }
-
-  resume(): void {
-    this.#call?.resume();
   }
 
   #open(): void {

@@ -204,6 +204,14 @@ describe('what can not be used', () => {
     expect(weightOf(mended, 'c')).toBeUndefined();
   });
 
+  it('findings of a document follow it when lines are put above it', async () => {
+    const bad = virtualService('b').replace('weight: 100', 'weight: -1');
+    const rig = await rigOf({ 'a.yaml': `${virtualService('a')}---\n${bad}` });
+    expect(rig.store.state().findings.map(({ origin }) => origin)).toEqual(['a.yaml:25:7']);
+    await rig.put('a.yaml', `# one\n# two\n${virtualService('a')}---\n${bad}`);
+    await rig.until('moved', (state) => state.findings[0]?.origin === 'a.yaml:27:7');
+  });
+
   it('a broken document that names nothing keeps what vanished', async () => {
     const rig = await rigOf({ 'a.yaml': virtualService('a') });
     await rig.put('a.yaml', '{{{{');

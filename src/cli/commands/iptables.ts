@@ -1,8 +1,10 @@
 // `meltemi iptables`: the init step of a pod. Flags and their environment fallbacks as istio-iptables has them.
 
+import { networkInterfaces } from 'node:os';
 import { Command } from 'commander';
 import { applyCapture, cleanupCapture } from '../../cni/apply.ts';
-import { captureRules, restoreInput } from '../../cni/rules.ts';
+import { replaceInput } from '../../cni/present.ts';
+import { captureRules, type Family } from '../../cni/rules.ts';
 import { CAPTURE_DEFAULTS, type CaptureSettings } from '../../cni/settings.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 
@@ -32,13 +34,13 @@ interface Flags {
 
 /** Sets, prints (`--dry-run`) or removes (`--cleanup-only`) the capture rules of this network namespace. */
 export async function iptables(args: readonly string[], context: CommandContext): Promise<number> {
-  const command = definition();
+  const command = definition(context.env);
   command.exitOverride().parse([...args], { from: 'user' });
   const flags = command.opts<Flags>();
-  const settings = settingsOf(flags);
+  const settings = settingsOf(flags, context.env);
   if (flags.dryRun === true) {
-    context.out(restoreInput(captureRules(settings, 'v4')));
-    if (settings.ipv6) context.out(restoreInput(captureRules(settings, 'v6')));
+    const families: readonly Family[] = settings.ipv6 ? ['v4', 'v6'] : ['v4'];
+    for (const family of families) context.out(replaceInput([], captureRules(settings, family)));
     return 0;
   }
   if (flags.cleanupOnly === true) {
@@ -51,37 +53,48 @@ export async function iptables(args: readonly string[], context: CommandContext)
   return 0;
 }
 
-function definition(): Command {
-  const { proxyUid, proxyGid, outboundPort, inboundPort } = CAPTURE_DEFAULTS;
-  return new Command('iptables')
-    .option('-p, --envoy-port <port>', 'outbound capture port', String(outboundPort))
-    .option('-z, --inbound-capture-port <port>', 'inbound capture port', String(inboundPort))
-    .option('-u, --proxy-uid <uid>', 'user of the sidecar', proxyUid)
-    .option('-g, --proxy-gid <gid>', 'group of the sidecar', proxyGid)
-    .option('-m, --istio-inbound-interception-mode <mode>', 'REDIRECT or TPROXY', 'REDIRECT')
-    .option('-b, --istio-inbound-ports <ports>', 'inbound ports to capture, or *', '*')
-    .option(
-      '-d, --istio-local-exclude-ports <ports>',
-      'inbound ports to leave alone',
-      CAPTURE_DEFAULTS.excludeInboundPorts.join(','),
-    )
-    .option('-i, --istio-service-cidr <cidrs>', 'outbound ranges to capture, or *', '*')
-    .option('-x, --istio-service-exclude-cidr <cidrs>', 'outbound ranges to leave alone', '')
-    .option('-q, --istio-outbound-ports <ports>', 'outbound ports to capture whatever their range', '')
-    .option('-o, --istio-local-outbound-ports-exclude <ports>', 'outbound ports to leave alone', '')
-    .option('-c, --istio-exclude-interfaces <names>', 'interfaces to leave alone', '')
-    .option('-k, --kube-virt-interfaces <names>', 'interfaces of virtual machines', '')
-    .option('--redirect-dns', 'capture DNS to the resolvers of --dns-servers')
-    .option('--capture-all-dns', 'capture all DNS')
-    .option('--dns-servers <addresses>', 'resolvers, comma separated', '')
-    .option('--drop-invalid', 'drop packets that belong to no connection')
-    .option('--ipv6', 'set the rules for IPv6 too')
-    .option('-n, --dry-run', 'print the rules')
-    .option('--cleanup-only', 'remove the rules')
-    .option('--reconcile', 'replace rules of other settings');
+type Env = CommandContext['env'];
+
+/** Every flag has a variable of the same name behind it, in capitals: pods and machines set those. */
+function definition(env: Env): Command {
+  const { proxyUid, proxyGid, outboundPort, inboundPort, excludeInboundPorts } = CAPTURE_DEFAULTS;
+  const command = new Command('iptables');
+  const text = (flags: string, about: string, fallback: string): void => {
+    command.option(flags, about, env[variableOf(flags)] ?? fallback);
+  };
+  const toggle = (flags: string, about: string): void => {
+    command.option(flags, about, env[variableOf(flags)] === 'true');
+  };
+  text('-p, --envoy-port <port>', 'outbound capture port', String(outboundPort));
+  text('-z, --inbound-capture-port <port>', 'inbound capture port', String(inboundPort));
+  text('-u, --proxy-uid <uid>', 'user of the sidecar', proxyUid);
+  text('-g, --proxy-gid <gid>', 'group of the sidecar', proxyGid);
+  text('-m, --istio-inbound-interception-mode <mode>', 'REDIRECT or TPROXY', 'REDIRECT');
+  text('-b, --istio-inbound-ports <ports>', 'inbound ports to capture, or *', '*');
+  text('-d, --istio-local-exclude-ports <ports>', 'inbound ports to leave alone', excludeInboundPorts.join(','));
+  text('-i, --istio-service-cidr <cidrs>', 'outbound ranges to capture, or *', '*');
+  text('-x, --istio-service-exclude-cidr <cidrs>', 'outbound ranges to leave alone', '');
+  text('-q, --istio-outbound-ports <ports>', 'outbound ports to capture whatever their range', '');
+  text('-o, --istio-local-outbound-ports-exclude <ports>', 'outbound ports to leave alone', '');
+  text('-c, --istio-exclude-interfaces <names>', 'interfaces to leave alone', '');
+  text('-k, --kube-virt-interfaces <names>', 'interfaces of virtual machines', '');
+  toggle('--redirect-dns', 'capture DNS to the resolvers of --dns-servers');
+  toggle('--capture-all-dns', 'capture all DNS');
+  text('--dns-servers <addresses>', 'resolvers, comma separated', '');
+  toggle('--drop-invalid', 'drop packets that belong to no connection');
+  toggle('--ipv6', 'set the rules for IPv6 too; otherwise only if there is an address to reach');
+  toggle('-n, --dry-run', 'print the rules');
+  toggle('--cleanup-only', 'remove the rules');
+  toggle('--reconcile', 'replace rules of other settings');
+  return command;
 }
 
-function settingsOf(flags: Flags): CaptureSettings {
+function variableOf(flags: string): string {
+  const [, name = ''] = /--([a-z0-9-]+)/.exec(flags) ?? [];
+  return name.replaceAll('-', '_').toUpperCase();
+}
+
+function settingsOf(flags: Flags, env: Env): CaptureSettings {
   const mode = flags.istioInboundInterceptionMode;
   if (mode !== 'REDIRECT' && mode !== 'TPROXY')
     throw new UsageError(`--istio-inbound-interception-mode ${mode}: expected REDIRECT or TPROXY`, 64);
@@ -97,13 +110,23 @@ function settingsOf(flags: Flags): CaptureSettings {
     excludeOutboundRanges: list(flags.istioServiceExcludeCidr),
     includeOutboundPorts: ports('istio-outbound-ports', flags.istioOutboundPorts),
     excludeOutboundPorts: ports('istio-local-outbound-ports-exclude', flags.istioLocalOutboundPortsExclude),
+    includeOwnerGroups: list(env['ISTIO_OUTBOUND_OWNER_GROUPS'] || '*'),
+    excludeOwnerGroups: list(env['ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE'] ?? ''),
     excludeInterfaces: list(flags.istioExcludeInterfaces),
     rerouteInterfaces: list(flags.kubeVirtInterfaces),
     captureDns: flags.redirectDns === true || flags.captureAllDns === true,
     dnsServers: flags.captureAllDns === true ? [] : list(flags.dnsServers),
-    dropInvalid: flags.dropInvalid === true,
-    ipv6: flags.ipv6 === true,
+    dropInvalid: flags.dropInvalid === true || env['INVALID_DROP'] === 'true',
+    ipv6: flags.ipv6 === true || hasIpv6(),
   };
+}
+
+/** An address by which others reach this namespace: traffic to it must not get past the sidecar. */
+function hasIpv6(): boolean {
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return addresses.some(
+    ({ family, internal, address }) => family === 'IPv6' && !internal && !address.startsWith('fe80'),
+  );
 }
 
 function list(text: string): readonly string[] {

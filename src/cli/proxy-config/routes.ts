@@ -52,15 +52,11 @@ const SHOWN_DOMAINS = 2;
 export function domainsText(domains: readonly string[]): string {
   const [first = '', second] = domains;
   if (second === undefined) return first;
-  const bare = domains.filter((domain) => !domain.includes(':') || isBareIpv6(domain));
+  const bare = domains.filter((domain) => !domain.includes(':') || domain.endsWith(']'));
   const shown = withoutLongForms(bare);
   const rest = shown.length - SHOWN_DOMAINS;
   const text = shown.slice(0, SHOWN_DOMAINS).join(', ');
   return rest > 0 ? `${text} + ${rest} more...` : text;
-}
-
-function isBareIpv6(domain: string): boolean {
-  return domain.split(':').length > 3 && domain.endsWith(']');
 }
 
 function withoutLongForms(domains: readonly string[]): readonly string[] {

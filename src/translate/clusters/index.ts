@@ -2,11 +2,14 @@
 // Out: drafts by hostname. Endpoint addresses matter only to DNS clusters, which carry them: for all others an endpoint
 // change ends at the comparison of the identity list.
 
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { ServicePort } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
+import { memo } from '../../lib/memo.ts';
+import { compareStrings } from '../../lib/order.ts';
 import { type Derived2, deriveTable2, keepList, type Table } from '../../lib/table.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
@@ -66,7 +69,7 @@ function serviceClusters(
           rule,
           policy,
           scoped.mtls,
-          accounts(scoped, identities),
+          accounts(scoped, identities, scope.mesh),
           assignment,
           false,
           context,
@@ -92,7 +95,19 @@ function isDns({ service }: ScopedService): boolean {
   return service.resolution === 'DNSLB' || service.resolution === 'DNSRoundRobinLB';
 }
 
-/** Identities of the endpoints; those declared on the service are already among them. */
-function accounts(scoped: ScopedService, identities: readonly string[]): readonly string[] {
-  return scoped.service.meshExternal ? NO_IDENTITIES : identities;
+/** Identities that endpoints may present: in every trust domain that stands for the mesh's own. */
+function accounts(scoped: ScopedService, identities: readonly string[], mesh: MeshConfig): readonly string[] {
+  if (scoped.service.meshExternal) return NO_IDENTITIES;
+  return mesh.trustDomainAliases.length === 0 ? identities : withAliases(identities, mesh);
 }
+
+const withAliases = memo((identities: readonly string[], mesh: MeshConfig): readonly string[] => {
+  const domains = [mesh.trustDomain, ...mesh.trustDomainAliases];
+  const expanded = identities.flatMap((identity) => {
+    const own = domains.find((domain) => identity.startsWith(`spiffe://${domain}/`));
+    return own === undefined
+      ? [identity]
+      : domains.map((domain) => identity.replace(`spiffe://${own}/`, `spiffe://${domain}/`));
+  });
+  return [...new Set(expanded)].sort(compareStrings);
+});

@@ -23,7 +23,7 @@ export const staticClusters = memo(
     const clusters = [blackHole(mesh)];
     if (context.type === 'sidecar') {
       clusters.push(passthrough(PASSTHROUGH_CLUSTER, mesh, {}));
-      clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, mesh, inboundSource(context.family)));
+      clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, mesh, inboundSource(context.family, true)));
       if (dynamicDns) clusters.push(anyDynamicDns(mesh, context));
     }
     return clusters.map((cluster) => draftOf(CLUSTER, cluster.name ?? '', cluster, []));

@@ -146,7 +146,8 @@ function validation(
   byCredential: boolean,
   defaultValidationContext: ValidationContext,
 ): CommonTlsContext {
-  if (tls.insecureSkipVerify === true) return {};
+  // Present and empty: nothing is verified, and that is said.
+  if (tls.insecureSkipVerify === true) return { validationContext: {} };
   const secret = byCredential
     ? credentialSecret(credentialCaUri(tls.credentialName))
     : fileSecret(

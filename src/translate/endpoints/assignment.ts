@@ -5,6 +5,7 @@ import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { PeerAuthnIndex } from '../../ir/snapshot.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { ClusterLoadAssignment, Messages } from '../../messages/index.ts';
+import { compareStrings } from '../../lib/order.ts';
 import { socketAddress } from '../envoy.ts';
 import { applyLocality, byLocality, type LocalityGroup, type WeightedEndpoint } from './groups.ts';
 import type { TopologyFacts } from './locality-setting.ts';
@@ -43,9 +44,18 @@ export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadA
     weighted.push({ endpoint, weight: endpoint.weight > 0 ? endpoint.weight : 1 });
   }
   const routed = inputs.sniDnat ? localOnly(weighted, inputs, mtls) : throughGateways(weighted, inputs.network, mtls);
-  const groups = byLocality(routed);
+  const groups = withEmpty(byLocality(routed), weighted);
   const ranked = inputs.setting === undefined ? groups : applyLocality(groups, inputs.setting, inputs.proxy);
   return { clusterName: name, endpoints: ranked.map((group) => localityEndpoints(group, inputs, mtls)) };
+}
+
+/** A locality whose endpoints can't be reached from here stays, without endpoints: it is known, and empty. */
+function withEmpty(groups: readonly LocalityGroup[], known: readonly WeightedEndpoint[]): readonly LocalityGroup[] {
+  const present = new Set(groups.map((group) => group.locality));
+  const lost = byLocality(known).filter((group) => !present.has(group.locality));
+  if (lost.length === 0) return groups;
+  const empty = lost.map((group) => ({ ...group, endpoints: [], weight: 0 }));
+  return [...groups, ...empty].sort((a, b) => compareStrings(a.locality, b.locality));
 }
 
 function selected(endpoint: Endpoint, service: Service, inputs: AssignmentInputs): boolean {
@@ -85,7 +95,7 @@ function localityEndpoints(
   return {
     locality: { region, zone, subZone },
     lbEndpoints: group.endpoints.map(({ endpoint, weight }) => lbEndpoint(endpoint, weight, inputs, mtls(endpoint))),
-    loadBalancingWeight: group.weight,
+    loadBalancingWeight: group.weight > 0 ? group.weight : undefined,
     priority: group.priority,
   };
 }

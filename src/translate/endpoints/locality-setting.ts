@@ -39,7 +39,8 @@ function usable(setting: LocalityLoadBalancerSetting, detects: boolean): Localit
 /** True when Envoy shall weigh localities by what the assignment says of them. */
 export function localityWeighted(service: Service, policy: TrafficPolicy, mesh: MeshConfig): boolean {
   const own = policy.loadBalancer?.localityLbSetting;
-  const setting = own ?? (service.trafficDistribution === undefined ? mesh.localityLbSetting : undefined);
+  if (own === undefined && service.trafficDistribution !== undefined) return true;
+  const setting = own ?? mesh.localityLbSetting;
   if (setting === undefined || setting.enabled === false) return false;
   if (setting.distribute !== undefined && setting.distribute.length > 0) return true;
   const detects = policy.outlierDetection !== undefined || mesh.defaultTrafficPolicy?.outlierDetection !== undefined;

@@ -15,7 +15,7 @@ import { type GatewayChain, gatewayChain } from './chain.ts';
 import { serverOrigin } from './http-chains.ts';
 
 /** Words of mesh TLS: whoever offers none of them did not come from a sidecar, and gets no answer. */
-export const MESH_PROTOCOLS: readonly string[] = [
+const MESH_PROTOCOLS: readonly string[] = [
   'istio',
   'istio-peer-exchange',
   'istio-http/1.0',

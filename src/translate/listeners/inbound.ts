@@ -31,7 +31,7 @@ import {
   TLS_TRANSPORT,
   VIRTUAL_INBOUND,
 } from './listener.ts';
-import { contextOrigins, lostOrigins, serviceOrigins } from './origins.ts';
+import { lostOrigins, serviceOrigins } from './origins.ts';
 import { afterTls } from './protocol.ts';
 
 export const inboundDrafts = memo((workload: Workload, context: ChainContext): readonly Draft[] => {
@@ -49,7 +49,7 @@ function inboundOrigins(workload: Workload, plan: InboundPlan, context: ChainCon
   const { policies, sidecar, ingress } = workload;
   const fromSidecar = ingress !== undefined && ingress.length > 0 && sidecar !== undefined;
   return [
-    ...contextOrigins(context),
+    ...context.origins,
     ...policies.peerAuthn.sources.map((object) => originOf(object)),
     ...(fromSidecar ? [originOf(sidecar, 'spec.ingress')] : []),
     ...plan.ports.flatMap(({ service }) => (service === undefined ? [] : serviceOrigins(service))),

@@ -4,9 +4,21 @@
 import type { Draft } from '../../ir/draft.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
+import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
+import type { TcpTarget } from '../network/index.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
-import { keepList, sameList, tableGet } from '../../lib/table.ts';
+import {
+  type Derived,
+  deriveTable,
+  emptyTable,
+  keepList,
+  sameList,
+  type Table,
+  tableDiff,
+  tableGet,
+} from '../../lib/table.ts';
 import { loopback } from '../addresses.ts';
 import { type ChainContext, inboundContext, type JwksCache, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
@@ -14,9 +26,9 @@ import { httpConnectionManager } from '../http/index.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER, listenerName } from './listener.ts';
-import { contextOrigins } from './origins.ts';
-import { listenerDraft, type PreparedListener, preparedListener } from './outbound.ts';
-import { type EndpointsRead, outboundPlans } from './outbound-plan.ts';
+import { l4Destinations, type L4Index, l4Indexes } from './l4-routes.ts';
+import { listenerDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
+import { type ListenerPlan, type OutboundPlans, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';
 
 /** Outbound listeners of a class, and what the next run starts from. */
@@ -26,29 +38,41 @@ export interface OutboundListeners {
   /** Those that are each workload's own: rendered by `workloadListeners`. */
   readonly named: readonly PreparedListener[];
   readonly inputs: readonly unknown[];
-  readonly prepared: ReadonlyMap<string, PreparedListener>;
-  /** The endpoints that were read, by hostname. */
-  readonly read: EndpointsRead;
+  readonly plans: OutboundPlans;
+  readonly prepared: Derived<ListenerPlan, PreparedListener>;
+  /** All that are prepared, by name. */
+  readonly sorted: readonly PreparedListener[];
+  readonly l4: readonly L4Index[];
+  /** Services and rules that routes for connections lead to. */
+  readonly destinations: readonly unknown[];
 }
 
 export function outboundListeners(scope: Scope, previous: OutboundListeners | undefined): OutboundListeners {
   const context = outboundContext(scope);
-  const inputs = [context, scope.egress, scope.services, scope.outboundPolicy];
-  if (previous !== undefined && sameList(previous.inputs, inputs) && sameEndpoints(previous.read, scope))
-    return previous;
-  const read: EndpointsRead = new Map();
-  const prepared = new Map<string, PreparedListener>();
-  for (const [name, plan] of outboundPlans(scope, read)) {
-    prepared.set(name, preparedListener(plan, scope, previous?.prepared.get(name)));
-  }
-  const sorted = [...prepared.values()].sort((a, b) => compareStrings(a.plan.name, b.plan.name));
-  const named = keepList(
-    previous?.named,
-    sorted.filter((each) => each.named),
+  const plans = outboundPlans(scope, previous?.plans);
+  const inputs = [context, scope.egress, scope.services, scope.outboundPolicy, plans];
+  if (previous !== undefined && sameList(previous.inputs, inputs)) return previous;
+  const l4 = l4Indexes(scope.egress, previous?.l4);
+  const reached = l4.flatMap((index) => destinationsOf(index, scope));
+  const destinations = keepList(previous?.destinations, reached);
+  const catchAll = catchAllOf(scope);
+  const anyHost = resolvesAnyHost(scope);
+  const frame: OutboundFrame = { catchAll, anyHost, l4, lookup: (host) => tableGet(scope.services, host) };
+  const prepared = deriveTable(
+    previous?.prepared,
+    plans.plans,
+    [catchAll, anyHost, l4, destinations],
+    (plan, _name, before) => preparedListener(plan, frame, before),
   );
+  const sorted = sortedByName(previous, prepared.output);
+  const own = sorted.filter((each) => each.named);
   const shared = sorted.filter((each) => !each.named).map((each) => listenerDraft(each, context));
-  const drafts = keepList(previous?.drafts, [...shared, ...virtualOutboundOf(context, scope)]);
-  return { drafts, named, inputs, prepared, read };
+  const named = keepList(previous?.named, own);
+  const drafts = keepList(previous?.drafts, [
+    ...shared,
+    ...(anyHost ? [] : captured(context, scope.outboundPolicy, catchAll)),
+  ]);
+  return { drafts, named, inputs, plans, prepared, sorted, l4, destinations };
 }
 
 /** Outbound listeners that name the workload in their traces, and its explicit proxy. */
@@ -57,7 +81,19 @@ export function workloadListeners(
   workload: Workload,
   named: readonly PreparedListener[],
 ): readonly Draft[] {
-  return ownListeners(workloadContext(scope, workload), named);
+  const context = workloadContext(scope, workload);
+  const own = ownListeners(context, named);
+  // It has a connection manager too then.
+  return resolvesAnyHost(scope) ? withCapturing(own, captured(context, scope.outboundPolicy, catchAllOf(scope))) : own;
+}
+
+const withCapturing = memo((own: readonly Draft[], capturing: readonly Draft[]): readonly Draft[] => [
+  ...own,
+  ...capturing,
+]);
+
+function resolvesAnyHost({ outboundPolicy }: Scope): boolean {
+  return outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS' && outboundPolicy.egressProxy === undefined;
 }
 
 const ownListeners = memo((context: ChainContext, named: readonly PreparedListener[]): readonly Draft[] => [
@@ -65,30 +101,56 @@ const ownListeners = memo((context: ChainContext, named: readonly PreparedListen
   ...explicitProxy(context),
 ]);
 
-function sameEndpoints(read: EndpointsRead, scope: Scope): boolean {
-  for (const [hostname, endpoints] of read) if (tableGet(scope.endpoints, hostname) !== endpoints) return false;
-  return true;
+function destinationsOf({ nodes }: L4Index, { services }: Scope): readonly unknown[] {
+  return nodes.flatMap(l4Destinations).flatMap((host) => {
+    const scoped = tableGet(services, host);
+    return [scoped?.service, scoped?.rule];
+  });
 }
 
-function virtualOutboundOf(context: ChainContext, { outboundPolicy, services }: Scope): readonly Draft[] {
-  // Nothing is captured, so nothing arrives there.
-  if (context.proxyClass.interception === 'NONE') return [];
-  const { egressProxy } = outboundPolicy;
-  const scoped = egressProxy === undefined ? undefined : tableGet(services, egressProxy.host);
-  return [catchAll(context, outboundPolicy, scoped)];
+/** The same object for every class with the same policy. */
+function catchAllOf({ mesh, outboundPolicy, services }: Scope): TcpTarget {
+  const { mode, egressProxy } = outboundPolicy;
+  if (egressProxy === undefined) return sharedTarget(mesh, mode, '', 0, '', undefined);
+  const { host, port, subset } = egressProxy;
+  return sharedTarget(mesh, mode, host, port, subset, tableGet(services, host)?.rule);
 }
 
-const catchAll = memo(
+const sharedTarget = memo(
   (
-    context: ChainContext,
-    policy: Scope['outboundPolicy'],
-    scoped: ReturnType<typeof tableGet<Scope['ordered'][number]>>,
-  ): Draft =>
-    virtualOutbound(
-      context,
-      policy,
-      catchAllTarget(policy, () => scoped),
-    ),
+    _mesh: MeshConfig,
+    mode: OutboundPolicy['mode'],
+    host: string,
+    port: number,
+    subset: string,
+    rule: DestinationRule | undefined,
+  ): TcpTarget => catchAllTarget({ mode, egressProxy: host === '' ? undefined : { host, port, subset } }, rule),
+);
+
+/** In order of names: only what changed is looked at, the rest is copied. */
+function sortedByName(
+  previous: OutboundListeners | undefined,
+  prepared: Table<PreparedListener>,
+): readonly PreparedListener[] {
+  const from = previous?.prepared.output ?? emptyTable<PreparedListener>();
+  const changed = new Map<string, PreparedListener | undefined>();
+  for (const [name, , after] of tableDiff(from, prepared)) changed.set(name, after);
+  if (changed.size === 0) return previous?.sorted ?? [];
+  const next: PreparedListener[] = [];
+  for (const each of previous?.sorted ?? []) {
+    const { name } = each.plan;
+    const after = changed.has(name) ? changed.get(name) : each;
+    if (after !== undefined) next.push(after);
+    changed.delete(name);
+  }
+  const come = [...changed.values()].flatMap((each) => each ?? []);
+  return come.length === 0 ? next : [...next, ...come].sort((a, b) => compareStrings(a.plan.name, b.plan.name));
+}
+
+/** `virtualOutbound`, where anything is captured. */
+const captured = memo(
+  (context: ChainContext, { mode, egressProxy }: OutboundPolicy, catchAll: TcpTarget): readonly Draft[] =>
+    context.proxyClass.interception === 'NONE' ? [] : [virtualOutbound(context, { mode, egressProxy }, catchAll)],
 );
 
 /** The listener that applications name as their HTTP proxy. */
@@ -115,7 +177,7 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
     trafficDirection: 'OUTBOUND',
     maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
   } as const;
-  return [draftOf(LISTENER, name, listener, contextOrigins(context))];
+  return [draftOf(LISTENER, name, listener, context.origins)];
 });
 
 /** Inbound listeners of a workload: `virtualInbound`, and those that bind a port of their own. */

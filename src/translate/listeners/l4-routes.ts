@@ -4,9 +4,10 @@
 import type { L4MatchAttributes, RouteDestination, TLSMatchAttributes } from '../../config/generated/types.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import { isTls, type ServicePort } from '../../ir/service.ts';
-import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
+import { type EgressListener, MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
 import { hostIndex, type HostIndex, hostsOverlap, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
+import { keepList, sameList } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { type TcpTarget, tcpSettings } from '../network/index.ts';
 
@@ -20,11 +21,14 @@ export interface L4Chain {
   readonly named: boolean;
 }
 
+/** What of a proxy routes ask for. */
+export type L4Client = Pick<ProxyClass, 'namespace' | 'labels'>;
+
 export interface L4Inputs {
   readonly scoped: ScopedService;
   /** Number and protocol of the listener, which a Sidecar may have set. */
   readonly port: ServicePort;
-  readonly proxyClass: ProxyClass;
+  readonly client: L4Client;
   /** Prefixes that stand for the service's address. */
   readonly cidrs: readonly string[];
   /** The listener tells services apart by nothing but SNI. */
@@ -35,13 +39,13 @@ export interface L4Inputs {
 
 /** VirtualServices with routes for connections, by host, in order of age. */
 export interface L4Index {
-  readonly size: number;
-  forHost(hostname: string): readonly VirtualService[];
+  readonly nodes: readonly VirtualService[];
+  readonly forHost: (hostname: string) => readonly VirtualService[];
 }
 
 const NONE: readonly VirtualService[] = [];
 
-export const l4Index = memo((virtualServices: readonly VirtualService[]): L4Index => {
+const l4Index = memo((virtualServices: readonly VirtualService[]): L4Index => {
   const routed = virtualServices.filter((node) => node.tcp.length > 0 || node.tls.length > 0);
   const applying = routed.filter((node) => node.gateways.includes(MESH_GATEWAY));
   const positions: HostIndex<number> = hostIndex(
@@ -50,14 +54,27 @@ export const l4Index = memo((virtualServices: readonly VirtualService[]): L4Inde
   const at = (found: readonly number[]): readonly VirtualService[] =>
     [...new Set(found)].sort((a, b) => a - b).flatMap((position) => applying[position] ?? []);
   return {
-    size: applying.length,
-    forHost(hostname) {
+    nodes: applying,
+    forHost: (hostname) => {
       if (applying.length === 0) return NONE;
       if (!isWildcard(hostname)) return at(positions.all(hostname));
       return applying.filter((node) => node.hosts.some((host) => hostsOverlap(host, hostname)));
     },
   };
 });
+
+/** The indexes of egress listeners; the previous ones where they hold the same routes. */
+export function l4Indexes(
+  egress: readonly EgressListener[],
+  previous: readonly L4Index[] | undefined,
+): readonly L4Index[] {
+  const next = egress.map(({ virtualServices }, position) => {
+    const before = previous?.[position];
+    const index = l4Index(virtualServices);
+    return before !== undefined && sameList(before.nodes, index.nodes) ? before : index;
+  });
+  return keepList(previous, next);
+}
 
 /** Services that routes lead to beside the one that is listened for: what they are shapes the chains. */
 export function l4Destinations(node: VirtualService): readonly string[] {
@@ -124,17 +141,17 @@ function tcpChains(inputs: L4Inputs): readonly L4Chain[] {
   return [...chains, { serverNames: [], subnets: inputs.cidrs, target: ownTarget(inputs), named: false }];
 }
 
-function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { port, proxyClass }: L4Inputs): boolean {
+function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { port, client }: L4Inputs): boolean {
   if (match.gateways !== undefined && match.gateways.length > 0 && !match.gateways.includes(MESH_GATEWAY)) return false;
   if (match.port !== undefined && match.port !== 0 && match.port !== port.number) return false;
   if (
     match.sourceNamespace !== undefined &&
     match.sourceNamespace !== '' &&
-    match.sourceNamespace !== proxyClass.namespace
+    match.sourceNamespace !== client.namespace
   ) {
     return false;
   }
-  return Object.entries(match.sourceLabels ?? {}).every(([key, value]) => proxyClass.labels[key] === value);
+  return Object.entries(match.sourceLabels ?? {}).every(([key, value]) => client.labels[key] === value);
 }
 
 /** The service itself: its own port where there is only one, else the port of the listener. */

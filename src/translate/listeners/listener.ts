@@ -104,8 +104,10 @@ export function disabledOn(ports: readonly number[], mode: 'listed' | 'others'):
   return { notMatch: listed };
 }
 
+type BindSettings = Pick<ProxySettings, 'unprivileged' | 'statusPort' | 'prometheusPort'>;
+
 /** False for ports that a real bind can't have: privileged ones, and those of the proxy itself. */
-export function canBind(settings: ProxySettings, bind: string, port: number, own: readonly number[]): boolean {
+export function canBind(settings: BindSettings, bind: string, port: number, own: readonly number[]): boolean {
   if (bind.startsWith(UNIX_PREFIX)) return true;
   if (settings.unprivileged && port < 1024) return false;
   if (!isWildcardAddress(bind)) return true;

@@ -1,11 +1,10 @@
 // Which objects shaped a listener.
 
 import { type Origin, originOf } from '../../ir/draft.ts';
-import type { PolicySet } from '../../ir/policy.ts';
 import type { Service } from '../../ir/service.ts';
 import type { VirtualService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import type { ChainContext } from '../context.ts';
+import type { L4Context } from '../context.ts';
 import { originOfRef } from '../draft.ts';
 
 /** The objects that a service was made from; the same list for the same service. */
@@ -21,17 +20,6 @@ export function virtualServiceOrigins({ object, delegates }: VirtualService): re
 }
 
 /** Policies that are on every chain of a context. */
-export function contextOrigins({ policies, role }: ChainContext): readonly Origin[] {
-  return originsOf(policies, role !== 'sidecar-outbound');
+export function contextOrigins({ origins }: L4Context): readonly Origin[] {
+  return origins;
 }
-
-const originsOf = memo((policies: PolicySet, secured: boolean): readonly Origin[] => {
-  const { mesh, namespace, workload } = policies.telemetry;
-  return [
-    ...[mesh, namespace, workload].flatMap((object) => (object === undefined ? [] : [originOf(object)])),
-    ...policies.wasmPlugins.map((object) => originOf(object)),
-    ...policies.trafficExtensions.map((object) => originOf(object)),
-    ...(secured ? policies.authorization.map((object) => originOf(object)) : []),
-    ...(secured ? policies.requestAuthn.map((object) => originOf(object)) : []),
-  ];
-});

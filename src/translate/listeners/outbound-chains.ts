@@ -5,9 +5,8 @@ import type { Service } from '../../ir/service.ts';
 import { isTls } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { isWildcardAddress } from '../addresses.ts';
-import { type L4Chain, type L4Inputs, l4Chains, l4Index, tlsRouteChains } from './l4-routes.ts';
+import { type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains, tlsRouteChains } from './l4-routes.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
 
 export interface HttpChain {
   readonly kind: 'http';
@@ -39,8 +38,10 @@ type State = 'empty' | 'http' | 'tcp' | 'auto';
 
 export interface FoldInputs {
   readonly plan: ListenerPlan;
-  readonly proxyClass: ProxyClass;
+  readonly client: L4Client;
   readonly lookup: (host: string) => ScopedService | undefined;
+  /** Routes for connections, by egress listener. */
+  readonly l4: readonly L4Index[];
 }
 
 export function foldClaims(inputs: FoldInputs): Folded {
@@ -111,8 +112,8 @@ class Fold {
   }
 
   private addTlsRoutes(by: ClaimedBy): void {
+    if ((this.inputs.l4[by.egress]?.nodes ?? []).length === 0) return;
     const inputs = this.l4Inputs(by);
-    if (inputs.virtualServices.length === 0) return;
     const outlines = tlsRouteChains(inputs);
     if (outlines.length === 0) return;
     for (const outline of outlines) this.keep(by, outline);
@@ -160,15 +161,15 @@ class Fold {
   }
 
   private l4Inputs({ claim, egress }: ClaimedBy): L4Inputs {
-    const { proxyClass, lookup, plan } = this.inputs;
+    const { client, lookup, plan, l4 } = this.inputs;
     const ownAddress = plan.binds[0] === claim.binds[0] && claim.cidrs.length === 0;
     return {
       scoped: claim.scoped,
       port: claim.port,
-      proxyClass,
+      client,
       cidrs: claim.cidrs,
       sniNeeded: isTls(claim.port.protocol) && this.wildcard && ownAddress,
-      virtualServices: l4Index(egress.virtualServices).forHost(claim.scoped.service.hostname),
+      virtualServices: l4[egress]?.forHost(claim.scoped.service.hostname) ?? [],
       lookup,
     };
   }

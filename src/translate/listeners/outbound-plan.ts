@@ -1,38 +1,33 @@
 // Which outbound listeners a class has, and which service ports share each of them.
-// In: the egress listeners of a scope. Out: plans, one per address and port, each with its claims in order of precedence.
-// Nothing is rendered here: a plan is cheap, and rendering starts from the identity of its claims.
+// In: the egress listeners of a scope, the plans before. Out: plans, one per address and port, each with its claims in
+// order of precedence. Only the plans of services that came, went or changed are made anew; nothing is rendered here.
 
-import type { Endpoint } from '../../ir/endpoint.ts';
+import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
-import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
+import type { Service, ServicePort } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { isIp } from '../../lib/ip.ts';
-import { memo } from '../../lib/memo.ts';
-import { tableGet } from '../../lib/table.ts';
-import { isWildcardAddress, loopback, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
-import { UNIX_PREFIX } from '../envoy.ts';
-import { canBind, listenerName } from './listener.ts';
-import { protocolNamed } from './protocol.ts';
-
-/** What a service port brings to a listener. */
-export type ClaimKind = 'http' | 'tcp' | 'auto' | 'proxy';
-
-/** One service port on one listener. The same object for the same service and listener settings. */
-export interface Claim {
-  readonly kind: ClaimKind;
-  readonly scoped: ScopedService;
-  /** Number and protocol as the listener has them; a Sidecar may set both. */
-  readonly port: ServicePort;
-  readonly binds: readonly string[];
-  readonly bindToPort: boolean;
-  /** Prefixes that chains match instead of an address. */
-  readonly cidrs: readonly string[];
-}
+import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
+import { emptyTable, type Table, tableGet, tableWith } from '../../lib/table.ts';
+import { isWildcardAddress, serviceAddresses } from '../addresses.ts';
+import { listenerName } from './listener.ts';
+import {
+  bindsPorts,
+  type Claim,
+  claimKind,
+  type EgressShape,
+  egressShape,
+  endpointClaim,
+  placeContext,
+  type PlaceContext,
+  portClaims,
+} from './place.ts';
 
 export interface ClaimedBy {
   readonly claim: Claim;
-  readonly egress: EgressListener;
+  /** Position of the egress listener; ones with a port come before the catch-all and keep what they have. */
+  readonly egress: number;
 }
 
 export interface ListenerPlan {
@@ -45,133 +40,221 @@ export interface ListenerPlan {
   readonly refused: readonly Claim[];
 }
 
-/** Endpoints that were read: the listeners of headless services depend on nothing else of all endpoints. */
-export type EndpointsRead = Map<string, unknown>;
+/** A headless service whose endpoints have listeners, and the endpoints that were read. */
+interface Headless {
+  readonly scoped: ScopedService;
+  readonly endpoints: ServiceEndpoints | undefined;
+}
 
-export function outboundPlans(scope: Scope, read: EndpointsRead): ReadonlyMap<string, ListenerPlan> {
-  const plans = new Map<string, { plan: ListenerPlan; claims: ClaimedBy[]; refused: Claim[]; locked: boolean }>();
-  for (const egress of scope.egress) {
-    const explicit = egress.port !== undefined;
-    if (!explicit) for (const each of plans.values()) each.locked = true;
-    for (const scoped of egress.services) {
-      for (const claim of claimsOf(scoped, egress, scope, read)) {
-        const name = listenerName(claim.binds[0] ?? '', claim.port.number);
-        const present = plans.get(name);
-        if (present === undefined) {
-          const claims: ClaimedBy[] = [{ claim, egress }];
-          const refused: Claim[] = [];
-          const { binds, bindToPort } = claim;
-          const plan = { name, binds, port: claim.port.number, bindToPort, claims, refused };
-          plans.set(name, { plan, claims, refused, locked: false });
-        } else if (present.locked) present.refused.push(claim);
-        else present.claims.push({ claim, egress });
-      }
+export interface OutboundPlans {
+  readonly plans: Table<ListenerPlan>;
+  readonly proxyClass: ProxyClass;
+  readonly place: PlaceContext;
+  readonly shapes: readonly EgressShape[];
+  readonly services: readonly (readonly ScopedService[])[];
+  /** Of the catch-all: the only one whose services may be headless. */
+  readonly headless: ReadonlyMap<ScopedService, Headless>;
+}
+
+/** The plans of a scope; the previous ones themselves when nothing that they were made from changed. */
+export function outboundPlans(scope: Scope, previous: OutboundPlans | undefined): OutboundPlans {
+  const { proxyClass, mesh, egress } = scope;
+  const place = placeContext(mesh, proxyClass);
+  const kept = previous !== undefined && sameShapes(previous, proxyClass, place, egress) ? previous : undefined;
+  const edits = new Edits();
+  const headless = new Map(kept?.headless);
+  const shapes = kept?.shapes ?? egress.map(egressShape);
+  shapes.forEach((shape, index) => {
+    const { removed, added } = changes(kept?.services[index] ?? [], egress[index]?.services ?? []);
+    const stale = index === catchAllIndex(shapes) ? staleHeadless(headless, scope, removed) : [];
+    for (const scoped of [...removed, ...stale]) {
+      const claims = claimsOf(scoped, shape, place, proxyClass, headless.get(scoped)?.endpoints);
+      for (const claim of claims) edits.remove(claimName(claim), index, scoped);
+      headless.delete(scoped);
     }
-  }
-  return new Map([...plans].map(([name, { plan }]) => [name, plan]));
+    for (const scoped of [...added, ...stale]) {
+      const found = isHeadless(scoped.service, shape, place)
+        ? tableGet(scope.endpoints, scoped.service.hostname)
+        : undefined;
+      if (isHeadless(scoped.service, shape, place)) headless.set(scoped, { scoped, endpoints: found });
+      const claims = claimsOf(scoped, shape, place, proxyClass, found);
+      for (const claim of claims) edits.add(claimName(claim), { claim, egress: index });
+    }
+  });
+  if (kept !== undefined && edits.byName.size === 0 && sameServices(kept, egress)) return kept;
+  const plans = tableWith(kept?.plans ?? emptyTable<ListenerPlan>(), edited(kept?.plans, edits, shapes));
+  return { plans, proxyClass, place, shapes, services: egress.map(({ services }) => services), headless };
 }
 
-function claimsOf(scoped: ScopedService, egress: EgressListener, scope: Scope, read: EndpointsRead): readonly Claim[] {
-  const { service } = scoped;
-  if (service.resolution === 'Alias') return NO_CLAIMS;
-  const { proxyClass } = scope;
-  if (egress.port === undefined && egress.bind === '' && service.resolution === 'Passthrough') {
-    const perEndpoint = headlessClaims(scoped, egress, scope, read);
-    if (perEndpoint !== undefined) return perEndpoint;
-  }
-  const { number = 0, protocol = '', name = '' } = egress.port ?? {};
-  return portClaims(
-    scoped,
-    proxyClass,
-    egress.port !== undefined,
-    number,
-    protocol,
-    name,
-    egress.bind,
-    egress.captureMode,
-  );
+function sameShapes(
+  previous: OutboundPlans,
+  proxyClass: ProxyClass,
+  place: PlaceContext,
+  egress: readonly EgressListener[],
+): boolean {
+  if (previous.proxyClass !== proxyClass || previous.place !== place) return false;
+  if (previous.shapes.length !== egress.length) return false;
+  return previous.shapes.every((shape, index) => {
+    const next = egress[index];
+    if (next === undefined || shape.bind !== next.bind || shape.captureMode !== next.captureMode) return false;
+    const { number, protocol, name } = next.port ?? {};
+    return shape.port?.number === number && shape.port?.protocol === protocol && shape.port?.name === name;
+  });
 }
 
-const NO_CLAIMS: readonly Claim[] = [];
+function sameServices(previous: OutboundPlans, egress: readonly EgressListener[]): boolean {
+  return egress.every(({ services }, index) => services === previous.services[index]);
+}
 
-const portClaims = memo(
-  (
-    scoped: ScopedService,
-    proxyClass: ProxyClass,
-    explicit: boolean,
-    number: number,
-    protocol: string,
-    name: string,
-    bind: string,
-    captureMode: EgressListener['captureMode'],
-  ): readonly Claim[] => {
-    const bindToPort = captureMode === 'NONE' || proxyClass.interception === 'NONE' || bind.startsWith(UNIX_PREFIX);
-    const address = bind === '' && bindToPort ? loopback(proxyClass.family) : bind;
-    const ports: readonly ServicePort[] = explicit
-      ? [{ name, number, protocol: protocolNamed(protocol) }]
-      : scoped.service.ports;
-    return ports.flatMap((port) => {
-      const kind = claimKind(port);
-      if (kind === undefined) return [];
-      if (bindToPort && !canBind(proxyClass.settings, address, port.number, PROXY_PORTS)) return [];
-      return [{ kind, scoped, port, bindToPort, ...placeOf(kind, scoped.service, address, proxyClass) }];
-    });
-  },
+function catchAllIndex(shapes: readonly EgressShape[]): number {
+  return shapes.findIndex((shape) => shape.port === undefined);
+}
+
+interface Changes {
+  readonly removed: readonly ScopedService[];
+  readonly added: readonly ScopedService[];
+}
+
+/** What differs between two lists in the same order: the common start and end are walked by identity. */
+function changes(before: readonly ScopedService[], after: readonly ScopedService[]): Changes {
+  if (before === after) return { removed: [], added: [] };
+  const shorter = Math.min(before.length, after.length);
+  let start = 0;
+  while (start < shorter && before[start] === after[start]) start++;
+  let end = 0;
+  while (end < shorter - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
+  const gone = before.slice(start, before.length - end);
+  const come = after.slice(start, after.length - end);
+  if (gone.length === 0 || come.length === 0) return { removed: gone, added: come };
+  const left = new Set(come);
+  const there = new Set(gone);
+  return { removed: gone.filter((each) => !left.has(each)), added: come.filter((each) => !there.has(each)) };
+}
+
+/** Headless services of which the endpoints are others now. */
+function staleHeadless(
+  headless: ReadonlyMap<ScopedService, Headless>,
+  scope: Scope,
+  removed: readonly ScopedService[],
+): readonly ScopedService[] {
+  const stale: ScopedService[] = [];
+  for (const { scoped, endpoints } of headless.values()) {
+    if (tableGet(scope.endpoints, scoped.service.hostname) !== endpoints && !removed.includes(scoped))
+      stale.push(scoped);
+  }
+  return stale;
+}
+
+interface Edit {
+  /** By egress listener. */
+  readonly removed: Set<ScopedService>[];
+  readonly added: ClaimedBy[];
+}
+
+/** Changes of plans by name. */
+class Edits {
+  readonly byName = new Map<string, Edit>();
+
+  add(name: string, claim: ClaimedBy): void {
+    this.#of(name).added.push(claim);
+  }
+
+  remove(name: string, egress: number, scoped: ScopedService): void {
+    const { removed } = this.#of(name);
+    (removed[egress] ??= new Set()).add(scoped);
+  }
+
+  #of(name: string): Edit {
+    let edit = this.byName.get(name);
+    if (edit === undefined) {
+      edit = { removed: [], added: [] };
+      this.byName.set(name, edit);
+    }
+    return edit;
+  }
+}
+
+function claimName({ binds, port }: Claim): string {
+  return listenerName(binds[0] ?? '', port.number);
+}
+
+/** Older services first; between equals of one host the address decides. */
+const byAge = orderBy<Service>(
+  (a, b) => compareNumbers(a.created, b.created),
+  (a, b) => compareStrings(a.name, b.name),
+  (a, b) => compareStrings(a.namespace, b.namespace),
+  (a, b) => compareStrings(a.hostname, b.hostname),
+  (a, b) => compareStrings(a.defaultAddress, b.defaultAddress),
 );
 
-/** Ports on which capture rules hand over traffic. */
-const PROXY_PORTS: readonly number[] = [15001, 15006];
+const byPrecedence = orderBy<ClaimedBy>(
+  (a, b) => compareNumbers(a.egress, b.egress),
+  (a, b) => byAge(a.claim.scoped.service, b.claim.scoped.service),
+);
 
-function claimKind({ protocol }: ServicePort): ClaimKind | undefined {
-  if (protocol === 'UDP') return undefined;
-  if (protocol === 'HTTP_PROXY') return 'proxy';
-  if (isHttp(protocol)) return 'http';
-  return protocol === 'AUTO' ? 'auto' : 'tcp';
+function* edited(
+  before: Table<ListenerPlan> | undefined,
+  edits: Edits,
+  shapes: readonly EgressShape[],
+): Generator<readonly [string, ListenerPlan | undefined]> {
+  for (const [name, { removed, added }] of edits.byName) {
+    const plan = before === undefined ? undefined : tableGet(before, name);
+    const present = plan === undefined ? [] : allClaims(plan, shapes);
+    const gone = ({ claim, egress }: ClaimedBy): boolean => removed[egress]?.has(claim.scoped) === true;
+    const rest = removed.length === 0 ? present : present.filter((each) => !gone(each));
+    const all = [...rest, ...added];
+    if (added.length > 0) all.sort(byPrecedence);
+    yield [name, planOf(name, all, shapes)];
+  }
 }
 
-/** HTTP is told apart by its routes, so one listener for all addresses serves a port; the rest needs the address. */
-function placeOf(
-  kind: ClaimKind,
-  service: Service,
-  bind: string,
-  proxyClass: ProxyClass,
-): Pick<Claim, 'binds' | 'cidrs'> {
-  if (bind !== '') return { binds: [bind], cidrs: [] };
-  const any = wildcards(proxyClass.family);
-  if (kind === 'http' || kind === 'proxy') return { binds: any, cidrs: [] };
-  const addresses = serviceAddresses(service, proxyClass);
-  const [main = ''] = addresses;
-  if (main.includes('/')) return { binds: any, cidrs: addresses };
-  if (!isWildcardAddress(main)) return { binds: addresses, cidrs: [] };
-  return { binds: proxyClass.family === 'v6' && service.registry === 'External' ? [NO_ADDRESS_V6] : any, cidrs: [] };
+function allClaims({ claims, refused }: ListenerPlan, shapes: readonly EgressShape[]): readonly ClaimedBy[] {
+  const egress = catchAllIndex(shapes);
+  return refused.length === 0 ? claims : [...claims, ...refused.map((claim) => ({ claim, egress }))];
+}
+
+function planOf(name: string, all: readonly ClaimedBy[], shapes: readonly EgressShape[]): ListenerPlan | undefined {
+  const [first] = all;
+  if (first === undefined) return undefined;
+  const { binds, bindToPort, port } = first.claim;
+  const locked = shapes[first.egress]?.port !== undefined;
+  const explicit = locked ? all.filter(({ egress }) => shapes[egress]?.port !== undefined) : all;
+  const refused = explicit.length === all.length ? [] : all.slice(explicit.length).map(({ claim }) => claim);
+  return { name, binds, port: port.number, bindToPort, claims: explicit, refused };
 }
 
 /**
- * Without an address, connections to a service are told apart by those of its endpoints: a listener for each. Undefined:
- * the service is none of these.
+ * Without an address, connections to a service are told apart by those of its endpoints. Only the catch-all does so, and
+ * only where it listens on behalf of others.
  */
-function headlessClaims(
+function isHeadless(service: Service, shape: EgressShape, place: PlaceContext): boolean {
+  if (shape.port !== undefined || shape.bind !== '' || service.resolution !== 'Passthrough') return false;
+  if (bindsPorts(shape, place) || !service.ports.some(perEndpoint)) return false;
+  return isWildcardAddress(serviceAddresses(service, place)[0] ?? '');
+}
+
+function perEndpoint(port: ServicePort): boolean {
+  const kind = claimKind(port);
+  return kind === 'tcp' || kind === 'auto';
+}
+
+function claimsOf(
   scoped: ScopedService,
-  egress: EgressListener,
-  scope: Scope,
-  read: EndpointsRead,
-): readonly Claim[] | undefined {
+  shape: EgressShape,
+  place: PlaceContext,
+  proxyClass: ProxyClass,
+  endpoints: ServiceEndpoints | undefined,
+): readonly Claim[] {
   const { service } = scoped;
-  const { proxyClass } = scope;
-  const wanted = (port: ServicePort): boolean => claimKind(port) === 'tcp' || claimKind(port) === 'auto';
-  const bound = egress.captureMode === 'NONE' || proxyClass.interception === 'NONE';
-  if (bound || !service.ports.some(wanted)) return undefined;
-  const [main = ''] = serviceAddresses(service, proxyClass);
-  if (!isWildcardAddress(main)) return undefined;
-  const endpoints = tableGet(scope.endpoints, service.hostname);
-  read.set(service.hostname, endpoints);
-  const plain = portClaims(scoped, proxyClass, false, 0, '', '', '', egress.captureMode);
-  return service.ports.flatMap((port) => {
-    const ofPort = plain.filter((claim) => claim.port === port);
-    if (!wanted(port)) return ofPort;
+  const plain = portClaims(scoped, place, shape);
+  if (!isHeadless(service, shape, place)) return plain;
+  return plain.flatMap((claim) => {
+    const { port } = claim;
+    if (!perEndpoint(port)) return [claim];
     const own = (endpoints?.endpoints ?? []).filter((endpoint) => endpoint.portName === port.name);
+    // Of a service that selects its endpoints there will be some; until then, nobody can be meant.
     const mayComeLater = service.registry === 'Kubernetes' || service.selector !== undefined;
-    if (own.length === 0) return mayComeLater ? [] : ofPort;
+    if (own.length === 0) return mayComeLater ? [] : [claim];
     return endpointAddresses(own, proxyClass).map((address) => endpointClaim(scoped, port, address));
   });
 }
@@ -181,14 +264,3 @@ function endpointAddresses(endpoints: readonly Endpoint[], proxyClass: ProxyClas
   const addresses = new Set(endpoints.map(({ address }) => address));
   return [...addresses].filter((address) => isIp(address) && !proxyClass.ownHeadlessAddresses.includes(address));
 }
-
-const endpointClaim = memo(
-  (scoped: ScopedService, port: ServicePort, address: string): Claim => ({
-    kind: claimKind(port) ?? 'tcp',
-    scoped,
-    port,
-    binds: [address],
-    bindToPort: false,
-    cidrs: [],
-  }),
-);

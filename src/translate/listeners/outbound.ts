@@ -3,129 +3,219 @@
 // alone (routes come by RDS), TCP and TLS chains on VirtualServices and DestinationRules too.
 
 import type { Draft, Origin } from '../../ir/draft.ts';
-import type { Scope } from '../../ir/snapshot.ts';
-import type { ScopedService } from '../../ir/traffic.ts';
+import type { ServicePort, Service } from '../../ir/service.ts';
+import type { DestinationRule, ScopedService, VirtualService } from '../../ir/traffic.ts';
+import { encode } from '../../codec/index.ts';
 import { protoDuration } from '../../lib/duration.ts';
-import { sameList, tableGet } from '../../lib/table.ts';
+import { memo } from '../../lib/memo.ts';
+import { sameList } from '../../lib/table.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
-import type { ChainContext } from '../context.ts';
-import { draftOf } from '../draft.ts';
+import type { ChainContext, L4Context } from '../context.ts';
+import { lazyDraftOf } from '../draft.ts';
 import { cidrRange } from '../envoy.ts';
 import { type DnsCache, httpConnectionManager } from '../http/index.ts';
-import { networkExtensions, networkFilters } from '../network/index.ts';
+import { networkExtensions, networkFilters, type TcpTarget } from '../network/index.ts';
 import { serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
-import { l4Destinations, l4Index } from './l4-routes.ts';
+import { isWildcardAddress } from '../addresses.ts';
+import { type L4Chain, l4Chains, l4Destinations, type L4Index } from './l4-routes.ts';
 import {
   ACCEPTS_PER_EVENT,
   addressFields,
+  type Filter,
   type FilterChain,
   type FilterChainMatch,
   HANDSHAKE_TIMEOUT,
   inspectorsFor,
   LISTENER,
   type Listener,
+  listenerName,
   needsHttpInspector,
   plaintextProtocols,
   RAW_TRANSPORT,
 } from './listener.ts';
-import { contextOrigins, lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
+import { lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
 import { foldClaims, type Folded, type HttpChain, type TcpChain } from './outbound-chains.ts';
-import type { ListenerPlan } from './outbound-plan.ts';
-import { catchAllTarget, passthroughChain } from './virtual-outbound.ts';
+import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
+import { passthroughChain } from './virtual-outbound.ts';
+
+/** What listeners of a class are rendered with, beside what the proxy says of itself. */
+export interface OutboundFrame {
+  /** Where goes what is nobody's. */
+  readonly catchAll: TcpTarget;
+  /** Hosts outside of the registry are resolved by the proxy too. */
+  readonly anyHost: boolean;
+  readonly l4: readonly L4Index[];
+  readonly lookup: (host: string) => ScopedService | undefined;
+}
 
 /**
  * A listener ready to be rendered: its plan and everything that rendering reads, but for what the proxy says about itself.
  * The same object while all of it is the same; so each proxy's rendering of it is kept with it.
  */
 export interface PreparedListener {
+  /** What shows in the bytes. */
   readonly inputs: readonly unknown[];
   readonly plan: ListenerPlan;
-  readonly scope: Scope;
+  readonly frame: OutboundFrame;
   /** Connection managers name the workload in their traces: such a listener is the workload's own, others are the class's. */
   readonly named: boolean;
+  readonly bytes: WeakMap<ChainContext, Uint8Array>;
   readonly drafts: WeakMap<ChainContext, Draft>;
 }
 
 export function preparedListener(
   plan: ListenerPlan,
-  scope: Scope,
-  previous: PreparedListener | undefined,
+  frame: OutboundFrame,
+  before: PreparedListener | undefined,
 ): PreparedListener {
-  const inputs = [...catchAllInputs(scope), ...planInputs(plan, scope)];
-  if (previous !== undefined && sameList(previous.inputs, inputs)) return previous;
+  const inputs = contentInputs(plan, frame);
+  const same = before !== undefined && sameList(before.inputs, inputs);
+  if (same && before.plan === plan) return before;
   const named = plan.claims.some(({ claim }) => claim.kind !== 'tcp');
-  return { inputs, plan, scope, named, drafts: new WeakMap() };
+  // Services that share routes are not in the bytes: of them only the origins tell.
+  return { inputs, plan, frame, named, bytes: same ? before.bytes : new WeakMap(), drafts: new WeakMap() };
 }
 
 /** The listener as a proxy with this context is given it; rendered once. */
 export function listenerDraft(prepared: PreparedListener, context: ChainContext): Draft {
   let draft = prepared.drafts.get(context);
   if (draft === undefined) {
-    draft = outboundListener(prepared.plan, context, prepared.scope);
+    const { plan, frame } = prepared;
+    const alone = loneTcpClaim(plan, frame);
+    draft = alone === undefined ? ownDraft(prepared, context) : loneTcpListener(alone, plan, frame, context);
     prepared.drafts.set(context, draft);
   }
   return draft;
 }
 
-function lookupIn(scope: Scope): (host: string) => ScopedService | undefined {
-  return (host) => tableGet(scope.services, host);
+function ownDraft({ plan, frame, bytes: known }: PreparedListener, context: ChainContext): Draft {
+  let bytes = known.get(context);
+  if (bytes === undefined) {
+    bytes = encode(LISTENER, outboundListener(plan, frame, context));
+    known.set(context, bytes);
+  }
+  return lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, folded(plan, frame, context), context));
 }
 
-/** The policy, and the rule of the proxy that it sends everything to. */
-function catchAllInputs({ outboundPolicy, services }: Scope): readonly unknown[] {
-  const { egressProxy } = outboundPolicy;
-  return egressProxy === undefined ? [outboundPolicy] : [outboundPolicy, tableGet(services, egressProxy.host)?.rule];
+function folded(plan: ListenerPlan, { lookup, l4 }: OutboundFrame, context: ChainContext): Folded {
+  return foldClaims({ plan, client: context.proxyClass, lookup, l4 });
 }
 
-/** Everything in a plan that a listener shows; services only, where only services count. */
-function planInputs(plan: ListenerPlan, scope: Scope): readonly unknown[] {
-  const inputs: unknown[] = [plan.name, plan.bindToPort, plan.binds.join()];
-  for (const { claim, egress } of plan.claims) {
-    const { service } = claim.scoped;
-    const nodes = l4Index(egress.virtualServices).forHost(service.hostname);
-    inputs.push(claim.kind, claim.port, service);
-    if (claim.kind === 'tcp' || claim.kind === 'auto') inputs.push(claim.scoped.rule);
+function nodesOf({ claim, egress }: ClaimedBy, { l4 }: OutboundFrame): readonly VirtualService[] {
+  return l4[egress]?.forHost(claim.scoped.service.hostname) ?? [];
+}
+
+/** Everything that a listener shows, by identity. */
+function contentInputs(plan: ListenerPlan, frame: OutboundFrame): readonly unknown[] {
+  const { catchAll, anyHost } = frame;
+  const inputs: unknown[] = [catchAll, anyHost, plan.name, plan.bindToPort, plan.binds.join()];
+  let http = false;
+  for (const by of plan.claims) {
+    const { kind, port, scoped, cidrs } = by.claim;
+    const nodes = nodesOf(by, frame);
+    const sharesRoutes = kind === 'http' || kind === 'proxy';
+    const shown = !sharesRoutes || !http || nodes.length > 0;
+    if (shown) inputs.push(kind, port.protocol, port.number);
+    if (shown && !sharesRoutes) inputs.push(scoped.service, scoped.rule, cidrs.join());
+    if (scoped.service.resolution === 'DynamicDNS') inputs.push(scoped.service.hostname);
+    if (kind !== 'tcp') http = true;
     for (const node of nodes) {
-      inputs.push(node);
+      inputs.push(scoped.service, node);
       for (const host of l4Destinations(node)) {
-        const scoped = tableGet(scope.services, host);
-        inputs.push(scoped?.service, scoped?.rule);
+        const destination = frame.lookup(host);
+        inputs.push(destination?.service, destination?.rule);
       }
     }
   }
-  for (const { scoped } of plan.refused) inputs.push(scoped.service);
   return inputs;
 }
 
-function outboundListener(plan: ListenerPlan, context: ChainContext, scope: Scope): Draft {
-  const { proxyClass, mesh } = context;
-  const lookup = lookupIn(scope);
-  const folded = foldClaims({ plan, proxyClass, lookup });
-  const anyHost = resolvesAnyHost(scope);
-  const chains = folded.chains.map((chain) =>
-    chain.kind === 'http' ? httpChain(chain, plan, context, anyHost) : tcpChain(chain, plan, context),
+/** The only claim of a listener that is the same for every class: one TCP port of one service on its own address. */
+function loneTcpClaim(plan: ListenerPlan, frame: OutboundFrame): ClaimedBy | undefined {
+  const [first] = plan.claims;
+  if (first === undefined || plan.claims.length > 1 || plan.refused.length > 0) return undefined;
+  const { kind, cidrs, bindToPort, scoped } = first.claim;
+  if (kind !== 'tcp' || bindToPort || cidrs.length > 0 || scoped.service.resolution === 'DynamicDNS') return undefined;
+  return nodesOf(first, frame).length === 0 ? first : undefined;
+}
+
+function loneTcpListener(
+  { claim }: ClaimedBy,
+  plan: ListenerPlan,
+  { catchAll }: OutboundFrame,
+  context: ChainContext,
+): Draft {
+  const { service, rule } = claim.scoped;
+  return sharedTcpListener(service, rule, claim.port, plan.binds.join(), context.l4, catchAll);
+}
+
+const ANYBODY = { namespace: '', labels: {} };
+
+/** Rendered once for all classes of the mesh that agree on logs, extensions, timeouts and policy. */
+const sharedTcpListener = memo(
+  (
+    service: Service,
+    rule: DestinationRule | undefined,
+    port: ServicePort,
+    bindList: string,
+    l4: L4Context,
+    catchAll: TcpTarget,
+  ): Draft => {
+    const binds = bindList.split(',');
+    const name = listenerName(binds[0] ?? '', port.number);
+    const outlines = l4Chains({
+      scoped: { service, rule, mtls: undefined },
+      port,
+      client: ANYBODY,
+      cidrs: [],
+      sniNeeded: isWildcardAddress(binds[0] ?? ''),
+      virtualServices: [],
+      lookup: () => undefined,
+    });
+    const chains = outlines.map((outline) => tcpChain(outline, port, port.number, l4, []));
+    const listener = assembled({ name, binds, port: port.number, bindToPort: false }, chains, () =>
+      passthroughChain(l4, catchAll),
+    );
+    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [...l4.origins, ...serviceOrigins(service)]);
+  },
+);
+
+function outboundListener(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Listener {
+  const { chains } = folded(plan, frame, context);
+  const { mesh, proxyClass } = context;
+  const rendered = chains.map((chain) =>
+    chain.kind === 'http' ? httpChain(chain, plan, frame, context) : tcpChainOf(chain, plan, context),
   );
-  const { listed, fallback } = withFallback(chains, () =>
-    passthroughChain(context, catchAllTarget(scope.outboundPolicy, lookup)),
-  );
-  const matches = listed.map((chain) => chain.match);
-  const timeout = matches.some(needsHttpInspector) ? protoDuration(mesh.protocolDetectionTimeout) : undefined;
-  const inspectors = inspectorsFor(matches);
-  const listener: Listener = {
-    name: plan.name,
-    ...addressFields(plan.binds, plan.port),
-    bindToPort: plan.bindToPort ? undefined : false,
-    filterChains: listed.map((chain) => chain.message),
-    defaultFilterChain: fallback,
-    listenerFilters: inspectors.length === 0 ? undefined : inspectors,
-    listenerFiltersTimeout: timeout ?? '0s',
-    continueOnListenerFiltersTimeout: true,
-    trafficDirection: 'OUTBOUND',
-    maxConnectionsToAcceptPerSocketEvent: plan.bindToPort ? ACCEPTS_PER_EVENT : undefined,
+  const listener = assembled(plan, rendered, () => passthroughChain(context, frame.catchAll));
+  const inspected = rendered.some(({ match }) => needsHttpInspector(match));
+  return {
+    ...listener,
+    listenerFiltersTimeout: (inspected ? protoDuration(mesh.protocolDetectionTimeout) : undefined) ?? NO_TIMEOUT,
     connectionBalanceConfig:
       plan.bindToPort && proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
   };
-  return draftOf(LISTENER, plan.name, listener, listenerOrigins(plan, folded, context));
+}
+
+/** Without an inspector nothing is waited for; zero is for ever. */
+const NO_TIMEOUT = '0s';
+
+type Outline = Pick<ListenerPlan, 'name' | 'binds' | 'port' | 'bindToPort'>;
+
+function assembled(outline: Outline, chains: readonly RenderedChain[], catchAll: () => FilterChain): Listener {
+  const { listed, fallback } = withFallback(chains, catchAll);
+  const inspectors = inspectorsFor(listed.map((chain) => chain.match));
+  return {
+    name: outline.name,
+    ...addressFields(outline.binds, outline.port),
+    bindToPort: outline.bindToPort ? undefined : false,
+    filterChains: listed.map((chain) => chain.message),
+    defaultFilterChain: fallback,
+    listenerFilters: inspectors.length === 0 ? undefined : inspectors,
+    listenerFiltersTimeout: NO_TIMEOUT,
+    continueOnListenerFiltersTimeout: true,
+    trafficDirection: 'OUTBOUND',
+    maxConnectionsToAcceptPerSocketEvent: outline.bindToPort ? ACCEPTS_PER_EVENT : undefined,
+  };
 }
 
 interface RenderedChain {
@@ -150,11 +240,6 @@ function isOpen(match: FilterChainMatch): boolean {
   return Object.values(match).every((value) => value === undefined);
 }
 
-/** Hosts outside of the registry are resolved by the proxy too. */
-function resolvesAnyHost({ outboundPolicy }: Scope): boolean {
-  return outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS';
-}
-
 function chainOf(match: FilterChainMatch, rest: FilterChain): RenderedChain {
   const message: FilterChain = {
     filterChainMatch: isOpen(match) ? undefined : match,
@@ -164,7 +249,12 @@ function chainOf(match: FilterChainMatch, rest: FilterChain): RenderedChain {
   return { match, message };
 }
 
-function httpChain(chain: HttpChain, plan: ListenerPlan, context: ChainContext, anyHost: boolean): RenderedChain {
+function httpChain(
+  chain: HttpChain,
+  plan: ListenerPlan,
+  { anyHost }: OutboundFrame,
+  context: ChainContext,
+): RenderedChain {
   const { claim } = chain.claim;
   const { settings } = context.proxyClass;
   const match: FilterChainMatch = chain.inspected
@@ -191,47 +281,50 @@ function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: bo
   return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
 }
 
-function tcpChain(chain: TcpChain, plan: ListenerPlan, context: ChainContext): RenderedChain {
-  const { outline, claim } = chain;
-  const { service } = claim.claim.scoped;
+function tcpChainOf({ outline, claim }: TcpChain, plan: ListenerPlan, context: ChainContext): RenderedChain {
+  const { scoped, port } = claim.claim;
+  const { hostname, resolution } = scoped.service;
+  const { family } = context.proxyClass;
+  const before = resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, plan.port, family)] : [];
+  return tcpChain(outline, port, plan.port, context, before);
+}
+
+function tcpChain(
+  outline: L4Chain,
+  { protocol }: ServicePort,
+  port: number,
+  context: L4Context,
+  before: readonly Filter[],
+): RenderedChain {
   const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
   const match: FilterChainMatch = {
     serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
     prefixRanges: ranges.length === 0 ? undefined : ranges,
   };
-  const filters = networkFilters({
-    context,
-    target: outline.target,
-    protocol: claim.claim.port.protocol,
-    port: plan.port,
-  });
-  const dynamic =
-    service.resolution === 'DynamicDNS'
-      ? [sniForwardProxy(service.hostname, plan.port, context.proxyClass.family)]
-      : [];
-  return chainOf(match, { filters: [...dynamic, ...filters], metadata: chainMetadata(chain) });
+  const filters = networkFilters({ context, target: outline.target, protocol, port });
+  return chainOf(match, { filters: [...before, ...filters], metadata: chainMetadata(outline) });
 }
 
 /** `istio.config`: by which tools name the VirtualService behind a chain. */
-function chainMetadata({ outline }: TcpChain): FilterChain['metadata'] {
-  if (outline.from === undefined || !outline.named) return undefined;
-  const { namespace, name } = outline.from;
-  const config = `/apis/networking.istio.io/v1/namespaces/${namespace}/virtual-service/${name}`;
+function chainMetadata({ from, named }: L4Chain): FilterChain['metadata'] {
+  if (from === undefined || !named) return undefined;
+  const config = `/apis/networking.istio.io/v1/namespaces/${from.namespace}/virtual-service/${from.name}`;
   return { filterMetadata: { istio: { config } } };
 }
 
-function listenerOrigins(plan: ListenerPlan, folded: Folded, context: ChainContext): readonly Origin[] {
-  const origins: Origin[] = [...contextOrigins(context)];
-  const lost = new Map(folded.losers.map(({ service, reason }) => [service, reason]));
-  const won = new Set(folded.chains.map(({ claim }) => claim.claim.scoped.service));
+function listenerOrigins(plan: ListenerPlan, { chains, losers }: Folded, context: L4Context): readonly Origin[] {
+  const origins: Origin[] = [...context.origins];
+  const lost = new Map(losers.map(({ service, reason }) => [service, reason]));
+  const won = new Set(chains.map(({ claim }) => claim.claim.scoped.service));
   for (const { claim } of plan.claims) {
     const { service } = claim.scoped;
     if (won.has(service) || !lost.has(service)) origins.push(...serviceOrigins(service));
   }
   for (const [service, reason] of lost) if (!won.has(service)) origins.push(...lostOrigins(service, reason));
-  for (const chain of folded.chains) {
-    if (chain.kind === 'tcp' && chain.outline.from !== undefined)
+  for (const chain of chains) {
+    if (chain.kind === 'tcp' && chain.outline.from !== undefined) {
       origins.push(...virtualServiceOrigins(chain.outline.from));
+    }
   }
   return origins;
 }

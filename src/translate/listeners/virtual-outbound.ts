@@ -1,16 +1,15 @@
 // The listener that capture rules send everything to, and the chain that takes what no listener knows.
 
 import type { Draft } from '../../ir/draft.ts';
-import type { OutboundPolicy, ScopedService } from '../../ir/traffic.ts';
+import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
 import { BLACK_HOLE_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { wildcards } from '../addresses.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
-import type { ChainContext } from '../context.ts';
+import type { ChainContext, L4Context } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { bareTcpProxy, type TcpTarget, tcpProxy, tcpSettings } from '../network/index.ts';
 import { proxyHeaders } from '../http/headers.ts';
 import { httpConnectionManager } from '../http/index.ts';
-import { contextOrigins } from './origins.ts';
 import { dynamicDnsRoutes } from './dynamic-dns.ts';
 import {
   ACCEPTS_PER_EVENT,
@@ -24,19 +23,19 @@ import {
 } from './listener.ts';
 
 /** Where connections go that no service is known for. */
-export function catchAllTarget(policy: OutboundPolicy, lookup: (host: string) => ScopedService | undefined): TcpTarget {
+export function catchAllTarget(policy: OutboundPolicy, rule: DestinationRule | undefined): TcpTarget {
   const { egressProxy } = policy;
   if (egressProxy !== undefined) {
     const { host, port, subset } = egressProxy;
     const name = outboundClusterName(port, subset, host);
-    return { clusters: [{ name, weight: 1 }], settings: tcpSettings(lookup(host)?.rule, port, subset) };
+    return { clusters: [{ name, weight: 1 }], settings: tcpSettings(rule, port, subset) };
   }
   const name = policy.mode === 'REGISTRY_ONLY' ? BLACK_HOLE_CLUSTER : PASSTHROUGH_CLUSTER;
   return { clusters: [{ name, weight: 1 }] };
 }
 
 /** `default_filter_chain` of per-port listeners: bytes that are nobody's still flow, or are stopped on purpose. */
-export function passthroughChain(context: ChainContext, target: TcpTarget): FilterChain {
+export function passthroughChain(context: L4Context, target: TcpTarget): FilterChain {
   return { name: 'PassthroughFilterChain', filterChainMatch: {}, filters: [tcpProxy(context, target)] };
 }
 
@@ -68,7 +67,7 @@ export function virtualOutbound(context: ChainContext, policy: OutboundPolicy, t
     connectionBalanceConfig: proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
     accessLog: context.logs.listener,
   };
-  return draftOf(LISTENER, VIRTUAL_OUTBOUND, listener, contextOrigins(context));
+  return draftOf(LISTENER, VIRTUAL_OUTBOUND, listener, context.origins);
 }
 
 function dynamicDnsManager(context: ChainContext): NonNullable<FilterChain['filters']>[number] {

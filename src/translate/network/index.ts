@@ -1,5 +1,5 @@
 // Network filters of a chain that ends in a TCP proxy, and those that stand before a connection manager.
-// In: a ChainContext, the clusters to connect to and what their DestinationRule says of connections. Out: filters in order.
+// In: a L4Context, the clusters to connect to and what their DestinationRule says of connections. Out: filters in order.
 // Called by listeners and gateway.
 
 import type { TunnelSettings } from '../../config/generated/types.ts';
@@ -8,7 +8,7 @@ import type { Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
 import { effectivePolicy, subsetOf } from '../clusters/policy.ts';
-import type { ChainContext } from '../context.ts';
+import type { L4Context } from '../context.ts';
 import { extension } from '../envoy.ts';
 
 type Filter = Messages['envoy.config.listener.v3.Filter'];
@@ -37,7 +37,7 @@ export interface TcpSettings {
 }
 
 export interface TcpInputs {
-  readonly context: ChainContext;
+  readonly context: L4Context;
   readonly target: TcpTarget;
   readonly protocol: Protocol;
   /** The port that match clauses of extensions compare with. */
@@ -61,7 +61,7 @@ export function networkFilters(inputs: TcpInputs): readonly Filter[] {
 }
 
 /** What stands before a connection manager: authorization of HTTP chains is left to its own filters. */
-export function networkExtensions(context: ChainContext, port: number): readonly Filter[] {
+export function networkExtensions(context: L4Context, port: number): readonly Filter[] {
   const { network } = context.extensions;
   return [
     ...network('AUTHN', port),
@@ -72,12 +72,12 @@ export function networkExtensions(context: ChainContext, port: number): readonly
 }
 
 /** The terminal filter by itself. */
-export function tcpProxy(context: ChainContext, target: TcpTarget): Filter {
+export function tcpProxy(context: L4Context, target: TcpTarget): Filter {
   const { settings = NO_SETTINGS } = target;
   return tcpProxyFilter({
     statPrefix: statPrefixOf(target),
     ...clusterSpecifier(target),
-    idleTimeout: settings.idleTimeout ?? context.proxyClass.settings.idleTimeout,
+    idleTimeout: settings.idleTimeout ?? context.idleTimeout,
     maxDownstreamConnectionDuration: settings.maxConnectionDuration,
     hashPolicy: settings.hashSourceIp ? [{ sourceIp: {} }] : undefined,
     tunnelingConfig: tunnelingConfig(settings.tunnel),

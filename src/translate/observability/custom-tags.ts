@@ -35,11 +35,9 @@ function userTag(tag: string, { literal, environment, header, formatter }: Custo
 function sourceTags({ namespace, clusterId, settings }: ProxyClass): readonly Tag[] {
   const literal = (tag: string, value: string): Tag => ({ tag, literal: { value } });
   const { canonicalRevision, canonicalService } = settings;
-  // While no span is reported, proxies of different workloads share a class, and names would be of one of them.
-  const named = canonicalRevision !== '' || canonicalService !== '';
   return [
-    ...(named ? [literal('istio.canonical_revision', canonicalRevision || 'latest')] : []),
-    ...(named ? [literal('istio.canonical_service', canonicalService || 'unknown')] : []),
+    literal('istio.canonical_revision', canonicalRevision || 'latest'),
+    literal('istio.canonical_service', canonicalService || 'unknown'),
     literal('istio.mesh_id', settings.meshId || 'unknown'),
     literal('istio.namespace', namespace),
     ...(clusterId === '' ? [] : [literal('istio.cluster_id', clusterId)]),

@@ -167,6 +167,3 @@ function groupPort(listener: EgressListener, name: RouteName): number {
 function groupOf(listener: EgressListener, port: number): PortGroup {
   return port === 0 ? wholeGroup(listener.services) : (groupsByPort(listener.services).get(port) ?? emptyGroup(port));
 }
-
-export { parseRouteName } from './names.ts';
-export { inboundRetryPolicy } from './retry.ts';

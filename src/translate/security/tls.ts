@@ -207,10 +207,7 @@ function sanMatchers(names: readonly string[], how: 'exact' | 'prefix', dialect:
   };
 }
 
-function serverTlsParameters(
-  tls: ServerTLSSettings & { readonly ecdhCurves?: readonly string[] },
-  mesh: MeshConfig,
-): TlsParameters | undefined {
+function serverTlsParameters(tls: ServerTLSSettings, mesh: MeshConfig): TlsParameters | undefined {
   const defaults = mesh.tlsDefaults;
   const parameters: TlsParameters = {
     tlsMinimumProtocolVersion: protocolVersion(tls.minProtocolVersion) ?? protocolVersion(defaults?.minProtocolVersion),

@@ -1,0 +1,130 @@
+// Where a service port is listened for: what of a class decides it, and the claims that follow.
+
+import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
+import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
+import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
+import { memo } from '../../lib/memo.ts';
+import { isWildcardAddress, loopback, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
+import { UNIX_PREFIX } from '../envoy.ts';
+import { canBind } from './listener.ts';
+import { protocolNamed } from './protocol.ts';
+
+/** What a service port brings to a listener. */
+export type ClaimKind = 'http' | 'tcp' | 'auto' | 'proxy';
+
+/** One service port on one listener. */
+export interface Claim {
+  readonly kind: ClaimKind;
+  readonly scoped: ScopedService;
+  /** Number and protocol as the listener has them; a Sidecar may set both. */
+  readonly port: ServicePort;
+  readonly binds: readonly string[];
+  readonly bindToPort: boolean;
+  /** Prefixes that chains match instead of an address. */
+  readonly cidrs: readonly string[];
+}
+
+/** The part of a class that decides over addresses: one object for all classes that agree on it. */
+export interface PlaceContext {
+  readonly family: IpFamily;
+  readonly clusterId: string;
+  readonly interception: InterceptionMode;
+  readonly dnsCapture: boolean;
+  readonly unprivileged: boolean;
+  readonly statusPort: number;
+  readonly prometheusPort: number;
+}
+
+export function placeContext(
+  mesh: MeshConfig,
+  { family, clusterId, interception, settings }: ProxyClass,
+): PlaceContext {
+  const { dnsCapture, unprivileged, statusPort, prometheusPort } = settings;
+  return sharedPlace(mesh, family, clusterId, interception, dnsCapture, unprivileged, statusPort, prometheusPort);
+}
+
+const sharedPlace = memo(
+  (
+    _mesh: MeshConfig,
+    family: IpFamily,
+    clusterId: string,
+    interception: InterceptionMode,
+    dnsCapture: boolean,
+    unprivileged: boolean,
+    statusPort: number,
+    prometheusPort: number,
+  ): PlaceContext => ({ family, clusterId, interception, dnsCapture, unprivileged, statusPort, prometheusPort }),
+);
+
+/** An egress listener without its services: two with the same text place services the same way. */
+export type EgressShape = Pick<EgressListener, 'port' | 'bind' | 'captureMode'>;
+
+/** What sidecars without a Sidecar have. */
+const CATCH_ALL: EgressShape = { port: undefined, bind: '', captureMode: 'DEFAULT' };
+
+export function egressShape({ port, bind, captureMode }: EgressListener): EgressShape {
+  return port === undefined && bind === '' && captureMode === 'DEFAULT' ? CATCH_ALL : { port, bind, captureMode };
+}
+
+/** Ports of a service on an egress listener, as far as they can be listened for. */
+export const portClaims = memo((scoped: ScopedService, place: PlaceContext, shape: EgressShape): readonly Claim[] => {
+  const { service } = scoped;
+  if (service.resolution === 'Alias') return [];
+  const bindToPort = bindsPorts(shape, place) || shape.bind.startsWith(UNIX_PREFIX);
+  const bind = shape.bind === '' && bindToPort ? loopback(place.family) : shape.bind;
+  return portsOf(service, shape).flatMap((port) => {
+    const kind = claimKind(port);
+    if (kind === undefined) return [];
+    if (bindToPort && !canBind(place, bind, port.number, PROXY_PORTS)) return [];
+    return [{ kind, scoped, port, bindToPort, ...addressOf(kind, service, bind, place) }];
+  });
+});
+
+export function bindsPorts({ captureMode }: EgressShape, { interception }: PlaceContext): boolean {
+  return captureMode === 'NONE' || interception === 'NONE';
+}
+
+function portsOf(service: Service, { port }: EgressShape): readonly ServicePort[] {
+  if (port === undefined) return service.ports;
+  return [{ name: port.name, number: port.number, protocol: protocolNamed(port.protocol) }];
+}
+
+/** Ports on which capture rules hand over traffic. */
+const PROXY_PORTS: readonly number[] = [15001, 15006];
+
+export function claimKind({ protocol }: ServicePort): ClaimKind | undefined {
+  if (protocol === 'UDP') return undefined;
+  if (protocol === 'HTTP_PROXY') return 'proxy';
+  if (isHttp(protocol)) return 'http';
+  return protocol === 'AUTO' ? 'auto' : 'tcp';
+}
+
+/** HTTP is told apart by its routes, so one listener for all addresses serves a port; the rest needs the address. */
+function addressOf(
+  kind: ClaimKind,
+  service: Service,
+  bind: string,
+  place: PlaceContext,
+): Pick<Claim, 'binds' | 'cidrs'> {
+  if (bind !== '') return { binds: [bind], cidrs: [] };
+  const any = wildcards(place.family);
+  if (kind === 'http' || kind === 'proxy') return { binds: any, cidrs: [] };
+  const addresses = serviceAddresses(service, place);
+  const [main = ''] = addresses;
+  if (main.includes('/')) return { binds: any, cidrs: addresses };
+  if (!isWildcardAddress(main)) return { binds: addresses, cidrs: [] };
+  return { binds: place.family === 'v6' && service.registry === 'External' ? [NO_ADDRESS_V6] : any, cidrs: [] };
+}
+
+/** A port of a headless service on the address of one of its endpoints. */
+export const endpointClaim = memo(
+  (scoped: ScopedService, port: ServicePort, address: string): Claim => ({
+    kind: claimKind(port) ?? 'tcp',
+    scoped,
+    port,
+    binds: [address],
+    bindToPort: false,
+    cidrs: [],
+  }),
+);

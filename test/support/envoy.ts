@@ -1,0 +1,196 @@
+// Real Envoys for tests: which ones are here, one agent and Envoy as a pair, and what an Envoy says of itself.
+
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Agent, startAgent } from '../../src/agent/agent.ts';
+import { ask, type HttpTarget, readStats } from '../../src/agent/admin.ts';
+import { resolveConfig } from '../../src/agent/config.ts';
+import type { AgentFlags } from '../../src/agent/inputs.ts';
+import { findEnvoy } from '../../src/cli/envoy-binary.ts';
+import type { Log } from '../../src/lib/ports.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import type { ControlPlane } from './server.ts';
+import { until } from './wait.ts';
+
+export const NEWEST = '1.40.0';
+export const OLDER = '1.36.4';
+
+/** The Envoys to test with: path by version. A missing one is an error where CI must not skip, else a line. */
+export function envoysForTests(versions: readonly string[] = [NEWEST, OLDER]): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const version of versions) {
+    const path = findEnvoy({ env: process.env, version, exact: version !== NEWEST });
+    if (path !== undefined) found.set(version, path);
+    else if (process.env['CI'] === 'true')
+      throw new Error(`Envoy ${version} is missing: meltemi envoy install --version ${version}`);
+    else
+      console.warn(`tests with Envoy ${version} are skipped: \`meltemi envoy install --version ${version}\` gets it`);
+  }
+  return found;
+}
+
+/**
+ * A script that runs Envoy as the agent starts it, but with warnings about deprecated fields. With a prefix the whole
+ * runs by another command, such as `setpriv`.
+ */
+export function strictEnvoy(binary: string, folder: string, prefix: readonly string[] = []): string {
+  const path = join(folder, 'strict-envoy');
+  const strip = 'for a; do shift; [ "$a" = --skip-deprecated-logs ] || set -- "$@" "$a"; done';
+  writeFileSync(path, `#!/bin/sh\n${strip}\nexec ${[...prefix, binary].join(' ')} "$@"\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+export interface ProxyOptions {
+  readonly name: string;
+  readonly namespace: string;
+  readonly account: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly role: 'sidecar' | 'router';
+  /** Its address, also that of its admin and status ports. */
+  readonly ip: string;
+  readonly envoy: string;
+  /** Further environment of the agent. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly proxyConfig?: Readonly<Record<string, unknown>> | undefined;
+  readonly flags?: AgentFlags | undefined;
+  /** Ready means to have configuration; without, it only starts. */
+  readonly wait?: boolean | undefined;
+}
+
+/** An Envoy beside its agent. */
+export interface TestProxy {
+  readonly name: string;
+  readonly ip: string;
+  readonly admin: HttpTarget;
+  readonly agent: Agent;
+  /** Folder with `cert-chain.pem`, `key.pem`, `root-cert.pem`: the workload's own. */
+  readonly certificates: string;
+  /** Envoy's log so far. */
+  readonly log: readonly string[];
+  /** Lines of warning and worse. */
+  complaints(): readonly string[];
+  /** Statistics whose name fits the expression. */
+  stats(regex: string): Promise<ReadonlyMap<string, number>>;
+  /** How often Envoy refused an update of any kind. */
+  rejections(): Promise<ReadonlyMap<string, number>>;
+  /** Part of the configuration dump, such as `dynamic_route_configs`, as text. */
+  dump(resource: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+const COMPLAINT = /\]\[(warning|error|critical)\]/;
+
+/** Starts an agent in this process, and its Envoy. Statistics of all kinds are on. */
+export async function startProxy(plane: ControlPlane, options: ProxyOptions): Promise<TestProxy> {
+  const { folder } = plane;
+  const run = folder.sub(`proxy-${options.name}.${options.namespace}`);
+  const certificates = folder.sub(`certs-${options.name}.${options.namespace}`);
+  const tokenFile = join(run, 'token');
+  await folder.token(options.namespace, options.account, tokenFile);
+  const log: string[] = [];
+  const agentLog: string[] = [];
+  const metrics = createMetrics();
+  const { config } = resolveConfig({
+    env: {
+      POD_NAME: options.name,
+      POD_NAMESPACE: options.namespace,
+      SERVICE_ACCOUNT: options.account,
+      INSTANCE_IP: options.ip,
+      ISTIO_META_WORKLOAD_NAME: options.name,
+      OUTPUT_CERTS: certificates,
+      ...options.env,
+    },
+    flags: {
+      role: options.role,
+      discoveryAddress: plane.discoveryAddress,
+      rootFile: folder.rootFile,
+      tokenFile,
+      runDirectory: run,
+      sdsSocket: join(run, 'SDS'),
+      bindAddress: options.ip,
+      envoyPath: strictEnvoy(options.envoy, run),
+      concurrency: 1,
+      proxyComponentLogLevel: 'misc:warning',
+      ...options.flags,
+    },
+    hostname: options.name,
+    addresses: [],
+    labels: options.labels,
+    annotations: { 'sidecar.istio.io/statsInclusionRegexps': '.*' },
+    trustDomain: undefined,
+    proxyConfig: { terminationDrainDuration: '0s', ...options.proxyConfig },
+    remarks: [],
+  });
+  const agent = await startAgent(config, {
+    clock: { now: Date.now },
+    timers: {
+      setTimeout: (fn, ms) => {
+        const timer = setTimeout(fn, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    random: Math.random,
+    log: collectingLog(agentLog),
+    meter: metrics.meter,
+    renderMetrics: () => metrics.render(),
+    onEnvoyLine: (line) => log.push(line),
+    path: '',
+  });
+  const proxy = proxyOf(options, { host: config.localAddress, port: config.ports.admin }, agent, certificates, log);
+  if (options.wait === false) return proxy;
+  const status = { host: config.localAddress, port: agent.statusPort };
+  const ready = async (): Promise<boolean> => (await ask(status, 'GET', '/healthz/ready')).status === 200;
+  try {
+    await until(ready, `${options.name} ready`, 30_000);
+  } catch (error) {
+    await proxy.stop();
+    throw new Error([String(error), ...log, ...agentLog].join('\n'), { cause: error });
+  }
+  return proxy;
+}
+
+function proxyOf(
+  { name, ip }: ProxyOptions,
+  admin: HttpTarget,
+  agent: Agent,
+  certificates: string,
+  log: readonly string[],
+): TestProxy {
+  const stats = async (regex: string): Promise<ReadonlyMap<string, number>> =>
+    readStats((await ask(admin, 'GET', `/stats?filter=${encodeURIComponent(regex)}`)).body);
+  return {
+    name,
+    ip,
+    admin,
+    agent,
+    certificates,
+    log,
+    complaints: () => log.filter((line) => COMPLAINT.test(line)),
+    stats,
+    rejections: async () => {
+      const counters = await stats('(update_rejected|listener_create_failure|key_rotation_failed)$');
+      return new Map([...counters].filter(([, value]) => value > 0));
+    },
+    dump: async (resource) => (await ask(admin, 'GET', `/config_dump?resource=${resource}`)).body,
+    stop: async () => {
+      await agent.stop();
+    },
+  };
+}
+
+function collectingLog(lines: string[]): Log {
+  const write =
+    (level: string) =>
+    (fields: object, message: string): void => {
+      if (level !== 'debug') lines.push(`agent ${level}: ${message} ${JSON.stringify(fields)}`);
+    };
+  const log: Log = {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: () => log,
+  };
+  return log;
+}
