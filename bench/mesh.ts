@@ -14,7 +14,13 @@ export interface MeshShape {
   readonly flavour: 'kubernetes' | 'entries';
 }
 
-export const SMALL_MESH: MeshShape = { services: 100, endpoints: 5, namespaces: 10, routed: 0.1, flavour: 'kubernetes' };
+export const SMALL_MESH: MeshShape = {
+  services: 100,
+  endpoints: 5,
+  namespaces: 10,
+  routed: 0.1,
+  flavour: 'kubernetes',
+};
 
 /** One thing about a service that a change may set to another value than the mesh starts with. */
 export interface ServiceState {
@@ -53,7 +59,10 @@ export function isRouted(shape: MeshShape, index: number): boolean {
 /** What the mesh starts with. */
 export function meshManifests(shape: MeshShape): Manifest[] {
   const namespaces = Array.from({ length: shape.namespaces }, (_, i) => manifest('v1', 'Namespace', '', `ns-${i}`, {}));
-  const services = Array.from({ length: shape.services }, (_, i) => [...serviceManifests(shape, i), ...trafficManifests(shape, i)]);
+  const services = Array.from({ length: shape.services }, (_, i) => [
+    ...serviceManifests(shape, i),
+    ...trafficManifests(shape, i),
+  ]);
   return [...namespaces, ...services.flat()];
 }
 
@@ -63,7 +72,9 @@ export function serviceManifests(shape: MeshShape, index: number, state: Service
 }
 
 function addresses(shape: MeshShape, index: number, { address }: ServiceState): readonly string[] {
-  return Array.from({ length: shape.endpoints }, (_, i) => (i === 0 && address !== undefined ? address : addressOf(shape, index, i)));
+  return Array.from({ length: shape.endpoints }, (_, i) =>
+    i === 0 && address !== undefined ? address : addressOf(shape, index, i),
+  );
 }
 
 function entryManifest(shape: MeshShape, index: number, state: ServiceState): Manifest {
@@ -89,7 +100,11 @@ function kubernetesManifests(shape: MeshShape, index: number, state: ServiceStat
   const namespace = namespaceOf(shape, index);
   const all = addresses(shape, index, state);
   const service = manifest('v1', 'Service', namespace, name, {
-    spec: { clusterIP: virtualAddress(index), selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: PORT }] },
+    spec: {
+      clusterIP: virtualAddress(index),
+      selector: { app: name },
+      ports: [{ name: 'http', port: 80, targetPort: PORT }],
+    },
   });
   const slice = manifest(
     'discovery.k8s.io/v1',
@@ -151,18 +166,34 @@ export function trafficManifests(shape: MeshShape, index: number, { weight = 90 
             match: [{ uri: { prefix: '/api/v2' }, headers: { 'x-canary': { exact: 'true' } } }],
             route: [{ destination: { host, subset: 'v2' } }],
           },
-          { timeout: '15s', retries: { attempts: 3, perTryTimeout: '4s' }, route: [to('v1', weight), to('v2', 100 - weight)] },
+          {
+            timeout: '15s',
+            retries: { attempts: 3, perTryTimeout: '4s' },
+            route: [to('v1', weight), to('v2', 100 - weight)],
+          },
         ],
       },
     }),
   ];
 }
 
-function manifest(apiVersion: string, kind: string, namespace: string, name: string, body: object, labels: object = {}): Manifest {
+function manifest(
+  apiVersion: string,
+  kind: string,
+  namespace: string,
+  name: string,
+  body: object,
+  labels: object = {},
+): Manifest {
   return { apiVersion, kind, metadata: { name, ...(namespace === '' ? {} : { namespace }), labels }, ...body };
 }
 
-export type BenchNode = { readonly id: string; readonly cluster: string; readonly metadata: Record<string, unknown>; readonly userAgentName: string };
+export type BenchNode = {
+  readonly id: string;
+  readonly cluster: string;
+  readonly metadata: Record<string, unknown>;
+  readonly userAgentName: string;
+};
 
 /** The node of a sidecar beside an endpoint: services in turn, then the next endpoint of each. */
 export function proxyNode(shape: MeshShape, proxy: number): BenchNode {

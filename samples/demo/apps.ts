@@ -174,7 +174,7 @@ function serveWeather(): Promise<() => void> {
     response.end(
       JSON.stringify({
         version: 'internet',
-        detail: `sunny, wind 7 from the north, asked by ${request.headers['x-asked-by'] ?? 'nobody'}`,
+        detail: `sunny, wind 7 from the north, asked by ${String(request.headers['x-asked-by'] ?? 'nobody')}`,
       }),
     );
   });

@@ -7,13 +7,18 @@ import { UsageError } from './program.ts';
 export function textTable(rows: readonly (readonly string[])[], gap: number): string {
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, [...cell].length);
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, widthOf(cell));
   }
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) + gap - [...cell].length)))
+      .map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) + gap - widthOf(cell))))
       .join('');
   return rows.map((row) => `${line(row)}\n`).join('');
+}
+
+/** In characters, which may be two code units. */
+function widthOf(cell: string): number {
+  return Array.from(cell).length;
 }
 
 /** Checks `--output` against what a command can print. */

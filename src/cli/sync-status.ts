@@ -71,7 +71,7 @@ function rowOf(message: Json, replica: string): ProxyRow {
 function cellOf(config: Json): TypeCell {
   const updated = config['lastUpdated'];
   return {
-    status: config['configStatus'] === undefined ? 'UNKNOWN' : String(config['configStatus']),
+    status: text(config['configStatus']) || 'UNKNOWN',
     updated: typeof updated === 'string' ? Date.parse(updated) : undefined,
   };
 }

@@ -20,7 +20,7 @@ const PULL_SECRET = 'ISTIO_META_WASM_IMAGE_PULL_SECRET';
 const REDACTED = '[redacted]';
 
 /** A resource in JSON form, as the `Any` that was sent. */
-export function resourceJson(resource: Resource): Json {
+function resourceJson(resource: Resource): Json {
   return { '@type': resource.typeUrl, ...(decodeJson(typeNameOf(resource.typeUrl), resource.bytes) as Json) };
 }
 

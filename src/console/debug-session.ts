@@ -99,11 +99,7 @@ function viewOf(typeUrl: string, resources: readonly Resource[]): View {
 }
 
 /** The answer to a debug request; undefined for types that are none. */
-export function debugResources(
-  port: ConsolePort,
-  typeUrl: string,
-  names: readonly string[],
-): readonly Resource[] | undefined {
+function debugResources(port: ConsolePort, typeUrl: string, names: readonly string[]): readonly Resource[] | undefined {
   if (typeUrl === DEBUG_TYPE) return names.map((name) => pageByName(port, name));
   if (!typeUrl.startsWith(PAGE_PREFIX)) return undefined;
   const page = typeUrl.slice(PAGE_PREFIX.length);

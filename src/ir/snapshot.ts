@@ -71,7 +71,7 @@ export interface Scope {
   readonly ordered: readonly ScopedService[];
   /** Sidecars: listeners with a port first, in the order of the Sidecar, the catch-all last. Routers: one catch-all. */
   readonly egress: readonly EgressListener[];
-  /** Every VirtualService visible to the class, oldest first. */
+  /** Every VirtualService that applies to the class, oldest first: those of `mesh`, or of a router's own Gateways. */
   readonly virtualServices: readonly VirtualService[];
   readonly outboundPolicy: OutboundPolicy;
   /** Routers only. */

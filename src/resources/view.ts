@@ -39,6 +39,34 @@ export function viewGet(view: View, name: string): Resource | undefined {
   return undefined;
 }
 
+/** As `viewGet`, for many look-ups in one table: the first one builds an index of all its names. */
+export function viewIndexed(view: View, name: string): Resource | undefined {
+  for (let i = view.parts.length - 1; i >= 0; i--) {
+    const part = view.parts[i];
+    const found = part === undefined ? undefined : indexOf(part).get(name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** How many resources the parts hold; a name that stands in two parts counts twice. */
+export function viewSize(view: View): number {
+  return view.parts.reduce((sum, part) => sum + indexOf(part).size, 0);
+}
+
+const indexes = new WeakMap<ResourceTable, ReadonlyMap<string, Resource>>();
+
+function indexOf(table: ResourceTable): ReadonlyMap<string, Resource> {
+  let index = indexes.get(table);
+  if (index === undefined) {
+    const made = new Map<string, Resource>();
+    for (const group of tableValues(table)) for (const resource of group) made.set(resource.name, resource);
+    index = made;
+    indexes.set(table, index);
+  }
+  return index;
+}
+
 /** Every resource of the view, each name once. */
 export function* viewResources(view: View): Generator<Resource> {
   const several = view.parts.length > 1;

@@ -1,12 +1,9 @@
 // Which class a proxy belongs to: everything that its outbound configuration depends on, as one value with a total key.
 
-import type { TelemetrySpec } from '../config/generated/types.ts';
-import type { ConfigObject } from '../config/object.ts';
 import type { GatewayTarget, Proxy, ProxyClass, ProxySettings, ServiceTarget } from '../ir/proxy.ts';
 import { isHttp } from '../ir/service.ts';
 import { compareStrings, sortedEntries } from '../lib/order.ts';
-import { inNamespace, inRootAndOwn } from './by-namespace.ts';
-import { familyOf, interceptionOf, NO_NAMES, namesOf, networkViewOf, text } from './proxy.ts';
+import { familyOf, interceptionOf, namesOf, networkViewOf, text } from './proxy.ts';
 import type { Labels } from './selection.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
 import { mentionsFor, projectLabels, projectMetadata } from './universe.ts';
@@ -38,29 +35,16 @@ export interface ClassInput {
 }
 
 /** What classes of a namespace depend on, beside what is a proxy's own. */
-export function namespaceInputs({ index, settings, mesh }: LinkedSnapshot, namespace: string): readonly unknown[] {
-  return [
-    settings,
-    mesh,
-    ...mentionsFor(index.universe, settings, namespace),
-    inNamespace(index.policies.telemetry, settings.rootNamespace),
-    inNamespace(index.policies.telemetry, namespace),
-  ];
-}
-
-function telemetries(
-  { index, settings }: LinkedSnapshot,
-  proxy: Proxy,
-): readonly (readonly ConfigObject<TelemetrySpec>[])[] {
-  return inRootAndOwn(index.policies.telemetry, settings.rootNamespace, proxy.namespace);
+export function namespaceInputs({ index, settings }: LinkedSnapshot, namespace: string): readonly unknown[] {
+  return [settings, ...mentionsFor(index.universe, settings, namespace)];
 }
 
 /** Builds the class; equal content has an equal key. */
 export function buildClass(input: ClassInput): ProxyClass {
-  const { snapshot, proxy, identity, targets } = input;
-  const { index, settings } = snapshot;
+  const { snapshot, proxy, identity, settings, targets } = input;
+  const { index } = snapshot;
   const isRouter = proxy.type === 'router';
-  const mentioned = projectLabels(index.universe, settings, proxy.namespace, identity.labels);
+  const mentioned = projectLabels(index.universe, snapshot.settings, proxy.namespace, identity.labels);
   const content: Omit<ProxyClass, 'key'> = {
     type: proxy.type,
     namespace: proxy.namespace,
@@ -75,9 +59,10 @@ export function buildClass(input: ClassInput): ProxyClass {
     labels: isRouter ? { ...sharedLabels(identity.labels), ...mentioned } : mentioned,
     nodeName: index.universe.usesNode ? identity.nodeName : '',
     ownHeadlessAddresses: isRouter ? [] : headlessAddresses(proxy, targets),
-    settings: classSettings(input),
+    // Names would make every workload a class of its own: sidecars have them in their workload only.
+    settings: isRouter ? { ...settings, ...namesOf(proxy, identity.labels) } : settings,
     version: text(proxy.metadata, 'ISTIO_VERSION'),
-    metadata: projectMetadata(index.universe, settings, proxy.namespace, proxy.metadata),
+    metadata: projectMetadata(index.universe, snapshot.settings, proxy.namespace, proxy.metadata),
     ...(isRouter ? { gatewayTargets: targets.map(gatewayTarget) } : {}),
   };
   return { key: stableText(content), ...content };
@@ -86,22 +71,6 @@ export function buildClass(input: ClassInput): ProxyClass {
 /** Labels without those that only tell pods of one workload apart. */
 export function sharedLabels(labels: Labels): Labels {
   return Object.fromEntries(sortedEntries(labels).filter(([key]) => !POD_LABELS.has(key)));
-}
-
-/** Names of the workload are part of the class only while spans carry them: else every workload were its own class. */
-function classSettings({ snapshot, proxy, identity, settings }: ClassInput): ProxySettings {
-  const named = snapshot.settings.namesInClass || proxy.type === 'router' || tracesSpans(snapshot, proxy, settings);
-  return { ...settings, ...(named ? namesOf(proxy, identity.labels) : NO_NAMES) };
-}
-
-const TRACERS = ['zipkin', 'lightstep', 'datadog', 'stackdriver', 'openCensusAgent'] as const;
-
-function tracesSpans(snapshot: LinkedSnapshot, proxy: Proxy, settings: ProxySettings): boolean {
-  const { mesh } = snapshot;
-  if ((mesh.defaultProviders?.tracing?.length ?? 0) > 0) return true;
-  const own = settings.proxyConfig['tracing'];
-  if (typeof own === 'object' && own !== null && TRACERS.some((name) => name in own)) return true;
-  return telemetries(snapshot, proxy).some((list) => list.some((each) => (each.spec.tracing?.length ?? 0) > 0));
 }
 
 /** Only ports that are not HTTP have a listener for each endpoint. */

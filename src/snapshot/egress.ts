@@ -7,6 +7,7 @@ import { hostSubsetOf, hostsOverlap, isWildcard } from '../lib/hosts.ts';
 import { memo } from '../lib/memo.ts';
 import { protocolByName } from '../registry/protocol.ts';
 import { inLookupOrder, isServiceVisible, preferred } from './service-choice.ts';
+import { isGatewayRoute } from './virtual-services.ts';
 
 interface Hosts {
   readonly exact: ReadonlySet<string>;
@@ -119,14 +120,15 @@ export function importedVirtualServices(
   return visible.filter((node) => {
     const own = imported.hosts.get(node.namespace);
     const any = imported.hosts.get('*');
+    const takes = isGatewayRoute(node) ? covers : overlaps;
+    const wants = (hosts: Hosts | undefined, host: string): boolean => hosts !== undefined && takes(hosts, host);
     return node.hosts.some(
-      (host) => !excludes(own, host) && !excludes(any, host) && (overlaps(own, host) || overlaps(any, host)),
+      (host) => !excludes(own, host) && !excludes(any, host) && (wants(own, host) || wants(any, host)),
     );
   });
 }
 
-function overlaps(hosts: Hosts | undefined, host: string): boolean {
-  if (hosts === undefined) return false;
+function overlaps(hosts: Hosts, host: string): boolean {
   if (hosts.exact.has(host)) return true;
   if (hosts.wildcards.some((wildcard) => hostsOverlap(wildcard, host))) return true;
   return isWildcard(host) && [...hosts.exact].some((exact) => hostSubsetOf(exact, host));

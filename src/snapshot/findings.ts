@@ -34,6 +34,7 @@ export function snapshotFindings(source: FindingsSource): readonly Finding[] {
   const secretsByName = new Map([...tableValues(source.secrets)].map((secret) => [secret.name, secret]));
   const input: FindingsInput = { ...source, secretsByName };
   const found: Finding[] = [
+    ...input.registry.findings,
     ...[...tableValues(index.virtualServices.linked.output)].flatMap((node) => virtualServiceFindings(input, node)),
     ...[...tableValues(index.rules.byNamespace.output)].flatMap((each) => each.rules).flatMap(mergeFindings),
     ...[...tableValues(index.rules.byNamespace.output)]

@@ -11,18 +11,12 @@ export interface SnapshotOptions {
   readonly clusterId: string;
   /** Gateways select pods of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE). */
   readonly scopeGatewayToNamespace: boolean;
-  /**
-   * Outbound listeners always carry the workload's names as span tags, as istiod writes them even where no spans are
-   * made. That makes every workload a class of its own, so by default they do only where spans are.
-   */
-  readonly namesInClass: boolean;
 }
 
 export const DEFAULT_SNAPSHOT_OPTIONS: SnapshotOptions = {
   domain: 'cluster.local',
   clusterId: 'Kubernetes',
   scopeGatewayToNamespace: false,
-  namesInClass: false,
 };
 
 export interface LinkSettings extends SnapshotOptions {
@@ -43,7 +37,6 @@ export function linkSettings(
     domain: options.domain,
     clusterId: options.clusterId,
     scopeGatewayToNamespace: options.scopeGatewayToNamespace,
-    namesInClass: options.namesInClass,
     rootNamespace: mesh.rootNamespace,
     virtualServiceExportTo: mesh.defaultVirtualServiceExportTo,
     destinationRuleExportTo: mesh.defaultDestinationRuleExportTo,

@@ -39,7 +39,7 @@ export interface VirtualServiceIndex {
   readonly merged: Table<VirtualService>;
   /** Those that apply by themselves, by `namespace/name`. */
   readonly linked: Derived2<VirtualService, VirtualService, VirtualService>;
-  /** All, and those bound to `mesh`, by who sees them: `*`, `private/NS`, `exported/NS`. */
+  /** All, and those bound to `mesh`, by who sees them: `*`, `first/NS`, `private/NS`, `exported/NS`. */
   readonly visible: Table<readonly VirtualService[]>;
   readonly visibleInMesh: Table<readonly VirtualService[]>;
 }
@@ -72,8 +72,16 @@ export function indexVirtualServices(
   return { resolved, delegating, merged, linked, visible: all.index, visibleInMesh: mesh.index };
 }
 
+/** Set on VirtualServices that were made from routes of the Gateway API. */
+const SEMANTICS_ANNOTATION = 'internal.istio.io/route-semantics';
+
+/** True for routes of the Gateway API, which are strict about hosts and win in their own namespace. */
+export function isGatewayRoute(node: VirtualService): boolean {
+  return node.object.annotations[SEMANTICS_ANNOTATION] === 'gateway';
+}
+
 function viewersOf(node: VirtualService): readonly string[] {
-  if (node.exportTo === '*') return ['*'];
+  if (node.exportTo === '*') return isGatewayRoute(node) ? ['*', `first/${node.namespace}`] : ['*'];
   return [...node.exportTo].map((each) => (each === node.namespace ? `private/${each}` : `exported/${each}`));
 }
 
@@ -83,12 +91,18 @@ function meshViewersOf(node: VirtualService): readonly string[] {
 
 const NONE: readonly VirtualService[] = [];
 
-/** What a namespace sees: its private ones, those exported to it, public ones; each oldest first. */
+/**
+ * What a namespace sees: its private ones, those exported to it, public ones; each oldest first. Of the public ones its
+ * own routes of the Gateway API come first.
+ */
 export function visibleTo(index: Table<readonly VirtualService[]>, namespace: string): readonly VirtualService[] {
   const own = tableGet(index, `private/${namespace}`) ?? NONE;
   const exported = tableGet(index, `exported/${namespace}`) ?? NONE;
+  const first = tableGet(index, `first/${namespace}`) ?? NONE;
   const open = tableGet(index, '*') ?? NONE;
-  return own.length === 0 && exported.length === 0 ? open : [...own, ...exported, ...open];
+  if (own.length === 0 && exported.length === 0 && first.length === 0) return open;
+  const taken = new Set(first);
+  return [...own, ...exported, ...first, ...(taken.size === 0 ? open : open.filter((node) => !taken.has(node)))];
 }
 
 function mergeDelegates(

@@ -65,7 +65,7 @@ export function internedWorkload(
 
 /** The class as the workload's own listeners need it: with the names by which telemetry calls the workload. */
 function namedClass(proxyClass: ProxyClass, proxy: Proxy, identity: WorkloadIdentity): ProxyClass {
-  if (proxyClass.settings.canonicalService !== '') return proxyClass;
+  if (proxyClass.type === 'router') return proxyClass;
   const names = namesOf(proxy, identity.labels);
   return {
     ...proxyClass,

@@ -90,16 +90,17 @@ export class ClientState {
     return this.mode === 'sotw' ? this.#sotw(typeUrl, type, type.nonce) : this.#delta(typeUrl, { unsubscribe: names });
   }
 
-  /** A new stream: the requests that restore all subscriptions, with what is held. */
-  reconnect(): Buffer[] {
+  /** A new stream: the requests that restore all subscriptions, with what is held; in this order of types, if given. */
+  reconnect(order: readonly string[] = [...this.#types.keys()]): Buffer[] {
     this.#nodeSent = false;
     for (const type of this.#types.values()) {
       type.nonce = '';
       type.sent = false;
       type.explicit = false;
     }
-    const wanted = [...this.#types].filter(([, type]) => type.wildcard || type.names.size > 0);
-    return wanted.map(([typeUrl, type]) => {
+    return order.flatMap((typeUrl) => {
+      const type = this.#typeOf(typeUrl);
+      if (!type.wildcard && type.names.size === 0) return [];
       type.explicit = type.names.size > 0;
       // Delta clients that had `*` by an empty list and then named something say so now.
       if (type.explicit && type.wildcard) type.names.add('*');

@@ -234,9 +234,13 @@ export class Exchange implements Progress {
     return suspects;
   }
 
+  /** What the client was sent and hasn't answered yet. */
+  get arriving(): readonly Chunk[] {
+    return this.#sent.flatMap((sent) => sent.fresh);
+  }
+
   /** Sends the namesakes of these resources again, if the client holds them: its clusters wait for their endpoints. */
   repeat(chunks: readonly Chunk[]): void {
-    if (this.#held.view === undefined || !this.active) return;
     this.#again = [...this.#again, ...chunks];
     this.#plan = undefined;
   }
@@ -250,6 +254,7 @@ export class Exchange implements Progress {
     }
     if (!this.active) return NO_NEED;
     this.#resolveKnown(view);
+    if (this.#held.view === undefined) this.#again = [];
     this.#plan ??= planFor(this.#planInput(view));
     const plan = this.#plan;
     const fresh = plan.fresh && this.#answered !== this.wants.selection;

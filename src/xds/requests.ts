@@ -85,7 +85,7 @@ export function readDeltaRequest(bytes: Buffer, pool: NamePool): DeltaRequest & 
     else if (reader.field === 2) typeUrl = reader.text();
     else if (reader.field === 3) subscribe.add(reader);
     else if (reader.field === 4) unsubscribe.add(reader);
-    else if (reader.field === 5) readVersion(reader.nested(), versions);
+    else if (reader.field === 5) readVersion(reader, versions);
     else if (reader.field === 6) nonce = reader.text();
     else if (reader.field === 7) error = readError(reader.nested());
   }
@@ -100,7 +100,20 @@ export function readDeltaRequest(bytes: Buffer, pool: NamePool): DeltaRequest & 
   };
 }
 
-function readVersion(entry: WireReader, versions: Map<string, string>): void {
+/** One entry of a map<string, string>: nearly always the name, then the version, each shorter than 128 bytes. */
+function readVersion(reader: WireReader, versions: Map<string, string>): void {
+  const { bytes, from, to } = reader;
+  const middle = from + 2 + (bytes[from + 1] ?? 0);
+  const usual =
+    bytes[from] === 0x0a &&
+    (bytes[from + 1] ?? 128) < 128 &&
+    bytes[middle] === 0x12 &&
+    to === middle + 2 + (bytes[middle + 1] ?? 0);
+  if (usual && reader.wireType === 2) {
+    versions.set(bytes.toString('utf8', from + 2, middle), bytes.toString('utf8', middle + 2, to));
+    return;
+  }
+  const entry = reader.nested();
   let [name, version] = ['', ''];
   while (entry.next()) {
     if (entry.field === 1) name = entry.text();

@@ -2,11 +2,12 @@
 // In: records of what was sent. Out: what the client holds then. Called by the exchanges; pure.
 
 import type { Resource } from '../resources/resource.ts';
-import { type View, viewGet } from '../resources/view.ts';
+import { type View, viewIndexed, viewSize } from '../resources/view.ts';
 import type { NamePool } from './names.ts';
-import type { Chunk } from './step.ts';
+import { type Chunk, disjointParts } from './step.ts';
 import {
   covers,
+  EVERYTHING,
   type Held,
   type HeldItem,
   heldItem,
@@ -127,13 +128,23 @@ export function withDoubts(held: Held, unanswered: readonly Sent[], wants: Selec
 
 /** What a client holds according to `initial_resource_versions`. */
 export function reported(versions: ReadonlyMap<string, string>, wants: Selection, view: View, pool: NamePool): Held {
-  const names = [...versions.keys()].filter((name) => covers(wants, name));
-  if (names.length === 0) return NOTHING_HELD;
   const odd = new Map<string, HeldItem>();
-  for (const name of names) {
-    const version = versions.get(name);
-    if (viewGet(view, name)?.version !== version) odd.set(name, version);
+  let covered = 0;
+  let standing = 0;
+  for (const [name, version] of versions) {
+    if (!covers(wants, name)) continue;
+    covered++;
+    const stands = viewIndexed(view, name);
+    if (stands !== undefined) standing++;
+    if (stands?.version !== version) odd.set(name, version);
   }
-  const held: Held = { view, selection: selectionOf(false, pool.of(names)), odd: undefined };
-  return withOdd(held, odd);
+  if (covered === 0) return NOTHING_HELD;
+  // Who has something of all that it wants is treated like those who were sent it, and shares with them what follows.
+  const all =
+    wants === EVERYTHING
+      ? disjointParts(view) && standing === viewSize(view)
+      : !wants.wildcard && covered === wants.set.names.size;
+  if (all) return withOdd({ view, selection: wants, odd: undefined }, odd);
+  const names = [...versions.keys()].filter((name) => covers(wants, name));
+  return withOdd({ view, selection: selectionOf(false, pool.of(names)), odd: undefined }, odd);
 }

@@ -153,6 +153,10 @@ export class XdsStream implements Pumped {
     for (const event of events) {
       const awaited = (event.kind === 'ack' || event.kind === 'nack') && exchange.awaits(event.nonce);
       const suspects = exchange.apply(event);
+      // Envoy comes back and asks for clusters first: those that changed meanwhile may be warming already.
+      if (event.kind === 'initial' && exchange.typeUrl === ENDPOINT) {
+        exchange.repeat(this.#find(CLUSTER)?.exchange.arriving ?? []);
+      }
       if (awaited || event.kind === 'stale') this.#report(conversation, event, suspects);
     }
     const { selection } = exchange.wants;

@@ -83,7 +83,8 @@ export function wantsOfChange(
   const adds = subscribe.names.has(WILDCARD);
   const star = (before.star || adds) && !drops;
   const wildcard = (before.selection.wildcard || adds) && !drops;
-  const set = pool.change(before.selection.set, withoutStar(subscribe), unsubscribe.names);
+  const simple = before.selection.set === NO_NAMES && unsubscribe === NO_NAMES && !adds;
+  const set = simple ? subscribe : pool.change(before.selection.set, withoutStar(subscribe), unsubscribe.names);
   return { selection: selectionOf(wildcard, set), explicit: before.explicit || named, star };
 }
 

@@ -1,6 +1,7 @@
 // A control plane that answers debug types over real gRPC from hand-made connections, and commands run against it.
 
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { vi } from 'vitest';
 import { type CommandContext, run, UsageError } from '../../src/cli/program.ts';
 import { formatControlPlaneId } from '../../src/console/control-plane-id.ts';
 import { debugSession } from '../../src/console/debug-session.ts';
@@ -74,14 +75,11 @@ export async function outcomeOf(command: (context: CommandContext) => Promise<nu
 export async function commandLine(...args: string[]): Promise<Outcome> {
   const streams = { stdout: '', stderr: '' };
   const restore = (['stdout', 'stderr'] as const).map((name) => {
-    const { write } = process[name];
-    process[name].write = ((text: string) => {
-      streams[name] += text;
+    const spy = vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      streams[name] += String(text);
       return true;
-    }) as typeof write;
-    return () => {
-      process[name].write = write;
-    };
+    });
+    return () => spy.mockRestore();
   });
   try {
     const code = await run(args, {});

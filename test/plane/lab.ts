@@ -219,7 +219,9 @@ export class LabProxy {
     const child = update.typeUrl === CLUSTER ? ENDPOINT : update.typeUrl === LISTENER ? ROUTE : undefined;
     if (child === undefined) return;
     const known = this.client.names(child);
-    const added = update.resources.flatMap((resource) => referred(update.typeUrl, resource)).filter((name) => !known.has(name));
+    const added = update.resources
+      .flatMap((resource) => referred(update.typeUrl, resource))
+      .filter((name) => !known.has(name));
     if (added.length > 0) this.#ask(child, [...new Set(added)]);
     const gone = update.typeUrl === CLUSTER ? update.removed.filter((name) => known.has(name)) : [];
     if (gone.length > 0) this.stream.request(this.client.unsubscribe(child, gone));

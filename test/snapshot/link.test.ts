@@ -133,15 +133,13 @@ describe('what else tells classes apart', () => {
     expect(differs(team('x'), team('y'), [filter])).toBe(true);
   });
 
-  it('names, while spans carry them or the server is told to', () => {
-    const named = (options: Parameters<typeof world>[1], objects: readonly ConfigObject[] = []) => {
-      const at = world(objects, options);
-      return linkOf(at, proxy({ labels: { app: 'x' } })).proxyClass.settings.canonicalService;
-    };
-    expect(named({})).toBe('');
-    expect(named({ mesh: { defaultProviders: { tracing: ['zipkin'] } } })).toBe('x');
-    expect(named({}, [telemetry('t', { tracing: [{ randomSamplingPercentage: 5 }] })])).toBe('x');
-    expect(named({ options: { namesInClass: true } })).toBe('x');
+  it('names, of routers only: sidecars have them in their workload', () => {
+    const labels = { 'service.istio.io/canonical-name': 'x' };
+    const at = world([]);
+    const sidecarLink = linkOf(at, proxy({ labels }));
+    expect(sidecarLink.proxyClass.settings.canonicalService).toBe('');
+    expect(sidecarLink.workload.proxyClass.settings.canonicalService).toBe('x');
+    expect(linkOf(at, proxy({ type: 'router', labels })).proxyClass.settings.canonicalService).toBe('x');
   });
 
   it('own addresses, for endpoints of headless services that are not HTTP', () => {
@@ -174,7 +172,6 @@ describe('the workload', () => {
       ['web', 9000, 9000],
     ]);
     expect(workload.labels).toMatchObject({ app: 'web' });
-    expect(workload.proxyClass.settings.canonicalService).toBe('web');
     expect(workload.addresses).toEqual([]);
   });
 

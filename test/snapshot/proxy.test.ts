@@ -123,12 +123,9 @@ describe('metadata', () => {
     expect(settings({}).proxyConfig).toMatchObject({ statNameLength: 189 });
   });
 
-  it.each([
-    [{ 'service.istio.io/canonical-name': 'c', app: 'a' }, 'c'],
-    [{ 'app.kubernetes.io/name': 'n', app: 'a' }, 'n'],
-    [{ app: 'a' }, 'a'],
-    [{}, 'w'],
-  ])('labels %j name the service %s', (labels, canonicalService) => {
-    expect(namesOf(proxy({ metadata: { WORKLOAD_NAME: 'w' } }), labels)).toMatchObject({ canonicalService });
+  it('names are those that the injector gives', () => {
+    const labels = { 'service.istio.io/canonical-name': 'c', 'service.istio.io/canonical-revision': 'v2', app: 'a' };
+    expect(namesOf(proxy(), labels)).toEqual({ canonicalService: 'c', canonicalRevision: 'v2' });
+    expect(namesOf(proxy(), { app: 'a' })).toEqual({ canonicalService: '', canonicalRevision: '' });
   });
 });

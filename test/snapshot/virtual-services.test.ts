@@ -66,6 +66,18 @@ describe('which VirtualServices a sidecar sees', () => {
     expect(names('b')).toEqual(['open', 'late']);
   });
 
+  it('own routes of the Gateway API before other public ones', () => {
+    const annotations = { 'internal.istio.io/route-semantics': 'gateway' };
+    const some = world([
+      virtualService('old', { hosts: ['x'] }, { namespace: 'b', created: 1 }),
+      virtualService('theirs', { hosts: ['x'] }, { namespace: 'b', created: 2, annotations }),
+      virtualService('own', { hosts: ['x'] }, { namespace: 'a', created: 3, annotations }),
+    ]);
+    const seen = (namespace: string) => scopeFor(some, { namespace }).virtualServices.map((each) => each.name);
+    expect(seen('a')).toEqual(['own', 'old', 'theirs']);
+    expect(seen('c')).toEqual(['old', 'theirs', 'own']);
+  });
+
   it('follows the default of the mesh', () => {
     const closed = world([virtualService('v', { hosts: ['x'] }, { namespace: 'a' })], {
       mesh: { defaultVirtualServiceExportTo: ['.'] },

@@ -371,5 +371,5 @@ describe('linking step by step', () => {
       }),
       { numRuns: Number(process.env['SNAPSHOT_RUNS'] ?? 20) },
     );
-  }, 120_000);
+  }, 900_000);
 });

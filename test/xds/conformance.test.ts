@@ -330,6 +330,23 @@ const both: readonly Rule[] = [
     },
   ],
   [
+    'endpoints of a cluster that changed while the client was away are sent, in whatever order it asks',
+    ({ world, link }) => {
+      world.set(CLUSTER, { a: '1', b: '1' }).set(ENDPOINT, { a: '1', b: '1' });
+      link.subscribe(CLUSTER).subscribe(ENDPOINT, ['a', 'b']).settle();
+      for (const [content, ...asked] of [
+        ['2', CLUSTER, ENDPOINT],
+        ['3', ENDPOINT, CLUSTER],
+      ] as const) {
+        world.set(CLUSTER, { a: content });
+        link.reconnect(asked);
+        const order = link.settle().map((update) => [update.typeUrl, names(update).includes('a')]);
+        const clusters = order.findIndex(([typeUrl]) => typeUrl === CLUSTER);
+        expect(order.slice(clusters + 1)).toContainEqual([ENDPOINT, true]);
+      }
+    },
+  ],
+  [
     'a resource of the proxy alone and shared ones are one world',
     ({ world, link }) => {
       world.set(LISTENER, { a: '1' }).own(LISTENER, { inbound: '1' });

@@ -275,7 +275,7 @@ describe.skipIf(binary === undefined).each(MODES)('a real Envoy, %s', (mode) => 
 
     const before = new Map(['cds', 'eds', 'lds', 'rds'].map((type) => [type, metrics.of(`pilot_xds_pushes{${type}}`)]));
     // Envoy loses the server, finds another one, and tells what it has.
-    await restart(); { const t = setInterval(() => console.log(JSON.stringify(now().streams().map((s) => s.types.map((x) => [x.typeUrl.replace(/.*\./, ''), x.names, x.unanswered, x.upToDate, x.sent?.nonce])))), 1000); setTimeout(() => clearInterval(t), 9000); }
+    await restart();
     await until(() => now().streams()[0]?.types.length === 4);
     await until(
       () =>

@@ -326,10 +326,10 @@ export class Link {
     return this.updates.slice(before);
   }
 
-  reconnect(): this {
+  reconnect(order?: readonly string[]): this {
     this.stream.closed();
     this.stream = this.#open();
-    for (const request of this.client.reconnect()) this.stream.request(request);
+    for (const request of this.client.reconnect(order)) this.stream.request(request);
     this.host.run();
     return this;
   }

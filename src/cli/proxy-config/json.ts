@@ -35,6 +35,6 @@ export function textsAt(value: unknown, ...path: readonly string[]): readonly st
 }
 
 /** A message without the type that an Any puts beside its fields. */
-export function withoutType({ '@type': _, ...fields }: Json): Json {
-  return fields;
+export function withoutType(message: Json): Json {
+  return Object.fromEntries(Object.entries(message).filter(([key]) => key !== '@type'));
 }

@@ -20,14 +20,21 @@ import {
   tableGet,
 } from '../../lib/table.ts';
 import { loopback } from '../addresses.ts';
-import { type ChainContext, inboundContext, type JwksCache, outboundContext, workloadContext } from '../context.ts';
+import {
+  type ChainContext,
+  inboundContext,
+  type JwksCache,
+  type L4Context,
+  outboundContext,
+  workloadContext,
+} from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER, listenerName } from './listener.ts';
-import { l4Destinations, type L4Index, l4Indexes } from './l4-routes.ts';
-import { listenerDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
+import { l4Destinations, type L4Index, l4Indexes, NO_L4 } from './l4-routes.ts';
+import { listenerDraft, meshDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
 import { type ListenerPlan, type OutboundPlans, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';
 
@@ -41,7 +48,7 @@ export interface OutboundListeners {
   readonly plans: OutboundPlans;
   readonly prepared: Derived<ListenerPlan, PreparedListener>;
   /** All that are prepared, by name. */
-  readonly sorted: readonly PreparedListener[];
+  readonly sorted: SortedListeners;
   readonly l4: readonly L4Index[];
   /** Services and rules that routes for connections lead to. */
   readonly destinations: readonly unknown[];
@@ -53,27 +60,54 @@ export function outboundListeners(scope: Scope, previous: OutboundListeners | un
   const inputs = [context, scope.egress, scope.services, scope.outboundPolicy, plans];
   if (previous !== undefined && sameList(previous.inputs, inputs)) return previous;
   const l4 = l4Indexes(scope.egress, previous?.l4);
-  const reached = l4.flatMap((index) => destinationsOf(index, scope));
-  const destinations = keepList(previous?.destinations, reached);
   const catchAll = catchAllOf(scope);
   const anyHost = resolvesAnyHost(scope);
+  const reached = l4.flatMap((index) => destinationsOf(index, scope));
+  const destinations = keepList(previous?.destinations, reached);
   const frame: OutboundFrame = { catchAll, anyHost, l4, lookup: (host) => tableGet(scope.services, host) };
-  const prepared = deriveTable(
-    previous?.prepared,
-    plans.plans,
-    [catchAll, anyHost, l4, destinations],
-    (plan, _name, before) => preparedListener(plan, frame, before),
-  );
-  const sorted = sortedByName(previous, prepared.output);
-  const own = sorted.filter((each) => each.named);
-  const shared = sorted.filter((each) => !each.named).map((each) => listenerDraft(each, context));
-  const named = keepList(previous?.named, own);
-  const drafts = keepList(previous?.drafts, [
-    ...shared,
-    ...(anyHost ? [] : captured(context, scope.outboundPolicy, catchAll)),
-  ]);
-  return { drafts, named, inputs, plans, prepared, sorted, l4, destinations };
+  const prepared =
+    l4 === NO_L4
+      ? sharedPrepared(plans.plans, previous?.prepared, catchAll, anyHost)
+      : preparedListeners(plans.plans, previous?.prepared, frame, destinations);
+  const sorted = sortedByName(prepared.output, previous?.prepared.output, previous?.sorted);
+  const shared = sorted.meshWide
+    ? meshDrafts(sorted.shared, context.l4)
+    : sorted.shared.map((each) => listenerDraft(each, context));
+  const captures = anyHost ? [] : captured(context, scope.outboundPolicy, catchAll);
+  const drafts = keepList(previous?.drafts, [...shared, ...captures]);
+  return { drafts, named: sorted.named, inputs, plans, prepared, sorted, l4, destinations };
 }
+
+function preparedListeners(
+  plans: Table<ListenerPlan>,
+  previous: Derived<ListenerPlan, PreparedListener> | undefined,
+  frame: OutboundFrame,
+  destinations: readonly unknown[],
+): Derived<ListenerPlan, PreparedListener> {
+  const { catchAll, anyHost, l4 } = frame;
+  return deriveTable(previous, plans, [catchAll, anyHost, l4, destinations], (plan, _name, before) =>
+    preparedListener(plan, frame, before),
+  );
+}
+
+const NO_DESTINATIONS: readonly unknown[] = [];
+
+/** Without routes for connections nothing of the class is in it. */
+const sharedPrepared = memo(
+  (
+    plans: Table<ListenerPlan>,
+    previous: Derived<ListenerPlan, PreparedListener> | undefined,
+    catchAll: TcpTarget,
+    anyHost: boolean,
+  ): Derived<ListenerPlan, PreparedListener> => {
+    const frame: OutboundFrame = { catchAll, anyHost, l4: NO_L4, lookup: () => undefined };
+    return preparedListeners(plans, previous, frame, NO_DESTINATIONS);
+  },
+);
+
+const meshDrafts = memo((shared: readonly PreparedListener[], l4: L4Context): readonly Draft[] =>
+  shared.map((each) => meshDraft(each, l4)),
+);
 
 /** Outbound listeners that name the workload in their traces, and its explicit proxy. */
 export function workloadListeners(
@@ -127,25 +161,38 @@ const sharedTarget = memo(
   ): TcpTarget => catchAllTarget({ mode, egressProxy: host === '' ? undefined : { host, port, subset } }, rule),
 );
 
-/** In order of names: only what changed is looked at, the rest is copied. */
-function sortedByName(
-  previous: OutboundListeners | undefined,
-  prepared: Table<PreparedListener>,
-): readonly PreparedListener[] {
-  const from = previous?.prepared.output ?? emptyTable<PreparedListener>();
-  const changed = new Map<string, PreparedListener | undefined>();
-  for (const [name, , after] of tableDiff(from, prepared)) changed.set(name, after);
-  if (changed.size === 0) return previous?.sorted ?? [];
-  const next: PreparedListener[] = [];
-  for (const each of previous?.sorted ?? []) {
-    const { name } = each.plan;
-    const after = changed.has(name) ? changed.get(name) : each;
-    if (after !== undefined) next.push(after);
-    changed.delete(name);
-  }
-  const come = [...changed.values()].flatMap((each) => each ?? []);
-  return come.length === 0 ? next : [...next, ...come].sort((a, b) => compareStrings(a.plan.name, b.plan.name));
+interface SortedListeners {
+  readonly all: readonly PreparedListener[];
+  readonly named: readonly PreparedListener[];
+  readonly shared: readonly PreparedListener[];
+  /** All that are shared are so by all classes. */
+  readonly meshWide: boolean;
 }
+
+/** In order of names: only what changed is looked at, the rest is copied. */
+const sortedByName = memo(
+  (
+    prepared: Table<PreparedListener>,
+    from: Table<PreparedListener> | undefined,
+    previous: SortedListeners | undefined,
+  ): SortedListeners => {
+    const changed = new Map<string, PreparedListener | undefined>();
+    for (const [name, , after] of tableDiff(from ?? emptyTable<PreparedListener>(), prepared)) changed.set(name, after);
+    const next: PreparedListener[] = [];
+    for (const each of previous?.all ?? []) {
+      const { name } = each.plan;
+      const after = changed.has(name) ? changed.get(name) : each;
+      if (after !== undefined) next.push(after);
+      changed.delete(name);
+    }
+    const come = [...changed.values()].flatMap((each) => each ?? []);
+    const all = come.length === 0 ? next : [...next, ...come].sort((a, b) => compareStrings(a.plan.name, b.plan.name));
+    const named = all.filter((each) => each.reach === 'workload');
+    const shared = all.filter((each) => each.reach !== 'workload');
+    const meshWide = shared.every((each) => each.reach === 'mesh');
+    return { all, named: keepList(previous?.named, named), shared: keepList(previous?.shared, shared), meshWide };
+  },
+);
 
 /** `virtualOutbound`, where anything is captured. */
 const captured = memo(

@@ -63,6 +63,9 @@ const l4Index = memo((virtualServices: readonly VirtualService[]): L4Index => {
   };
 });
 
+/** The indexes where nothing routes connections: most meshes, for most of their classes. */
+export const NO_L4: readonly L4Index[] = [];
+
 /** The indexes of egress listeners; the previous ones where they hold the same routes. */
 export function l4Indexes(
   egress: readonly EgressListener[],
@@ -73,7 +76,7 @@ export function l4Indexes(
     const index = l4Index(virtualServices);
     return before !== undefined && sameList(before.nodes, index.nodes) ? before : index;
   });
-  return keepList(previous, next);
+  return next.every(({ nodes }) => nodes.length === 0) ? NO_L4 : keepList(previous, next);
 }
 
 /** Services that routes lead to beside the one that is listened for: what they are shapes the chains. */

@@ -3,13 +3,13 @@
 // order of precedence. Only the plans of services that came, went or changed are made anew; nothing is rendered here.
 
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { isIp } from '../../lib/ip.ts';
+import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
-import { emptyTable, type Table, tableGet, tableWith } from '../../lib/table.ts';
+import { emptyTable, sameList, type Table, tableGet, tableWith } from '../../lib/table.ts';
 import { isWildcardAddress, serviceAddresses } from '../addresses.ts';
 import { listenerName } from './listener.ts';
 import {
@@ -48,62 +48,82 @@ interface Headless {
 
 export interface OutboundPlans {
   readonly plans: Table<ListenerPlan>;
-  readonly proxyClass: ProxyClass;
   readonly place: PlaceContext;
+  /** The class's own addresses, for which no listener is made. */
+  readonly own: string;
   readonly shapes: readonly EgressShape[];
   readonly services: readonly (readonly ScopedService[])[];
   /** Of the catch-all: the only one whose services may be headless. */
   readonly headless: ReadonlyMap<ScopedService, Headless>;
 }
 
-/** The plans of a scope; the previous ones themselves when nothing that they were made from changed. */
+/**
+ * The plans of a scope; the previous ones themselves when nothing that they were made from changed. Classes that see the
+ * same services get the same plans.
+ */
 export function outboundPlans(scope: Scope, previous: OutboundPlans | undefined): OutboundPlans {
-  const { proxyClass, mesh, egress } = scope;
+  const { proxyClass, mesh, egress, endpoints } = scope;
   const place = placeContext(mesh, proxyClass);
-  const kept = previous !== undefined && sameShapes(previous, proxyClass, place, egress) ? previous : undefined;
+  const own = proxyClass.ownHeadlessAddresses.join();
+  const kept = previous?.place === place && previous.own === own && sameShapes(previous, egress) ? previous : undefined;
+  const [only] = egress;
+  if (egress.length !== 1 || only === undefined) return nextPlans({ egress, place, own, endpoints }, kept);
+  return sharedPlans(only.services, egressShape(only), place, own, endpoints, kept);
+}
+
+interface PlanInputs {
+  readonly egress: readonly (EgressShape & Pick<EgressListener, 'services'>)[];
+  readonly place: PlaceContext;
+  readonly own: string;
+  readonly endpoints: Table<ServiceEndpoints>;
+}
+
+const sharedPlans = memo(
+  (
+    services: readonly ScopedService[],
+    shape: EgressShape,
+    place: PlaceContext,
+    own: string,
+    endpoints: Table<ServiceEndpoints>,
+    kept: OutboundPlans | undefined,
+  ): OutboundPlans => nextPlans({ egress: [{ ...shape, services }], place, own, endpoints }, kept),
+);
+
+function nextPlans(inputs: PlanInputs, kept: OutboundPlans | undefined): OutboundPlans {
+  const { egress, place, own, endpoints } = inputs;
   const edits = new Edits();
   const headless = new Map(kept?.headless);
-  const shapes = kept?.shapes ?? egress.map(egressShape);
+  const shapes = kept?.shapes ?? egress.map((each) => egressShape(each));
   shapes.forEach((shape, index) => {
     const { removed, added } = changes(kept?.services[index] ?? [], egress[index]?.services ?? []);
-    const stale = index === catchAllIndex(shapes) ? staleHeadless(headless, scope, removed) : [];
+    const stale = index === catchAllIndex(shapes) ? staleHeadless(headless, endpoints, removed) : [];
     for (const scoped of [...removed, ...stale]) {
-      const claims = claimsOf(scoped, shape, place, proxyClass, headless.get(scoped)?.endpoints);
+      const claims = claimsOf(scoped, shape, place, own, headless.get(scoped)?.endpoints);
       for (const claim of claims) edits.remove(claimName(claim), index, scoped);
       headless.delete(scoped);
     }
     for (const scoped of [...added, ...stale]) {
-      const found = isHeadless(scoped.service, shape, place)
-        ? tableGet(scope.endpoints, scoped.service.hostname)
-        : undefined;
-      if (isHeadless(scoped.service, shape, place)) headless.set(scoped, { scoped, endpoints: found });
-      const claims = claimsOf(scoped, shape, place, proxyClass, found);
+      const perAddress = isHeadless(scoped.service, shape, place);
+      const found = perAddress ? tableGet(endpoints, scoped.service.hostname) : undefined;
+      if (perAddress) headless.set(scoped, { scoped, endpoints: found });
+      const claims = claimsOf(scoped, shape, place, own, found);
       for (const claim of claims) edits.add(claimName(claim), { claim, egress: index });
     }
   });
-  if (kept !== undefined && edits.byName.size === 0 && sameServices(kept, egress)) return kept;
-  const plans = tableWith(kept?.plans ?? emptyTable<ListenerPlan>(), edited(kept?.plans, edits, shapes));
-  return { plans, proxyClass, place, shapes, services: egress.map(({ services }) => services), headless };
+  const services = egress.map((each) => each.services);
+  if (kept !== undefined && edits.byName.size === 0 && sameList(kept.services, services)) return kept;
+  const before = kept?.plans ?? emptyTable<ListenerPlan>();
+  return { plans: tableWith(before, edited(before, edits, shapes)), place, own, shapes, services, headless };
 }
 
-function sameShapes(
-  previous: OutboundPlans,
-  proxyClass: ProxyClass,
-  place: PlaceContext,
-  egress: readonly EgressListener[],
-): boolean {
-  if (previous.proxyClass !== proxyClass || previous.place !== place) return false;
-  if (previous.shapes.length !== egress.length) return false;
-  return previous.shapes.every((shape, index) => {
+function sameShapes({ shapes }: OutboundPlans, egress: readonly EgressListener[]): boolean {
+  if (shapes.length !== egress.length) return false;
+  return shapes.every((shape, index) => {
     const next = egress[index];
     if (next === undefined || shape.bind !== next.bind || shape.captureMode !== next.captureMode) return false;
     const { number, protocol, name } = next.port ?? {};
     return shape.port?.number === number && shape.port?.protocol === protocol && shape.port?.name === name;
   });
-}
-
-function sameServices(previous: OutboundPlans, egress: readonly EgressListener[]): boolean {
-  return egress.every(({ services }, index) => services === previous.services[index]);
 }
 
 function catchAllIndex(shapes: readonly EgressShape[]): number {
@@ -134,13 +154,12 @@ function changes(before: readonly ScopedService[], after: readonly ScopedService
 /** Headless services of which the endpoints are others now. */
 function staleHeadless(
   headless: ReadonlyMap<ScopedService, Headless>,
-  scope: Scope,
+  current: Table<ServiceEndpoints>,
   removed: readonly ScopedService[],
 ): readonly ScopedService[] {
   const stale: ScopedService[] = [];
   for (const { scoped, endpoints } of headless.values()) {
-    if (tableGet(scope.endpoints, scoped.service.hostname) !== endpoints && !removed.includes(scoped))
-      stale.push(scoped);
+    if (tableGet(current, scoped.service.hostname) !== endpoints && !removed.includes(scoped)) stale.push(scoped);
   }
   return stale;
 }
@@ -193,12 +212,12 @@ const byPrecedence = orderBy<ClaimedBy>(
 );
 
 function* edited(
-  before: Table<ListenerPlan> | undefined,
+  before: Table<ListenerPlan>,
   edits: Edits,
   shapes: readonly EgressShape[],
 ): Generator<readonly [string, ListenerPlan | undefined]> {
   for (const [name, { removed, added }] of edits.byName) {
-    const plan = before === undefined ? undefined : tableGet(before, name);
+    const plan = tableGet(before, name);
     const present = plan === undefined ? [] : allClaims(plan, shapes);
     const gone = ({ claim, egress }: ClaimedBy): boolean => removed[egress]?.has(claim.scoped) === true;
     const rest = removed.length === 0 ? present : present.filter((each) => !gone(each));
@@ -242,7 +261,7 @@ function claimsOf(
   scoped: ScopedService,
   shape: EgressShape,
   place: PlaceContext,
-  proxyClass: ProxyClass,
+  own: string,
   endpoints: ServiceEndpoints | undefined,
 ): readonly Claim[] {
   const { service } = scoped;
@@ -251,16 +270,17 @@ function claimsOf(
   return plain.flatMap((claim) => {
     const { port } = claim;
     if (!perEndpoint(port)) return [claim];
-    const own = (endpoints?.endpoints ?? []).filter((endpoint) => endpoint.portName === port.name);
+    const ofPort = (endpoints?.endpoints ?? []).filter((endpoint) => endpoint.portName === port.name);
     // Of a service that selects its endpoints there will be some; until then, nobody can be meant.
     const mayComeLater = service.registry === 'Kubernetes' || service.selector !== undefined;
-    if (own.length === 0) return mayComeLater ? [] : [claim];
-    return endpointAddresses(own, proxyClass).map((address) => endpointClaim(scoped, port, address));
+    if (ofPort.length === 0) return mayComeLater ? [] : [claim];
+    return endpointAddresses(ofPort, own).map((address) => endpointClaim(scoped, port, address));
   });
 }
 
 /** What the workload calls on its own address never reaches the proxy's outbound side. */
-function endpointAddresses(endpoints: readonly Endpoint[], proxyClass: ProxyClass): readonly string[] {
+function endpointAddresses(endpoints: readonly Endpoint[], own: string): readonly string[] {
+  const ownAddresses = own.split(',');
   const addresses = new Set(endpoints.map(({ address }) => address));
-  return [...addresses].filter((address) => isIp(address) && !proxyClass.ownHeadlessAddresses.includes(address));
+  return [...addresses].filter((address) => isIp(address) && !ownAddresses.includes(address));
 }

@@ -16,8 +16,8 @@ import { cidrRange } from '../envoy.ts';
 import { type DnsCache, httpConnectionManager } from '../http/index.ts';
 import { networkExtensions, networkFilters, type TcpTarget } from '../network/index.ts';
 import { serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
-import { isWildcardAddress } from '../addresses.ts';
-import { type L4Chain, l4Chains, l4Destinations, type L4Index } from './l4-routes.ts';
+import { type L4Chain, type L4Client, l4Destinations, type L4Index, NO_L4 } from './l4-routes.ts';
+import type { Claim } from './place.ts';
 import {
   ACCEPTS_PER_EVENT,
   addressFields,
@@ -49,6 +49,13 @@ export interface OutboundFrame {
 }
 
 /**
+ * Who gets the same rendering. Connection managers name the workload in their traces, so such a listener is the
+ * workload's own; what binds ports or follows routes is the class's; all others are the same for all classes that agree
+ * on their L4Context.
+ */
+export type Reach = 'workload' | 'class' | 'mesh';
+
+/**
  * A listener ready to be rendered: its plan and everything that rendering reads, but for what the proxy says about itself.
  * The same object while all of it is the same; so each proxy's rendering of it is kept with it.
  */
@@ -57,8 +64,11 @@ export interface PreparedListener {
   readonly inputs: readonly unknown[];
   readonly plan: ListenerPlan;
   readonly frame: OutboundFrame;
-  /** Connection managers name the workload in their traces: such a listener is the workload's own, others are the class's. */
-  readonly named: boolean;
+  readonly reach: Reach;
+  readonly renderings?: Renderings | undefined;
+}
+
+interface Renderings {
   readonly bytes: WeakMap<ChainContext, Uint8Array>;
   readonly drafts: WeakMap<ChainContext, Draft>;
 }
@@ -71,34 +81,83 @@ export function preparedListener(
   const inputs = contentInputs(plan, frame);
   const same = before !== undefined && sameList(before.inputs, inputs);
   if (same && before.plan === plan) return before;
-  const named = plan.claims.some(({ claim }) => claim.kind !== 'tcp');
+  const reach = reachOf(plan, frame);
+  if (reach === 'mesh') return { inputs, plan, frame, reach };
   // Services that share routes are not in the bytes: of them only the origins tell.
-  return { inputs, plan, frame, named, bytes: same ? before.bytes : new WeakMap(), drafts: new WeakMap() };
+  const bytes = (same ? before.renderings?.bytes : undefined) ?? new WeakMap();
+  return { inputs, plan, frame, reach, renderings: { bytes, drafts: new WeakMap() } };
+}
+
+function reachOf({ claims, bindToPort }: ListenerPlan, { l4 }: OutboundFrame): Reach {
+  if (claims.some(({ claim }) => claim.kind !== 'tcp')) return 'workload';
+  const dynamic = claims.some(({ claim }) => claim.scoped.service.resolution === 'DynamicDNS');
+  return bindToPort || dynamic || l4 !== NO_L4 ? 'class' : 'mesh';
 }
 
 /** The listener as a proxy with this context is given it; rendered once. */
 export function listenerDraft(prepared: PreparedListener, context: ChainContext): Draft {
-  let draft = prepared.drafts.get(context);
+  const { plan, frame, renderings } = prepared;
+  if (renderings === undefined) return meshDraft(prepared, context.l4);
+  let draft = renderings.drafts.get(context);
   if (draft === undefined) {
-    const { plan, frame } = prepared;
-    const alone = loneTcpClaim(plan, frame);
-    draft = alone === undefined ? ownDraft(prepared, context) : loneTcpListener(alone, plan, frame, context);
-    prepared.drafts.set(context, draft);
+    let bytes = renderings.bytes.get(context);
+    if (bytes === undefined) {
+      bytes = encode(LISTENER, outboundListener(plan, frame, context));
+      renderings.bytes.set(context, bytes);
+    }
+    draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, frame, context));
+    renderings.drafts.set(context, draft);
   }
   return draft;
 }
 
-function ownDraft({ plan, frame, bytes: known }: PreparedListener, context: ChainContext): Draft {
-  let bytes = known.get(context);
-  if (bytes === undefined) {
-    bytes = encode(LISTENER, outboundListener(plan, frame, context));
-    known.set(context, bytes);
-  }
-  return lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, folded(plan, frame, context), context));
+/** As `listenerDraft`, where all classes share it. */
+export function meshDraft(prepared: PreparedListener, l4: L4Context): Draft {
+  const { plan, frame } = prepared;
+  const alone = loneClaim(plan);
+  if (alone === undefined) return meshListener(prepared, l4);
+  const { scoped, port } = alone.claim;
+  return loneListener(scoped.service, scoped.rule, port, plan.binds.join(), l4, frame.catchAll);
 }
 
-function folded(plan: ListenerPlan, { lookup, l4 }: OutboundFrame, context: ChainContext): Folded {
-  return foldClaims({ plan, client: context.proxyClass, lookup, l4 });
+const meshListener = memo(({ plan, frame }: PreparedListener, l4: L4Context): Draft => {
+  const chains = folded(plan, frame).chains.flatMap((chain) =>
+    chain.kind === 'tcp' ? [tcpChain(chain, plan.port, l4)] : [],
+  );
+  const listener = assembled(plan, chains, () => passthroughChain(l4, frame.catchAll));
+  return lazyDraftOf(LISTENER, plan.name, encode(LISTENER, listener), () => listenerOrigins(plan, frame, l4));
+});
+
+/** The only claim of a listener: one TCP port of one service on its own address, the most common kind of all. */
+function loneClaim({ claims, refused }: ListenerPlan): ClaimedBy | undefined {
+  return claims.length === 1 && refused.length === 0 && claims[0]?.claim.cidrs.length === 0 ? claims[0] : undefined;
+}
+
+const loneListener = memo(
+  (
+    service: Service,
+    rule: DestinationRule | undefined,
+    port: ServicePort,
+    bindList: string,
+    l4: L4Context,
+    catchAll: TcpTarget,
+  ): Draft => {
+    const binds = bindList.split(',');
+    const name = listenerName(binds[0] ?? '', port.number);
+    const scoped = { service, rule, mtls: undefined };
+    const claim: Claim = { kind: 'tcp', scoped, port, binds, bindToPort: false, cidrs: [] };
+    const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
+    const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });
+    const rendered = chains.flatMap((chain) => (chain.kind === 'tcp' ? [tcpChain(chain, port.number, l4)] : []));
+    const listener = assembled(plan, rendered, () => passthroughChain(l4, catchAll));
+    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [...l4.origins, ...serviceOrigins(service)]);
+  },
+);
+
+const ANYBODY: L4Client = { namespace: '', labels: {} };
+
+function folded(plan: ListenerPlan, { lookup, l4 }: OutboundFrame, client: L4Client = ANYBODY): Folded {
+  return foldClaims({ plan, client, lookup, l4 });
 }
 
 function nodesOf({ claim, egress }: ClaimedBy, { l4 }: OutboundFrame): readonly VirtualService[] {
@@ -130,61 +189,13 @@ function contentInputs(plan: ListenerPlan, frame: OutboundFrame): readonly unkno
   return inputs;
 }
 
-/** The only claim of a listener that is the same for every class: one TCP port of one service on its own address. */
-function loneTcpClaim(plan: ListenerPlan, frame: OutboundFrame): ClaimedBy | undefined {
-  const [first] = plan.claims;
-  if (first === undefined || plan.claims.length > 1 || plan.refused.length > 0) return undefined;
-  const { kind, cidrs, bindToPort, scoped } = first.claim;
-  if (kind !== 'tcp' || bindToPort || cidrs.length > 0 || scoped.service.resolution === 'DynamicDNS') return undefined;
-  return nodesOf(first, frame).length === 0 ? first : undefined;
-}
-
-function loneTcpListener(
-  { claim }: ClaimedBy,
-  plan: ListenerPlan,
-  { catchAll }: OutboundFrame,
-  context: ChainContext,
-): Draft {
-  const { service, rule } = claim.scoped;
-  return sharedTcpListener(service, rule, claim.port, plan.binds.join(), context.l4, catchAll);
-}
-
-const ANYBODY = { namespace: '', labels: {} };
-
-/** Rendered once for all classes of the mesh that agree on logs, extensions, timeouts and policy. */
-const sharedTcpListener = memo(
-  (
-    service: Service,
-    rule: DestinationRule | undefined,
-    port: ServicePort,
-    bindList: string,
-    l4: L4Context,
-    catchAll: TcpTarget,
-  ): Draft => {
-    const binds = bindList.split(',');
-    const name = listenerName(binds[0] ?? '', port.number);
-    const outlines = l4Chains({
-      scoped: { service, rule, mtls: undefined },
-      port,
-      client: ANYBODY,
-      cidrs: [],
-      sniNeeded: isWildcardAddress(binds[0] ?? ''),
-      virtualServices: [],
-      lookup: () => undefined,
-    });
-    const chains = outlines.map((outline) => tcpChain(outline, port, port.number, l4, []));
-    const listener = assembled({ name, binds, port: port.number, bindToPort: false }, chains, () =>
-      passthroughChain(l4, catchAll),
-    );
-    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [...l4.origins, ...serviceOrigins(service)]);
-  },
-);
-
 function outboundListener(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Listener {
-  const { chains } = folded(plan, frame, context);
+  const { chains } = folded(plan, frame, context.proxyClass);
   const { mesh, proxyClass } = context;
   const rendered = chains.map((chain) =>
-    chain.kind === 'http' ? httpChain(chain, plan, frame, context) : tcpChainOf(chain, plan, context),
+    chain.kind === 'http'
+      ? httpChain(chain, plan, frame, context)
+      : tcpChain(chain, plan.port, context, sniFilters(chain, context)),
   );
   const listener = assembled(plan, rendered, () => passthroughChain(context, frame.catchAll));
   const inspected = rendered.some(({ match }) => needsHttpInspector(match));
@@ -281,21 +292,20 @@ function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: bo
   return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
 }
 
-function tcpChainOf({ outline, claim }: TcpChain, plan: ListenerPlan, context: ChainContext): RenderedChain {
+/** Before a TCP proxy to a host that is resolved when it is asked for. */
+function sniFilters({ claim }: TcpChain, { proxyClass }: ChainContext): readonly Filter[] {
   const { scoped, port } = claim.claim;
   const { hostname, resolution } = scoped.service;
-  const { family } = context.proxyClass;
-  const before = resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, plan.port, family)] : [];
-  return tcpChain(outline, port, plan.port, context, before);
+  return resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, port.number, proxyClass.family)] : [];
 }
 
 function tcpChain(
-  outline: L4Chain,
-  { protocol }: ServicePort,
+  { outline, claim }: TcpChain,
   port: number,
   context: L4Context,
-  before: readonly Filter[],
+  before: readonly Filter[] = [],
 ): RenderedChain {
+  const { protocol } = claim.claim.port;
   const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
   const match: FilterChainMatch = {
     serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
@@ -312,7 +322,12 @@ function chainMetadata({ from, named }: L4Chain): FilterChain['metadata'] {
   return { filterMetadata: { istio: { config } } };
 }
 
-function listenerOrigins(plan: ListenerPlan, { chains, losers }: Folded, context: L4Context): readonly Origin[] {
+function listenerOrigins(
+  plan: ListenerPlan,
+  frame: OutboundFrame,
+  context: L4Context | ChainContext,
+): readonly Origin[] {
+  const { chains, losers } = folded(plan, frame, 'proxyClass' in context ? context.proxyClass : ANYBODY);
   const origins: Origin[] = [...context.origins];
   const lost = new Map(losers.map(({ service, reason }) => [service, reason]));
   const won = new Set(chains.map(({ claim }) => claim.claim.scoped.service));

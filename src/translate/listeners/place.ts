@@ -63,7 +63,7 @@ export type EgressShape = Pick<EgressListener, 'port' | 'bind' | 'captureMode'>;
 /** What sidecars without a Sidecar have. */
 const CATCH_ALL: EgressShape = { port: undefined, bind: '', captureMode: 'DEFAULT' };
 
-export function egressShape({ port, bind, captureMode }: EgressListener): EgressShape {
+export function egressShape({ port, bind, captureMode }: EgressShape): EgressShape {
   return port === undefined && bind === '' && captureMode === 'DEFAULT' ? CATCH_ALL : { port, bind, captureMode };
 }
 

@@ -25,12 +25,13 @@ export interface RouteSettings {
 type Timeouts = Pick<Messages['envoy.config.route.v3.RouteAction'], 'timeout' | 'maxGrpcTimeout' | 'maxStreamDuration'>;
 
 /**
- * The timeout of a route, and the same as the limit to what gRPC callers ask for: with none given, Envoy would not look
- * at their deadlines at all. The older spelling of the limit is deprecated.
+ * The timeout of a route. `max_grpc_timeout`, by which gRPC callers may ask for less, is deprecated. Its successor
+ * `max_stream_duration` makes the router ignore `timeout` altogether (and with it retries and outlier detection), so it
+ * stands only where there is no timeout: there it makes Envoy look at the deadlines of gRPC callers.
  */
 export function timeouts(timeout: string, dialect: Dialect): Timeouts {
   if (dialect === 'classic') return { timeout, maxGrpcTimeout: timeout };
-  return { timeout, maxStreamDuration: { grpcTimeoutHeaderMax: timeout } };
+  return timeout === '0s' ? { timeout, maxStreamDuration: { grpcTimeoutHeaderMax: timeout } } : { timeout };
 }
 
 /** Where a destination leads. */

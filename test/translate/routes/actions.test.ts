@@ -197,7 +197,7 @@ describe('route actions', () => {
     });
     expect(limits).toMatchObject([
       ['other.default.svc.cluster.local:80', { timeout: '0s', maxStreamDuration: { grpcTimeoutHeaderMax: '0s' } }],
-      ['web.default.svc.cluster.local:80', { timeout: '3s', maxStreamDuration: { grpcTimeoutHeaderMax: '3s' } }],
+      ['web.default.svc.cluster.local:80', { timeout: '3s' }],
       ['allow_any', { timeout: '0s', maxStreamDuration: { grpcTimeoutHeaderMax: '0s' } }],
     ]);
     expect(JSON.stringify(limits)).not.toContain('maxGrpcTimeout');
