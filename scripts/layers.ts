@@ -130,7 +130,10 @@ export function lintConfig(): string {
           'no-restricted-properties': ['error', { object: 'Math', property: 'random' }],
         },
       },
-      { files: ['test/**', 'bench/**', 'scripts/**', 'samples/**'], rules: { 'max-lines': 'off', 'typescript/unbound-method': 'off' } },
+      {
+        files: ['test/**', 'bench/**', 'scripts/**', 'samples/**'],
+        rules: { 'max-lines': 'off', 'typescript/unbound-method': 'off' },
+      },
     ],
   };
   return `${JSON.stringify(config, undefined, 2)}\n`;

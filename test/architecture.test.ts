@@ -13,7 +13,9 @@ function sources(folder: string): readonly string[] {
 /** `../ir/draft.ts` of `src/plane/x.ts` leads to the folder `ir`. */
 function importedFolders(file: string): readonly string[] {
   const text = readFileSync(file, 'utf8');
-  const imports = [...text.matchAll(/from '(\.[^']+)'|import\('(\.[^']+)'\)/g)].map((found) => found[1] ?? found[2] ?? '');
+  const imports = [...text.matchAll(/from '(\.[^']+)'|import\('(\.[^']+)'\)/g)].map(
+    (found) => found[1] ?? found[2] ?? '',
+  );
   return imports.map((path) => join(file, '..', path).split('/')[1] ?? '');
 }
 
@@ -23,7 +25,9 @@ describe('the table of folders', () => {
   });
 
   it('has a row for every folder', () => {
-    const folders = readdirSync('src', { withFileTypes: true }).filter((entry) => entry.isDirectory() && entry.name !== 'server');
+    const folders = readdirSync('src', { withFileTypes: true }).filter(
+      (entry) => entry.isDirectory() && entry.name !== 'server',
+    );
     expect(folders.map((entry) => entry.name).sort()).toEqual(Object.keys(LAYERS).sort());
   });
 

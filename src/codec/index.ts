@@ -12,6 +12,7 @@ export { encodeJson } from './encode.ts';
 export { CodecError } from './error.ts';
 export { type Merged, type MergeOptions, merge, mergeJson } from './merge.ts';
 export { type CodecProblem, type Normalised, normalise } from './normalise.ts';
+export { decodeShallow, openAny } from './shallow.ts';
 export { hasType, typeNameOf } from './table.ts';
 export { Encoded };
 

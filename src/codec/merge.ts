@@ -12,6 +12,11 @@ import { enumInfo, type FieldInfo, type MessageInfo, messageInfo, typeNameOf } f
 export interface MergeOptions {
   /** what a list in the patch does to the base's: `append` is protobuf's way */
   readonly lists?: 'append' | 'replace' | undefined;
+  /**
+   * what an Any in the patch does to the base's: `merge` when both pack one type; `replace` is protobuf's way, for which
+   * an Any is a type and bytes
+   */
+  readonly anys?: 'merge' | 'replace' | undefined;
 }
 
 export interface Merged<Message> {
@@ -22,6 +27,7 @@ export interface Merged<Message> {
 
 interface Walk {
   readonly lists: 'append' | 'replace';
+  readonly anys: 'merge' | 'replace';
   readonly problems: CodecProblem[];
 }
 
@@ -52,6 +58,7 @@ function mergedMaps(base: unknown, patch: unknown): unknown {
 }
 
 function mergedAny(base: unknown, patch: unknown, path: string, walk: Walk): unknown {
+  if (walk.anys === 'replace') return patch;
   const [before, after] = [opened('google.protobuf.Any', base) as Json, opened('google.protobuf.Any', patch) as Json];
   const url = after['@type'];
   if (typeof url !== 'string') return before;
@@ -120,7 +127,7 @@ function mergedFields(info: MessageInfo, base: Json, patch: Json, path: string, 
 
 /** merge for a type known only at run time. */
 export function mergeJson(type: string, base: unknown, patch: unknown, options: MergeOptions = {}): Merged<unknown> {
-  const walk: Walk = { lists: options.lists ?? 'append', problems: [] };
+  const walk: Walk = { lists: options.lists ?? 'append', anys: options.anys ?? 'merge', problems: [] };
   const info = messageInfo(type);
   if (info === undefined) {
     walk.problems.push({ kind: 'invalid', path: '', expected: `a known message type, not ${type}` });

@@ -41,7 +41,7 @@ export interface Linkage {
   /** Class and workload of a session; remembered by it until `forget`. */
   link(session: object, proxy: Proxy, snapshot: LinkedSnapshot): ProxyLink;
   forget(session: object): void;
-  scopeOf(snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined): LinkedScope;
+  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
 }
 
 export function linkage(): Linkage {

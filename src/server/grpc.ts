@@ -40,10 +40,7 @@ export async function startGrpc(options: ServerOptions, world: World, parts: Grp
     meter,
     clock,
     timers,
-    peerOf: (call) =>
-      call.getAuthContext().transportSecurityType === undefined
-        ? plaintextPeer(call.getPeer())
-        : provenPeer(call, parts),
+    peerOf: (call) => provenPeer(call, parts),
     identifier: formatControlPlaneId({ component: 'meltemi', id: hostname(), version: options.version }),
     newStreamsPerSecond: options.maxStreamRate,
   });
@@ -51,7 +48,8 @@ export async function startGrpc(options: ServerOptions, world: World, parts: Grp
   const addresses: Partial<Record<'grpc' | 'secureGrpc', ListenAddress>> = {};
   if (options.grpc !== undefined) {
     const server = new Server(XDS_CHANNEL_OPTIONS);
-    xds.register(server);
+    // The port decides: a call over TLS without a client certificate looks like one without TLS.
+    xds.register(server, (call) => plaintextPeer(call.getPeer()));
     addresses.grpc = await bind(server, options.grpc, ServerCredentials.createInsecure());
     servers.push(server);
   }

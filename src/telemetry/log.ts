@@ -28,7 +28,10 @@ const REDACT = ['token', '*.token', 'authorization', '*.authorization', 'private
 export function createLog(options: LogOptions): LogRoot {
   const out = options.destination ?? process.stderr;
   const destination = options.json === true ? out : { write: (line: string) => out.write(plainLine(line)) };
-  const root = pino({ level: 'debug', base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: REDACT }, destination);
+  const root = pino(
+    { level: 'debug', base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: REDACT },
+    destination,
+  );
   const levels = new Map<string, Level>([['default', 'info']]);
   const seen = new Set<string>(['default']);
   const setLevel = (scope: string, level: string): boolean => {
@@ -70,6 +73,8 @@ function parseLevels(text: string, set: (scope: string, level: string) => boolea
 function plainLine(line: string): string {
   const { level, time, scope, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const name = pino.levels.labels[Number(level)] ?? 'info';
-  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const rest = Object.entries(fields).map(
+    ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
   return `${String(time)} ${name.padEnd(5)} ${String(scope)}: ${String(msg)}${rest.join('')}\n`;
 }

@@ -26,9 +26,13 @@ export function createMetrics(): MetricsRoot {
       return { set: (value, labels) => (labels === undefined ? metric.set(value) : metric.set({ ...labels }, value)) };
     },
     histogram: (name, help, buckets, labelNames = []) => {
-      const make = () => new Histogram({ name, help, buckets: [...buckets], labelNames: [...labelNames], registers: [registry] });
+      const make = () =>
+        new Histogram({ name, help, buckets: [...buckets], labelNames: [...labelNames], registers: [registry] });
       const metric = named(name, make);
-      return { observe: (value, labels) => (labels === undefined ? metric.observe(value) : metric.observe({ ...labels }, value)) };
+      return {
+        observe: (value, labels) =>
+          labels === undefined ? metric.observe(value) : metric.observe({ ...labels }, value),
+      };
     },
   };
   return {

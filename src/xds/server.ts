@@ -14,6 +14,8 @@ import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
 import { XdsStream, type StreamContext } from './stream.ts';
 
+export type PeerOf = (call: XdsCall) => Peer | Refusal | Promise<Peer | Refusal>;
+
 export interface XdsOptions {
   readonly port: ViewPort;
   readonly log: Log;
@@ -21,7 +23,7 @@ export interface XdsOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   /** Who calls; asked once per stream, before anything is read from it. */
-  readonly peerOf: (call: XdsCall) => Peer | Refusal | Promise<Peer | Refusal>;
+  readonly peerOf: PeerOf;
   /** What `control_plane.identifier` of responses says. */
   readonly identifier?: string | undefined;
   /** New streams per second; 0 admits all. */
@@ -36,8 +38,8 @@ export interface XdsOptions {
 }
 
 export interface XdsServer {
-  /** Adds the service to a gRPC server; several servers (ports) may share it. */
-  register(server: Server): void;
+  /** Adds the service to a gRPC server; several servers (ports) may share it, and tell callers each in its own way. */
+  register(server: Server, peerOf?: PeerOf): void;
   streams(): readonly StreamStatus[];
   /** Streams admitted and not ended, including those that haven't said who they are. */
   connected(): number;
@@ -102,7 +104,7 @@ class AggregatedDiscovery implements XdsServer {
     };
   }
 
-  register(server: Server): void {
+  register(server: Server, peerOf = this.#options.peerOf): void {
     const definition: Record<string, ServiceDefinition[string]> = {};
     const handlers: Record<string, (call: XdsCall) => void> = {};
     for (const [method, mode] of METHODS) {
@@ -115,18 +117,18 @@ class AggregatedDiscovery implements XdsServer {
         responseSerialize: serialized,
         responseDeserialize: passThrough,
       };
-      handlers[method] = (call) => this.#open(mode, call);
+      handlers[method] = (call) => this.#open(mode, call, peerOf);
     }
     server.addService(definition, handlers);
   }
 
-  #open(mode: Mode, call: XdsCall): void {
+  #open(mode: Mode, call: XdsCall, peerOf: PeerOf): void {
     // Errors of the transport end in 'close'; without a listener they would end the process.
     call.on('error', () => {});
     if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
     const cancel = this.#admission.ask((admitted) => {
       if (!admitted) return this.#refuse(call, RESOURCE_EXHAUSTED, 'too many new streams');
-      this.#authenticate(mode, call);
+      this.#authenticate(mode, call, peerOf);
     });
     call.once('close', cancel);
   }
@@ -136,7 +138,7 @@ class AggregatedDiscovery implements XdsServer {
     outletOf(call, 0, () => {}).end(code, message, false);
   }
 
-  #authenticate(mode: Mode, call: XdsCall): void {
+  #authenticate(mode: Mode, call: XdsCall, peerOf: PeerOf): void {
     const take = (peer: Peer | Refusal): void => {
       if (call.cancelled || call.destroyed) return;
       if ('kind' in peer) this.#refuse(call, peer.code, peer.message);
@@ -149,7 +151,7 @@ class AggregatedDiscovery implements XdsServer {
       this.#refuse(call, UNAVAILABLE, 'the peer could not be identified');
     };
     try {
-      const peer = this.#options.peerOf(call);
+      const peer = peerOf(call);
       if (peer instanceof Promise) peer.then(take).catch(fail);
       else take(peer);
     } catch (error) {

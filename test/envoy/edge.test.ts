@@ -82,7 +82,7 @@ describe.skipIf(envoy === '')('ways in and out', () => {
       expect(answer.echo()).toMatchObject({ app: 'web', path: '/cart' });
       // Mutual TLS from the gateway on: the server sees who let the request in.
       expect(String(answer.echo().headers['x-forwarded-client-cert'])).toContain('/sa/gateway');
-      expect(answer.headers.server).toBe('istio-envoy');
+      expect(answer.headers['server']).toBe('istio-envoy');
       expect((await call({ ...at(), port: 8000, path: '/teapot', headers: host })).status).toBe(418);
       expect((await call({ ...at(), port: 8000, path: '/other', headers: host })).status).toBe(404);
       expect((await call({ ...at(), port: 8000, path: '/shop/', headers: { host: 'else.example' } })).status).toBe(404);

@@ -3,6 +3,7 @@ import type { Origin } from '../../../src/ir/draft.ts';
 import {
   destinationRule,
   endpointSlice,
+  pod,
   service,
   serviceEntry,
   sidecar,
@@ -70,9 +71,11 @@ describe('the address and the chains of a service port', () => {
   });
 
   it('gives each endpoint of a headless service a listener, and none to itself', () => {
+    const pods = ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((ip) => pod(`db-${ip}`, { ip, labels: { app: 'db' } }));
     const objects = [
-      service('db', { clusterIPs: ['None'], ports: ['tcp:5432'] }),
-      endpointSlice('db', ['10.0.0.1', '10.0.0.2', '10.0.0.3'], { ports: ['tcp:5432'] }),
+      ...pods,
+      service('db', { clusterIPs: ['None'], ports: ['tcp:5432'], selector: { app: 'db' } }),
+      endpointSlice('db', pods, { ports: ['tcp:5432'] }),
     ];
     const names = listening(world(objects), { ip: '10.0.0.1' }).drafts.map((draft) => draft.name);
     expect(names).toContain('10.0.0.2_5432');

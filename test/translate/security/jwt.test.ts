@@ -1,0 +1,111 @@
+import { createHash, createPublicKey } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { JWTRule } from '../../../src/config/generated/types.ts';
+import { jwksSource, jwtFilter, UNKNOWN_KEY_SEED, UNKNOWN_KEYS } from '../../../src/translate/security/jwt.ts';
+import { requestAuthentication } from '../../support/builders.ts';
+
+function made(rules: readonly JWTRule[], jwks: ReadonlyMap<string, string> = new Map(), clearRouteCache = false) {
+  const [filter] = jwtFilter({ policies: [requestAuthentication('r', { jwtRules: rules })], jwks, clearRouteCache });
+  return filter?.typedConfig as unknown as {
+    providers: Record<string, Record<string, unknown>>;
+    rules: { requires: unknown }[];
+  };
+}
+
+describe('requirements', () => {
+  const orMissing = (name: string) => ({
+    requiresAny: { requirements: [{ providerName: name }, { allowMissing: {} }] },
+  });
+
+  it('of one issuer admit a good token and none', () => {
+    expect(made([{ issuer: 'a' }]).rules[0]?.requires).toEqual(orMissing('origins-0'));
+  });
+
+  it('of several admit a good token of any, and none', () => {
+    expect(made([{ issuer: 'a' }, { issuer: 'b' }]).rules[0]?.requires).toEqual({
+      requiresAny: {
+        requirements: [
+          { providerName: 'origins-0' },
+          { providerName: 'origins-1' },
+          { requiresAll: { requirements: [orMissing('origins-0'), orMissing('origins-1')] } },
+        ],
+      },
+    });
+  });
+
+  it('are numbered by issuer', () => {
+    const { providers } = made([{ issuer: 'b' }, { issuer: 'a' }]);
+    expect([providers['origins-0']?.['issuer'], providers['origins-1']?.['issuer']]).toEqual(['a', 'b']);
+  });
+});
+
+describe('keys', () => {
+  it('come from the rule, or from what was fetched', () => {
+    const fetched = new Map([
+      ['https://a/keys', 'A'],
+      ['https://b/.well-known/openid-configuration', 'B'],
+    ]);
+    const rules = [{ issuer: 'a', jwksUri: 'https://a/keys' }, { issuer: 'https://b/' }, { issuer: 'z', jwks: 'C' }];
+    const { providers } = made(rules, fetched);
+    const documents = Object.values(providers).map((provider) => provider['localJwks']);
+    expect(documents).toEqual([{ inlineString: 'A' }, { inlineString: 'B' }, { inlineString: 'C' }]);
+  });
+
+  it('that were never fetched are replaced by one that nobody has', () => {
+    const { providers } = made([{ issuer: 'a', jwksUri: 'https://a/keys' }]);
+    expect(providers['origins-0']?.['localJwks']).toEqual({ inlineString: UNKNOWN_KEYS });
+    const { keys } = JSON.parse(UNKNOWN_KEYS) as { keys: [{ kty: string; crv: string; x: string; y: string }] };
+    const x = createHash('sha256').update(UNKNOWN_KEY_SEED).digest('base64url');
+    expect(keys[0].x).toBe(x);
+    // Throws for points that are not on the curve.
+    expect(createPublicKey({ key: { ...keys[0] }, format: 'jwk' }).asymmetricKeyType).toBe('ec');
+    expect((Buffer.from(keys[0].y, 'base64url').at(-1) ?? 1) % 2).toBe(0);
+  });
+
+  it('are named for whoever fetches them', () => {
+    expect(jwksSource({ jwks: '{}' })).toEqual({ kind: 'inline', document: '{}' });
+    expect(jwksSource({ issuer: 'https://i', jwksUri: 'https://k' })).toEqual({ kind: 'jwks', uri: 'https://k' });
+    expect(jwksSource({ issuer: 'https://i' })).toEqual({
+      kind: 'discovery',
+      uri: 'https://i/.well-known/openid-configuration',
+    });
+  });
+});
+
+it('passes on every setting of a rule', () => {
+  const { providers } = made(
+    [
+      {
+        issuer: 'a',
+        audiences: ['x'],
+        fromHeaders: [{ name: 'x-jwt', prefix: 'Token ' }],
+        fromParams: ['t'],
+        fromCookies: ['c'],
+        forwardOriginalToken: true,
+        outputPayloadToHeader: 'x-payload',
+        outputClaimToHeaders: [{ header: 'x-sub', claim: 'sub' }],
+        spaceDelimitedClaims: ['roles', 'scope'],
+      },
+    ],
+    new Map(),
+    true,
+  );
+  expect(providers['origins-0']).toMatchObject({
+    audiences: ['x'],
+    fromHeaders: [{ name: 'x-jwt', valuePrefix: 'Token ' }],
+    fromParams: ['t'],
+    fromCookies: ['c'],
+    forward: true,
+    forwardPayloadHeader: 'x-payload',
+    claimToHeaders: [{ headerName: 'x-sub', claimName: 'sub' }],
+    payloadInMetadata: 'payload',
+    normalizePayloadInMetadata: { spaceDelimitedClaims: ['permission', 'scope', 'roles'] },
+    clearRouteCache: true,
+  });
+});
+
+it('is not there without rules', () => {
+  expect(jwtFilter({ policies: [requestAuthentication('r', {})], jwks: new Map(), clearRouteCache: false })).toEqual(
+    [],
+  );
+});
