@@ -1,6 +1,8 @@
 // Memoisation on the identity of inputs: the one way in which work is saved between links and renders.
 // In: an anchor object (the input that changes most locally, for instance a Service) and further inputs; out: the
 // value built for exactly these objects. An anchor that is gone takes its entries with it; nothing is ever invalidated.
+// The last few variants of an anchor stand in a list. Older ones move to a tree of WeakMaps, one level for each input:
+// it is found through in constant time, and a variant goes with the first of its inputs that nobody else holds.
 
 /** What a memo did since it was made; read by metrics and by tests that count work. */
 export interface MemoCounts {
@@ -18,35 +20,101 @@ interface Entry<V> {
   readonly value: V;
 }
 
-/** Variants kept per anchor: above it the oldest half goes, which costs a rebuild and never correctness. */
-const MAX_VARIANTS = 128;
+interface Slot<V> {
+  /** The newest last. */
+  recent: Entry<V>[];
+  older: Branch<V> | undefined;
+}
+
+/** Variants under one prefix of inputs. */
+interface Branch<V> {
+  objects?: WeakMap<object, Branch<V>> | undefined;
+  values?: Map<unknown, Branch<V>> | undefined;
+  leaf?: Entry<V> | undefined;
+}
+
+/** Length of the list: what most anchors ever see, and few enough to compare one by one. */
+const MAX_RECENT = 8;
+
+/** Variants kept that differ in a plain value (text, number): above it the older half goes. */
+const MAX_VALUES = 256;
 
 /** Wraps a pure function: equal inputs by `===` (or `Object.is`) give the value built before. */
 export function memo<A extends object, I extends readonly unknown[], V>(
   build: (anchor: A, ...inputs: I) => V,
 ): Memo<A, I, V> {
-  const cache = new WeakMap<A, Entry<V>[]>();
+  const cache = new WeakMap<A, Slot<V>>();
   const counts: MemoCounts = { runs: 0, hits: 0 };
   const call = (anchor: A, ...inputs: I): V => {
-    let entries = cache.get(anchor);
-    if (entries === undefined) {
-      entries = [];
-      cache.set(anchor, entries);
+    let slot = cache.get(anchor);
+    if (slot === undefined) {
+      slot = { recent: [], older: undefined };
+      cache.set(anchor, slot);
     }
-    for (let i = entries.length - 1; i >= 0; i--) {
-      const entry = entries[i];
-      if (entry !== undefined && sameInputs(entry.inputs, inputs)) {
-        counts.hits++;
-        return entry.value;
-      }
+    const found = find(slot, inputs);
+    if (found !== undefined) {
+      counts.hits++;
+      return found.value;
     }
     counts.runs++;
     const value = build(anchor, ...inputs);
-    if (entries.length >= MAX_VARIANTS) entries.splice(0, MAX_VARIANTS / 2);
-    entries.push({ inputs, value });
+    keep(slot, { inputs, value });
     return value;
   };
   return Object.assign(call, { counts });
+}
+
+function find<V>({ recent, older }: Slot<V>, inputs: readonly unknown[]): Entry<V> | undefined {
+  for (let i = recent.length - 1; i >= 0; i--) {
+    const entry = recent[i];
+    if (entry !== undefined && sameInputs(entry.inputs, inputs)) return entry;
+  }
+  let branch = older;
+  for (const input of inputs) {
+    if (branch === undefined) return undefined;
+    branch = isObject(input) ? branch.objects?.get(input) : branch.values?.get(input);
+  }
+  return branch?.leaf;
+}
+
+function keep<V>(slot: Slot<V>, entry: Entry<V>): void {
+  slot.recent.push(entry);
+  if (slot.recent.length <= MAX_RECENT) return;
+  slot.older ??= {};
+  for (const old of slot.recent.splice(0, MAX_RECENT / 2)) plant(slot.older, old);
+}
+
+function plant<V>(root: Branch<V>, entry: Entry<V>): void {
+  let branch = root;
+  for (const input of entry.inputs) branch = isObject(input) ? below(branch, input) : beside(branch, input);
+  branch.leaf = entry;
+}
+
+function below<V>(branch: Branch<V>, input: object): Branch<V> {
+  branch.objects ??= new WeakMap();
+  let next = branch.objects.get(input);
+  if (next === undefined) {
+    next = {};
+    branch.objects.set(input, next);
+  }
+  return next;
+}
+
+function beside<V>(branch: Branch<V>, input: unknown): Branch<V> {
+  branch.values ??= new Map();
+  let next = branch.values.get(input);
+  if (next === undefined) {
+    if (branch.values.size >= MAX_VALUES) {
+      for (const old of [...branch.values.keys()].slice(0, MAX_VALUES / 2)) branch.values.delete(old);
+    }
+    next = {};
+    branch.values.set(input, next);
+  }
+  return next;
+}
+
+function isObject(input: unknown): input is object {
+  return (typeof input === 'object' && input !== null) || typeof input === 'function';
 }
 
 function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {

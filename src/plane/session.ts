@@ -83,11 +83,32 @@ export class SyncRecord {
   }
 }
 
-const views = memo((shared: ResourceTable, own: ResourceTable | undefined, typeUrl: string): View => {
-  return { typeUrl, parts: own === undefined ? [shared] : [shared, own] };
-});
+type ViewsOfTable = WeakMap<ResourceTable, WeakMap<ResourceTable, View>>;
 
-/** The view of a shared table and an own one: one object for all who have both. */
+/** By type: an empty table may stand for several types. */
+const composed = new Map<string, ViewsOfTable>();
+const whole = memo((table: ResourceTable, typeUrl: string): View => ({ typeUrl, parts: [table] }));
+
+/**
+ * The view of a shared table and an own one: one object for all who have both. Many workloads share one table, and it is
+ * replaced often: a view goes with either of its parts.
+ */
 export function composedView(typeUrl: string, shared: ResourceTable, own: ResourceTable | undefined): View {
-  return views(shared, own, typeUrl);
+  if (own === undefined) return whole(shared, typeUrl);
+  let tables = composed.get(typeUrl);
+  if (tables === undefined) {
+    tables = new WeakMap();
+    composed.set(typeUrl, tables);
+  }
+  let views = tables.get(shared);
+  if (views === undefined) {
+    views = new WeakMap();
+    tables.set(shared, views);
+  }
+  let view = views.get(own);
+  if (view === undefined) {
+    view = { typeUrl, parts: [shared, own] };
+    views.set(own, view);
+  }
+  return view;
 }

@@ -71,23 +71,29 @@ function excludes(hosts: Hosts | undefined, host: string): boolean {
 
 /** The part of a host's services that a listener imports; ports and aliases that it does not want are cut off. */
 export function importedService(imported: EgressImport, list: readonly Service[]): Service | undefined {
+  const [only] = list;
+  if (only !== undefined && list.length === 1) return importedPart(imported, only);
   const candidates: Service[] = [];
-  const any = imported.hosts.get('*');
   for (const service of inLookupOrder(list, imported.namespace)) {
-    const own = imported.hosts.get(service.namespace);
-    if (own === undefined && any === undefined) continue;
-    if (!isServiceVisible(service, imported.namespace)) continue;
-    if (excludes(own, service.hostname) || excludes(any, service.hostname)) continue;
-    const found = takenBy(imported, own, service) ?? takenBy(imported, any, service);
-    if (found !== undefined) candidates.push(found);
+    const part = importedPart(imported, service);
+    if (part !== undefined) candidates.push(part);
   }
   return preferred(candidates, imported.namespace, () => true);
+}
+
+function importedPart(imported: EgressImport, service: Service): Service | undefined {
+  const own = imported.hosts.get(service.namespace);
+  const any = imported.hosts.get('*');
+  if (own === undefined && any === undefined) return undefined;
+  if (!isServiceVisible(service, imported.namespace)) return undefined;
+  if (excludes(own, service.hostname) || excludes(any, service.hostname)) return undefined;
+  return takenBy(imported, own, service) ?? takenBy(imported, any, service);
 }
 
 function takenBy(imported: EgressImport, hosts: Hosts | undefined, service: Service): Service | undefined {
   if (hosts === undefined || !covers(hosts, service.hostname)) return undefined;
   const trimmed = imported.onlyPort === undefined ? service : withPorts(service, [imported.onlyPort]);
-  if (trimmed === undefined) return undefined;
+  if (trimmed === undefined || trimmed.aliases.length === 0) return trimmed;
   const aliases = trimmed.aliases.filter((alias) => covers(hosts, alias));
   return aliases.length === trimmed.aliases.length ? trimmed : withAliases(trimmed, aliases.join(' '));
 }

@@ -23,9 +23,15 @@ export function visibleService(list: readonly Service[], namespace: string): Ser
 
 /** Services exported by name are looked up before public ones. */
 export function inLookupOrder(list: readonly Service[], namespace: string): readonly Service[] {
-  const named = (service: Service): boolean => service.exportTo !== '*' && service.exportTo.has(namespace);
-  if (list.length < 2 || !list.some(named)) return list;
-  return [...list.filter(named), ...list.filter((service) => !named(service))];
+  if (list.length < 2 || !list.some((service) => isExportedByName(service, namespace))) return list;
+  return [
+    ...list.filter((service) => isExportedByName(service, namespace)),
+    ...list.filter((service) => !isExportedByName(service, namespace)),
+  ];
+}
+
+function isExportedByName(service: Service, namespace: string): boolean {
+  return service.exportTo !== '*' && service.exportTo.has(namespace);
 }
 
 /** Own namespace first, then Kubernetes over ServiceEntries, then the order of the list (age). */

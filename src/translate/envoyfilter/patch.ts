@@ -1,0 +1,193 @@
+// An EnvoyFilter object, read once: its patches with values in canonical form, and what was wrong with the others.
+// In: the object. Out: patches in the order of the object, findings. Called by selection.ts and whoever shows findings.
+
+import { RE2JS } from 're2js';
+import { FINDING_CODES } from '../../config/codes.ts';
+import type {
+  EnvoyConfigObjectMatch,
+  EnvoyConfigObjectPatch,
+  EnvoyFilterSpec,
+  ProxyMatch,
+} from '../../config/generated/types.ts';
+import type { ConfigObject, Finding } from '../../config/object.ts';
+import { type Origin, originOf } from '../../ir/draft.ts';
+import { CodecError, type CodecProblem, Encoded, encodeJson, normalise } from '../../codec/index.ts';
+import { memo } from '../../lib/memo.ts';
+import type { Messages } from '../../messages/index.ts';
+
+/** Message of each kind of thing that can be patched. BOOTSTRAP is the agent's business: a running Envoy has its own. */
+export const PATCHED_TYPES = {
+  LISTENER: 'envoy.config.listener.v3.Listener',
+  LISTENER_FILTER: 'envoy.config.listener.v3.ListenerFilter',
+  FILTER_CHAIN: 'envoy.config.listener.v3.FilterChain',
+  NETWORK_FILTER: 'envoy.config.listener.v3.Filter',
+  HTTP_FILTER: 'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter',
+  ROUTE_CONFIGURATION: 'envoy.config.route.v3.RouteConfiguration',
+  VIRTUAL_HOST: 'envoy.config.route.v3.VirtualHost',
+  HTTP_ROUTE: 'envoy.config.route.v3.Route',
+  CLUSTER: 'envoy.config.cluster.v3.Cluster',
+  EXTENSION_CONFIG: 'envoy.config.core.v3.TypedExtensionConfig',
+} as const satisfies Readonly<Record<string, keyof Messages>>;
+
+export type PatchTarget = keyof typeof PATCHED_TYPES;
+
+export type PatchContext = 'SIDECAR_INBOUND' | 'SIDECAR_OUTBOUND' | 'GATEWAY';
+
+export type PatchOperation = 'ADD' | 'REMOVE' | 'MERGE' | 'REPLACE' | 'INSERT_FIRST' | 'INSERT_BEFORE' | 'INSERT_AFTER';
+
+/** A message in canonical JSON form; parts may still be encoded. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export interface Patch {
+  readonly object: ConfigObject<EnvoyFilterSpec>;
+  /** Its place in `spec.configPatches`. */
+  readonly index: number;
+  readonly target: PatchTarget;
+  readonly operation: PatchOperation;
+  /** What lists of a merged value do to those that are there. */
+  readonly lists: 'append' | 'replace';
+  readonly match: EnvoyConfigObjectMatch;
+  /** Empty for REMOVE. */
+  readonly value: Fields;
+  /** The same on the wire form, for where it is put in as it is. */
+  readonly encoded: Encoded;
+  readonly origin: Origin;
+  /** Whether the patch is meant for a proxy of this version and with this metadata. */
+  readonly suits: (version: string, metadata: Fields) => boolean;
+}
+
+export interface CompiledFilter {
+  readonly patches: readonly Patch[];
+  readonly findings: readonly Finding[];
+}
+
+/** What can be used of an EnvoyFilter; the rest is left out and said. */
+export const compiledFilter = memo((object: ConfigObject<EnvoyFilterSpec>): CompiledFilter => {
+  const patches: Patch[] = [];
+  const findings: Finding[] = [];
+  for (const [index, written] of (object.spec.configPatches ?? []).entries()) {
+    const outcome = compiledPatch(object, written, index);
+    if (outcome !== undefined && 'message' in outcome) findings.push(outcome);
+    else if (outcome !== undefined) patches.push(outcome);
+  }
+  return { patches, findings };
+});
+
+/** Undefined for what is not for proxies, or says nothing. */
+function compiledPatch(
+  object: ConfigObject<EnvoyFilterSpec>,
+  written: EnvoyConfigObjectPatch,
+  index: number,
+): Patch | Finding | undefined {
+  const { applyTo = 'INVALID', match = {}, patch } = written;
+  const target = targetOf(applyTo);
+  const { operation, lists } = operationOf(target, patch?.operation);
+  if (target === undefined || operation === undefined || match.context === 'WAYPOINT') return undefined;
+  const path = `spec.configPatches[${index}]`;
+  const type = PATCHED_TYPES[target];
+  const { value, problem } = operation === 'REMOVE' ? NOTHING : readValue(type, patch?.value);
+  if (problem !== undefined) return refused(object, `${path}.patch.value`, problem);
+  const suits = suitsProxy(match.proxy);
+  if (typeof suits === 'string') return refused(object, `${path}.match.proxy.proxyVersion`, suits);
+  return {
+    object,
+    index,
+    target,
+    operation,
+    lists,
+    match,
+    value,
+    encoded: new Encoded(encodeJson(type, value)),
+    origin: originOf(object, path),
+    suits,
+  };
+}
+
+function targetOf(applyTo: string): PatchTarget | undefined {
+  return applyTo in PATCHED_TYPES ? (applyTo as PatchTarget) : undefined;
+}
+
+/** Where order means something an element can be inserted; elsewhere to insert is to add. */
+const ORDERED: ReadonlySet<PatchTarget> = new Set(['LISTENER_FILTER', 'NETWORK_FILTER', 'HTTP_FILTER', 'HTTP_ROUTE']);
+
+function operationOf(
+  target: PatchTarget | undefined,
+  written: NonNullable<EnvoyConfigObjectPatch['patch']>['operation'],
+): { readonly operation: PatchOperation | undefined; readonly lists: Patch['lists'] } {
+  switch (written) {
+    case undefined:
+    case 'INVALID':
+      return { operation: undefined, lists: 'append' };
+    case 'MERGE_AND_REPLACE_LIST':
+      return { operation: 'MERGE', lists: 'replace' };
+    case 'INSERT_FIRST':
+    case 'INSERT_BEFORE':
+    case 'INSERT_AFTER':
+      return { operation: target !== undefined && ORDERED.has(target) ? written : 'ADD', lists: 'append' };
+    case 'ADD':
+    case 'REMOVE':
+    case 'MERGE':
+    case 'REPLACE':
+      return { operation: written, lists: 'append' };
+  }
+}
+
+interface ReadValue {
+  readonly value: Fields;
+  readonly problem?: string | undefined;
+}
+
+const NOTHING: ReadValue = { value: {} };
+
+/** Unknown fields are for newer proxies and harmless; anything else that can't be read makes the patch useless. */
+function readValue(type: string, written: Fields | undefined): ReadValue {
+  if (written === undefined) return { value: {}, problem: 'is missing' };
+  const { value, problems } = normalise(type, written);
+  const problem = problems.find((each) => each.kind === 'invalid');
+  if (problem !== undefined) return { value: {}, problem: describe(problem) };
+  try {
+    encodeJson(type, value);
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    return { value: {}, problem: describe(error) };
+  }
+  return { value: (value ?? {}) as Fields };
+}
+
+function describe({ path, expected }: Pick<CodecProblem, 'path' | 'expected'>): string {
+  return path === '' ? `has to be ${expected}` : `${path} has to be ${expected}`;
+}
+
+/** What is wrong with a patch's value as a message of its type; undefined when it can be used. */
+export function patchValueProblem(applyTo: string, value: Fields): string | undefined {
+  const target = targetOf(applyTo);
+  return target === undefined ? undefined : readValue(PATCHED_TYPES[target], value).problem;
+}
+
+function refused(object: ConfigObject<EnvoyFilterSpec>, path: string, message: string): Finding {
+  const { kind, namespace, name, origin } = object;
+  return { severity: FINDING_CODES.MEL0060.severity, code: 'MEL0060', ref: { kind, namespace, name }, origin, path, message };
+}
+
+/** Longer patterns are costlier to compile than any version is long. */
+const MAX_PATTERN = 1024;
+
+/** The predicate, or what is wrong with the pattern. */
+function suitsProxy(match: ProxyMatch | undefined): Patch['suits'] | string {
+  const { proxyVersion = '', metadata = {} } = match ?? {};
+  const wanted = Object.entries(metadata);
+  const version = proxyVersion === '' ? undefined : compiledPattern(proxyVersion);
+  if (typeof version === 'string') return version;
+  return (reported, own) =>
+    (version === undefined || (reported !== '' && version.matcher(reported).find())) &&
+    wanted.every(([key, value]) => own[key] === value);
+}
+
+function compiledPattern(pattern: string): RE2JS | string {
+  if (pattern.length > MAX_PATTERN) return `is longer than ${MAX_PATTERN} characters`;
+  try {
+    return RE2JS.compile(pattern);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
