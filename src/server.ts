@@ -9,13 +9,13 @@ import {
   authenticate,
   clientCertAuthenticator,
   jwtAuthenticator,
-  keysOfJwks,
-  keysOfTokenKey,
+  type JwtRule,
 } from './ca/authenticators.ts';
+import { keysOfTokenKey, openJwksFile } from './ca/jwks.ts';
 import { type Authority, openAuthority } from './ca/authority.ts';
 import { fileRootStore } from './ca/root-store.ts';
 import { openServingCert, controlPlaneHosts, type ServingCert } from './ca/serving-cert.ts';
-import { openTokenKey } from './ca/token.ts';
+import { openTokenKey, TOKEN_ISSUER } from './ca/token.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
@@ -44,7 +44,7 @@ export interface ServerOptions {
   readonly monitoring?: ListenAddress | undefined;
   readonly stateDir?: string | undefined;
   readonly caDir: string;
-  /** Text of a JWKS file. */
+  /** A JWKS file, followed. */
   readonly jwks?: string | undefined;
   readonly tokenIssuer?: string | undefined;
   /** Further names of the control plane's own certificate. */
@@ -151,10 +151,10 @@ async function startSecurity(options: ServerOptions, config: ConfigSide, world: 
     ports,
   );
   if (stateDir !== undefined) await publishRoot(stateDir, authority, log);
-  const keys = options.jwks === undefined ? keysOfTokenKey(await openTokenKey(stateDir)) : keysOfJwks(options.jwks);
+  const tokens = await tokenKeys(options, world);
   const authenticators = [
     clientCertAuthenticator([trustDomain, ...trustDomainAliases]),
-    jwtAuthenticator({ trustDomain, audiences: ['istio-ca'], issuer: options.tokenIssuer, keys, clock }),
+    jwtAuthenticator({ trustDomain, audiences: ['istio-ca'], issuer: tokens.issuer, keys: tokens.keys, clock }),
   ];
   const hosts = controlPlaneHosts(options.systemNamespace, options.revision, options.hosts);
   const serving = await openServingCert(authority, { hosts }, ports);
@@ -163,10 +163,33 @@ async function startSecurity(options: ServerOptions, config: ConfigSide, world: 
     authenticators,
     serving,
     stop: () => {
+      tokens.close();
       serving.close();
       authority.close();
     },
   };
+}
+
+interface TokenKeys {
+  readonly keys: JwtRule['keys'];
+  readonly issuer: string | undefined;
+  close(): void;
+}
+
+/** Keys of workload tokens: somebody else's from a file, or our own, which sign for our own issuer alone. */
+async function tokenKeys({ jwks, stateDir, tokenIssuer }: ServerOptions, { timers, log }: World): Promise<TokenKeys> {
+  if (jwks === undefined) {
+    return {
+      keys: keysOfTokenKey(await openTokenKey(stateDir)),
+      issuer: tokenIssuer ?? TOKEN_ISSUER,
+      close: () => undefined,
+    };
+  }
+  try {
+    return { ...(await openJwksFile(jwks, timers, log.child('ca'))), issuer: tokenIssuer };
+  } catch (error) {
+    throw new Error(`--jwks ${jwks}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 /** The root that workloads must trust, where they can be given it: `STATE/root-cert.pem`, readable by all. */
@@ -210,7 +233,11 @@ async function startPages(
   for (const [name, address, tls] of pages) {
     if (address === undefined) continue;
     const server: HttpServer = await serveHttp(address, { port, mayInspect, metrics: name !== 'https', tls });
-    closers.push(() => server.close());
+    const unfollow = security.serving.onChange((pair) => server.renew({ key: pair.keyPem, cert: pair.certificatePem }));
+    closers.push(async () => {
+      unfollow();
+      await server.close();
+    });
     started[name] = server.address;
   }
   return started;

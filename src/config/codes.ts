@@ -109,6 +109,14 @@ export const FINDING_CODES = {
     summary: 'A host of the object is taken by an older object or a service; it has no routes of its own there.',
   },
   MEL0051: { severity: 'error', summary: 'A rule of the object can not be expressed for the proxy; it was left out.' },
+  MEL0060: {
+    severity: 'warning',
+    summary: 'A patch of an EnvoyFilter can not be read as the Envoy message that it is for; it is left out.',
+  },
+  MEL0061: {
+    severity: 'warning',
+    summary: 'A patch of an EnvoyFilter matches a resource that it does not fit; it is left out there.',
+  },
   MEL0200: {
     severity: 'warning',
     summary: 'A DestinationRule is merged with an older one and loses a part of itself.',

@@ -1,6 +1,7 @@
 // Readiness, metrics and debug pages over HTTP. Readiness and metrics are for everyone; debug pages show configuration, so
 // that callers from other machines need a token of the control plane's own namespace.
 
+import { Server as TlsServer } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ListenAddress } from '../lib/listen.ts';
 import { debugPage, type DebugQuery } from './debug.ts';
@@ -11,11 +12,18 @@ export interface HttpOptions {
   /** Says whether the bearer of this token may look at everything. Never given to callers of this machine. */
   readonly mayInspect: (bearer: string | undefined) => Promise<boolean>;
   readonly metrics: boolean;
-  readonly tls?: { readonly key: string; readonly cert: string } | undefined;
+  readonly tls?: HttpsPair | undefined;
+}
+
+export interface HttpsPair {
+  readonly key: string;
+  readonly cert: string;
 }
 
 export interface HttpServer {
   readonly address: ListenAddress;
+  /** New connections of an HTTPS server see this pair from now on. */
+  renew(pair: HttpsPair): void;
   close(): Promise<void>;
 }
 
@@ -25,7 +33,13 @@ export async function serveHttp(address: ListenAddress, options: HttpOptions): P
   await app.listen({ host: address.host, port: address.port });
   const bound = app.server.address();
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-  return { address: { host: address.host, port }, close: () => app.close() };
+  return {
+    address: { host: address.host, port },
+    renew: (pair) => {
+      if (app.server instanceof TlsServer) app.server.setSecureContext({ key: pair.key, cert: pair.cert });
+    },
+    close: () => app.close(),
+  };
 }
 
 function build({ port, mayInspect, metrics, tls }: HttpOptions): FastifyInstance {

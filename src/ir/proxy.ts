@@ -7,10 +7,11 @@ import type { Service, ServicePort } from './service.ts';
 export type ProxyType = 'sidecar' | 'router';
 export type IpFamily = 'v4' | 'v6' | 'dual';
 /**
- * `current`: the proxy reports an Envoy for which the older spelling of some fields is deprecated (1.33 and later), and gets
- * the newer one. `classic`: it reports nothing, or an older build, and gets the fields that every supported Envoy takes.
+ * Which spelling of fields that Envoy has renamed a proxy gets, by the build that it reports. `current`: 1.33 and later.
+ * `latest`: 1.37 and later, all of `current` and what was renamed since. `classic`: an older build, or none reported;
+ * the fields that every supported Envoy takes.
  */
-export type Dialect = 'classic' | 'current';
+export type Dialect = 'classic' | 'current' | 'latest';
 export type InterceptionMode = 'REDIRECT' | 'TPROXY' | 'NONE';
 
 /** One connected proxy, parsed from its node. */

@@ -1,16 +1,18 @@
 // One class of proxies while somebody of it is connected: its scope, its views, and how they are brought up to date.
 // A throw in translation is our bug and stays in its class: the views of before go on being served.
 
+import type { Finding } from '../config/object.ts';
 import type { ProxyClass } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
-import type { LinkedSnapshot } from '../snapshot/index.ts';
+import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
+import { classFindings } from '../translate/index.ts';
 import type { Counter, Log } from '../lib/ports.ts';
 import { type ClassViews, classViews } from './class-views.ts';
 
 export interface ClassPorts {
   readonly log: Log;
   readonly failures: Counter;
-  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => Scope;
+  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
 }
 
 export class ClassState {
@@ -18,6 +20,7 @@ export class ClassState {
   /** Sessions of this class; the state is dropped with the last one. */
   members = 0;
   #views: ClassViews | undefined;
+  #scope: LinkedScope | undefined;
   #settled: LinkedSnapshot | undefined;
   readonly #ports: ClassPorts;
 
@@ -30,8 +33,10 @@ export class ClassState {
     return this.#views;
   }
 
-  get scope(): Scope | undefined {
-    return this.#views?.scope;
+  /** What is wrong with this class's part of the configuration. */
+  findings(): readonly Finding[] {
+    if (this.#views === undefined) return [];
+    return [...(this.#scope?.findings ?? []), ...classFindings(this.#views.scope, this.#views.resources)];
   }
 
   /** Brings the views up to the snapshot. True when something in them changed. */
@@ -41,6 +46,7 @@ export class ClassState {
     const before = this.#views;
     try {
       const scope = this.#ports.scopeOf(snapshot, this.proxyClass, before?.scope);
+      this.#scope = scope;
       if (scope === before?.scope) return false;
       this.#views = classViews(scope, before);
     } catch (error) {

@@ -5,6 +5,7 @@
 import type { Draft } from '../ir/draft.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import type { Scope } from '../ir/snapshot.ts';
+import { memo } from '../lib/memo.ts';
 import { type Derived, deriveTable, keepList, type Table, tableFrom, tableGet } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
@@ -15,6 +16,8 @@ export interface ClassViews {
   readonly scope: Scope;
   readonly resources: ClassResources;
   readonly tables: ReadonlyMap<string, ResourceTable>;
+  /** Of types that few proxies ask for: made for the first that does. */
+  readonly onDemand: ReadonlyMap<string, () => ResourceTable>;
   readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
 }
 
@@ -36,11 +39,13 @@ export function classViews(scope: Scope, previous: ClassViews | undefined): Clas
     [TYPE_URL.listener, resources.listeners],
     [TYPE_URL.route, resources.routes],
     [TYPE_URL.extension, resources.extensions],
-    [TYPE_URL.nameTable, resources.nameTables],
   ];
   for (const [typeUrl, drafts] of listed) tables.set(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl)));
-  return { scope, resources, tables, derived };
+  const onDemand = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
+  return { scope, resources, tables, onDemand, derived };
 }
+
+const nameTableOf = memo((draft: Draft): ResourceTable => tableOf([draft]));
 
 function encodeGroup(
   drafts: readonly Draft[],

@@ -78,7 +78,10 @@ export class Plane implements ViewPort {
 
   /** Everything wrong that is known of: objects, links, and what proxies refused. */
   findings(): readonly Finding[] {
-    return [...(this.#snapshot?.findings ?? []), ...this.nacks.findings()];
+    const linked = [...this.#classes.values()].flatMap((state) => state.findings());
+    const all = [...(this.#snapshot?.findings ?? []), ...linked, ...this.nacks.findings()];
+    // Classes that see the same objects find the same things wrong with them.
+    return [...new Map(all.map((finding) => [JSON.stringify(finding), finding])).values()];
   }
 
   /** Builds a snapshot of the newest inputs and brings every class and session up to it. Runs one at a time. */

@@ -9,6 +9,7 @@ import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
 import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/port.ts';
 import type { ClassState } from './class-state.ts';
+import type { ClassViews } from './class-views.ts';
 import { type OwnViews, ownViews } from './own-views.ts';
 import { readableSecrets } from './secrets.ts';
 import { composedView, SyncRecord } from './session.ts';
@@ -40,6 +41,7 @@ export class PlaneSession implements ProxySession {
   workload: Workload | undefined;
   readonly #options: SessionOptions;
   readonly #views = new Map<string, View>();
+  readonly #demanded = new Set<string>();
   #own: OwnViews | undefined;
   #secretNames: ReadonlySet<string> = new Set();
   #secrets: View = emptyView(TYPE_URL.secret);
@@ -85,6 +87,7 @@ export class PlaneSession implements ProxySession {
       this.#views.set(typeUrl, view);
       changed = true;
     }
+    for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
   }
 
@@ -94,6 +97,11 @@ export class PlaneSession implements ProxySession {
 
   view(typeUrl: string): View | undefined {
     if (typeUrl === TYPE_URL.secret) return this.#secrets;
+    const views = this.classState?.views;
+    if (views?.onDemand.has(typeUrl) === true && !this.#demanded.has(typeUrl)) {
+      this.#demanded.add(typeUrl);
+      this.#composeDemanded(typeUrl, views);
+    }
     const view = this.#views.get(typeUrl);
     if (view !== undefined || !SERVED.has(typeUrl)) return view;
     const empty = emptyView(typeUrl);
@@ -124,6 +132,16 @@ export class PlaneSession implements ProxySession {
 
   close(): void {
     this.#options.plane.leave(this);
+  }
+
+  /** A type that this proxy has asked for once. True when its view became another object. */
+  #composeDemanded(typeUrl: string, views: ClassViews): boolean {
+    const table = views.onDemand.get(typeUrl)?.();
+    if (table === undefined) return false;
+    const view = composedView(typeUrl, table, undefined);
+    if (this.#views.get(typeUrl) === view) return false;
+    this.#views.set(typeUrl, view);
+    return true;
   }
 
   #refreshSecrets(snapshot: Snapshot): boolean {

@@ -12,6 +12,7 @@ import { meshFiles } from '../sources/mesh-file.ts';
 import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
 import { createStore, type Store } from '../store/store.ts';
+import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
 import type { ServerOptions, World } from '../server.ts';
 
 export interface ConfigSide {
@@ -37,7 +38,7 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     timers,
     onChange: () => plane.signal(),
   });
-  const store = createStore({ validators: createValidator({ regex: re2Checker() }), log: log.child('store'), meter });
+  const store = createStore({ validators: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem }), log: log.child('store'), meter });
   const plane = new Plane({
     log: log.child('plane'),
     meter,

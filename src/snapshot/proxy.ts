@@ -52,11 +52,12 @@ export function parseProxy(node: NodeInfo): Proxy | ProxyError {
   };
 }
 
-/** From 1.33 on the newer spelling of some fields is the only one without a warning. */
+/** From 1.33 on, and again from 1.37 on, the newer spelling of some fields is the only one without a warning. */
 function dialectOf(version: string): Dialect {
   const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
   if (major === undefined || minor === undefined) return 'classic';
-  return Number(major) > 1 || Number(minor) >= 33 ? 'current' : 'classic';
+  const release = Number(major) > 1 ? Number.POSITIVE_INFINITY : Number(minor);
+  return release >= 37 ? 'latest' : release >= 33 ? 'current' : 'classic';
 }
 
 function typeOf(text: string): ProxyType | undefined {

@@ -9,12 +9,12 @@ import type { Dialect, ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Messages } from '../messages/index.ts';
+import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
 import { type AccessLogs, accessLogs } from './observability/access-log.ts';
-import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
 import { meshProviders, type Providers } from './observability/providers.ts';
+import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
 import { type AuthorizationFilters, authorizationFilters } from './security/authorization.ts';
 import { jwtFilter } from './security/jwt.ts';
-import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
 
 /** Which side of a proxy a chain serves. */
 export type ListenerRole = 'sidecar-outbound' | 'sidecar-inbound' | 'gateway';
@@ -151,7 +151,7 @@ const sharedContext = memo(
       ...requestAuthn,
     ];
     return {
-      logs: accessLogs({ role, mesh, telemetry, providers }),
+      logs: accessLogs({ role, mesh, telemetry, providers, dialect }),
       authorization: authorizationFilters({ policies, mesh, providers, dialect }),
       extensions: extensionSlots(role, plugins, extensions),
       idleTimeout,

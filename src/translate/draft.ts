@@ -1,10 +1,10 @@
 // The one way from a message to a draft: encoded at once, so that a memoised renderer keeps the bytes with the draft.
 
+import { encode } from '../codec/index.ts';
 import type { ObjectRef } from '../config/object.ts';
 import type { Draft, Origin } from '../ir/draft.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import type { Messages } from '../messages/index.ts';
-import { encode } from '../codec/index.ts';
 import { TYPE_PREFIX } from './envoy.ts';
 
 /** Message types that are sent as resources of their own. */

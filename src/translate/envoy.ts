@@ -9,7 +9,6 @@ type Address = Messages['envoy.config.core.v3.Address'];
 type CidrRange = Messages['envoy.config.core.v3.CidrRange'];
 type ConfigSource = Messages['envoy.config.core.v3.ConfigSource'];
 type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig'];
-type StringMatcher = Messages['envoy.type.matcher.v3.StringMatcher'];
 
 /** A message packed into an Any. */
 export function typed<T extends keyof Messages>(type: T, message: Messages[T]): AnyMessage {
@@ -69,11 +68,6 @@ export function cidrRange(text: string): CidrRange | undefined {
   const cidr = parseCidr(text);
   const [addressPrefix] = text.split('/');
   return cidr === undefined ? undefined : { addressPrefix, prefixLen: cidr.bits };
-}
-
-/** Same text, and nothing else. */
-export function exactMatch(exact: string): StringMatcher {
-  return { exact };
 }
 
 /** Envoy's stat names end where this does: names such as `0.0.0.0_80` hold dots themselves. */

@@ -1,16 +1,25 @@
 // Translation as a whole: what one class of proxies, and one workload, is given.
 // In: a scope, a workload. Out: drafts. Called by the plane; every part keeps what it made before and reuses it by identity.
 
+import type { Finding } from '../config/object.ts';
 import type { Draft } from '../ir/draft.ts';
 import type { Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
-import { memo } from '../lib/memo.ts';
-import type { Table } from '../lib/table.ts';
+import { keepList, type Table } from '../lib/table.ts';
 import { endpointAssignments, type EndpointAssignments } from './endpoints/index.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters } from './clusters/index.ts';
+import {
+  type Patchable,
+  type PatchedClass,
+  type PatchedWorkload,
+  patchedClass,
+  patchedWorkload,
+} from './envoyfilter/index.ts';
+import { extensionConfigs } from './extensions/config.ts';
 import { gatewayListeners } from './gateway/listeners.ts';
-import { gatewayRoutes } from './gateway/routes.ts';
+import { gatewayRouteFindings, gatewayRoutes } from './gateway/routes.ts';
 import { inboundListeners, type OutboundListeners, outboundListeners, workloadListeners } from './listeners/index.ts';
+import { nameTable } from './nametable/index.ts';
 import { type OutboundRoutes, outboundRoutes } from './routes/index.ts';
 
 /** Resources that all proxies of a class share. */
@@ -20,7 +29,8 @@ export interface ClassResources {
   readonly listeners: readonly Draft[];
   readonly routes: readonly Draft[];
   readonly extensions: readonly Draft[];
-  readonly nameTables: readonly Draft[];
+  /** Made when somebody asks: few proxies do. */
+  readonly nameTable: () => Draft;
   /** What the parts start from next time. */
   readonly parts: ClassParts;
 }
@@ -30,48 +40,59 @@ interface ClassParts {
   readonly endpoints: EndpointAssignments;
   readonly listeners?: OutboundListeners | undefined;
   readonly routes?: OutboundRoutes | undefined;
+  /** As they are without EnvoyFilters. */
+  readonly rendered: Patchable;
+  readonly patched: PatchedClass;
 }
 
 /** Resources of one workload, beside those of its class. */
-export interface WorkloadResources {
-  readonly clusters: readonly Draft[];
-  readonly listeners: readonly Draft[];
-}
+export type WorkloadResources = PatchedWorkload;
 
 export function translateClass(scope: Scope, previous: ClassResources | undefined): ClassResources {
-  const clusters = outboundClusters(scope, previous?.parts.clusters);
-  const endpoints = endpointAssignments(scope, previous?.parts.endpoints);
-  const base = { clusters: clusters.table, endpoints: endpoints.table, extensions: [], nameTables: [] };
-  if (scope.proxyClass.type === 'router') {
-    return {
-      ...base,
-      listeners: gatewayListeners(scope, previous?.listeners),
-      routes: gatewayRoutes(scope, previous?.routes),
-      parts: { clusters, endpoints },
-    };
-  }
-  const listeners = outboundListeners(scope, previous?.parts.listeners);
-  const routes = outboundRoutes(scope, previous?.parts.routes);
+  const parts = renderedParts(scope, previous?.parts);
+  const patched = patchedClass(scope, parts.rendered, previous?.parts.patched);
+  const { clusters, endpoints, listeners, routes } = patched;
   return {
-    ...base,
-    listeners: listeners.drafts,
-    routes: routes.drafts,
-    parts: { clusters, endpoints, listeners, routes },
+    clusters,
+    endpoints,
+    listeners,
+    routes,
+    extensions: keepList(previous?.extensions, extensionConfigs(scope)),
+    nameTable: () => nameTable(scope),
+    parts: { ...parts, patched },
   };
+}
+
+function renderedParts(scope: Scope, before: ClassParts | undefined): Omit<ClassParts, 'patched'> {
+  const clusters = outboundClusters(scope, before?.clusters);
+  const endpoints = endpointAssignments(scope, before?.endpoints);
+  const tables = { clusters: clusters.table, endpoints: endpoints.table };
+  if (scope.proxyClass.type === 'router') {
+    const listeners = gatewayListeners(scope, before?.rendered.listeners);
+    const routes = gatewayRoutes(scope, before?.rendered.routes);
+    return { clusters, endpoints, rendered: { ...tables, listeners, routes } };
+  }
+  const listeners = outboundListeners(scope, before?.listeners);
+  const routes = outboundRoutes(scope, before?.routes);
+  const rendered = { ...tables, listeners: listeners.drafts, routes: routes.drafts };
+  return { clusters, endpoints, listeners, routes, rendered };
+}
+
+/** What is wrong with routes and patches under this scope; found when asked for. */
+export function classFindings(scope: Scope, { parts }: ClassResources): readonly Finding[] {
+  const routes = scope.proxyClass.type === 'router' ? gatewayRouteFindings(scope) : (parts.routes?.findings ?? []);
+  return [...routes, ...parts.patched.findings()];
 }
 
 /** `shared`: what the workload's class was given under this scope. */
 export function translateWorkload(scope: Scope, workload: Workload, shared: ClassResources): WorkloadResources {
-  const clusters = inboundClusters(scope, workload);
   const { listeners } = shared.parts;
-  if (listeners === undefined) return { clusters, listeners: [] };
-  return {
-    clusters,
-    listeners: joined(workloadListeners(scope, workload, listeners.named), inboundListeners(scope, workload)),
+  const rendered = {
+    clusters: inboundClusters(scope, workload),
+    outbound: listeners === undefined ? NONE : workloadListeners(scope, workload, listeners.named),
+    inbound: listeners === undefined ? NONE : inboundListeners(scope, workload),
   };
+  return patchedWorkload(scope, workload, rendered, shared.clusters);
 }
 
-const joined = memo((outbound: readonly Draft[], inbound: readonly Draft[]): readonly Draft[] => [
-  ...outbound,
-  ...inbound,
-]);
+const NONE: readonly Draft[] = [];

@@ -92,8 +92,6 @@ export class Exchange implements Progress {
   error: { readonly nonce: string; readonly message: string } | undefined;
   changedAt = 0;
   dirtySince: number | undefined;
-  /** When it first had to wait for other types; kept by the stream. */
-  blockedSince: number | undefined;
 
   #held: Held = NOTHING_HELD;
   #sent: readonly Sent[] = [];
@@ -335,7 +333,7 @@ export class Exchange implements Progress {
     const version = contentVersion(to, this.#held);
     const missing = this.mode === 'delta' ? plan.missing : [];
     const told = this.mode === 'delta' && !partial && how.removals ? plan.removed : [];
-    const removed = missing.length === 0 ? told : [...told, ...missing];
+    const removed = missing.length === 0 ? told : [...new Set([...told, ...missing])];
     const chunks = this.whole ? wholeWorld(to) : plan.chunks;
     const since = Math.min(this.dirtySince ?? how.wake, how.wake);
     const sent = { nonce: how.nonce, version, from: this.#held, to, fresh: plan.chunks, removed, since };
@@ -363,7 +361,8 @@ export class Exchange implements Progress {
   #everything(view: View, removals: boolean): { plan: Plan; to: Held } {
     const plan = this.#plan ?? planFor(this.#planInput(view));
     const odd = new Map<string, HeldItem>(plan.leftover);
-    if (!removals) for (const name of plan.removed) odd.set(name, heldItem(this.#held, name));
+    const told = new Set(removals ? plan.removed : this.mode === 'delta' ? plan.missing : []);
+    for (const name of plan.removed) if (!told.has(name)) odd.set(name, heldItem(this.#held, name));
     return { plan, to: withOdd({ view, selection: this.wants.selection, odd: undefined }, odd) };
   }
 }

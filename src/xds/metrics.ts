@@ -10,7 +10,8 @@ export interface XdsMetrics {
   readonly pushes: Counter;
   readonly configSize: Histogram;
   readonly ackTime: Histogram;
-  readonly rejects: Counter;
+  /** By label of the type; the others are in the total only. */
+  readonly rejects: ReadonlyMap<string, Counter>;
   readonly totalRejects: Counter;
   readonly expiredNonces: Counter;
   readonly unknownTypes: Counter;
@@ -26,7 +27,7 @@ const SECONDS = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
 
 export function xdsMetrics(meter: Meter): XdsMetrics {
   return {
-    connected: meter.gauge('pilot_xds', 'Number of endpoints connected to this control plane using XDS.'),
+    connected: meter.gauge('pilot_xds_streams', 'Open xDS streams.'),
     opened: meter.counter('pilot_xds_streams_total', 'Streams accepted, by protocol variant.', ['mode']),
     refused: meter.counter('pilot_xds_refused_streams_total', 'Streams refused, by gRPC status code.', ['code']),
     pushes: meter.counter('pilot_xds_pushes', 'Responses sent, by type.', ['type']),
@@ -34,7 +35,12 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
     ackTime: meter.histogram('pilot_xds_ack_seconds', 'Time from a response to its answer, by type.', SECONDS, [
       'type',
     ]),
-    rejects: meter.counter('pilot_xds_rejects', 'Responses rejected by proxies, by type.', ['type']),
+    rejects: new Map(
+      ['cds', 'eds', 'lds', 'rds'].map((type) => [
+        type,
+        meter.counter(`pilot_xds_${type}_reject`, `Responses of type ${type} rejected by proxies.`),
+      ]),
+    ),
     totalRejects: meter.counter('pilot_total_xds_rejects', 'Responses rejected by proxies.', ['type']),
     expiredNonces: meter.counter('pilot_xds_expired_nonce', 'Requests with an outdated nonce, by type.', ['type']),
     unknownTypes: meter.counter('pilot_xds_unknown_types_total', 'Requests for types that are not served.'),
@@ -42,7 +48,7 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
     writeTimeouts: meter.counter('pilot_xds_write_timeout', 'Streams cut off because the proxy does not read.'),
     orderTimeouts: meter.counter(
       'pilot_xds_order_timeout',
-      'Responses sent before those they depend on were answered.',
+      'Responses sent although earlier ones were not answered in time.',
       ['type'],
     ),
     internalErrors: meter.counter(

@@ -71,7 +71,6 @@ function detailed(input: PlanInput, step: Step): Plan {
     if (stands !== undefined) changed.set(name, stands);
     else missing.add(name);
   }
-  for (const name of missing) removed.delete(name);
   for (const chunk of input.everything ? selectedChunks(wants, view) : []) {
     for (const resource of chunk.resources) changed.set(resource.name, resource);
   }

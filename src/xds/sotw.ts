@@ -47,7 +47,7 @@ function loss(exchange: Exchange, request: SotwRequest, pool: NamePool): Exchang
   if (request.names === exchange.listed) return [];
   const wanted = wantsOfList(exchange.wants, request.names, exchange.traits.legacyWildcard, pool);
   const selection = commonSelection(exchange.wants.selection, wanted.selection, pool);
-  if (selection === exchange.wants.selection) return [];
+  if (selection === exchange.wants.selection && wanted.explicit === exchange.wants.explicit) return [];
   exchange.listed = undefined;
   return [{ kind: 'unsubscribe', wants: { ...wanted, selection }, names: NONE }];
 }

@@ -3,7 +3,6 @@
 // Nothing is queued: when a stream gets its turn it compares what the client holds with the views of that moment.
 
 import type { Clock, Log, Timers } from '../lib/ports.ts';
-import type { Resource } from '../resources/resource.ts';
 import type { View } from '../resources/view.ts';
 import { deltaEvents } from './delta.ts';
 import type { Encoder, Message, Mode } from './encode.ts';
@@ -12,12 +11,14 @@ import type { XdsMetrics } from './metrics.ts';
 import type { NamePool } from './names.ts';
 import { mayChange, mayRemove, type Progress } from './ordering.ts';
 import type { NodeInfo, Peer, ProxySession, ViewPort } from './port.ts';
+import { type Accounts, reportAnswer, reportSent } from './report.ts';
 import { readDeltaRequest, readSotwRequest } from './requests.ts';
 import type { Pumped, Scheduler } from './scheduler.ts';
 import { sotwEvents } from './sotw.ts';
 import { type StreamStatus, type Tally, typeStatus } from './status.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
 import { WireError } from './wire.ts';
+import { WriteWatch } from './write-watch.ts';
 
 /** Where a stream's messages go. */
 export interface Outlet {
@@ -39,7 +40,7 @@ export interface StreamContext {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
-  /** Longest time that a type waits for those it depends on, ms. */
+  /** Longest time that a type waits for those it depends on, and for the answer to its own last response, ms. */
   readonly orderTimeout: number;
   /** A client that takes nothing for this long is cut off, ms. */
   readonly writeTimeout: number;
@@ -50,14 +51,16 @@ export interface StreamContext {
 const INVALID_ARGUMENT = 3;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
-/** Keepalive pings take some bytes too: a client that takes less than this in the write timeout isn't reading. */
-const LEAST_PROGRESS = 16 * 1024;
 /** Unserved types remembered, to log each once. */
 const MAX_UNKNOWN = 16;
 
 interface Conversation {
   readonly exchange: Exchange;
   readonly tally: Tally;
+  /** When it first had to wait for other types. */
+  blockedSince: number | undefined;
+  /** When to look again although nothing has happened. */
+  retryAt: number | undefined;
 }
 
 export class XdsStream implements Pumped {
@@ -66,6 +69,7 @@ export class XdsStream implements Pumped {
   readonly #outlet: Outlet;
   readonly #context: StreamContext;
   readonly #connectedAt: number;
+  readonly #writeWatch: WriteWatch;
   /** In the order of sending. */
   #types: Conversation[] = [];
   readonly #unknown = new Set<string>();
@@ -75,7 +79,6 @@ export class XdsStream implements Pumped {
   #nonces = 0;
   #closed = false;
   #blockedSince: number | undefined;
-  #cancelWrite: (() => void) | undefined;
   #cancelOrder: (() => void) | undefined;
 
   constructor(mode: Mode, peer: Peer, outlet: Outlet, context: StreamContext) {
@@ -84,6 +87,15 @@ export class XdsStream implements Pumped {
     this.#outlet = outlet;
     this.#context = context;
     this.#connectedAt = context.clock.now();
+    this.#writeWatch = new WriteWatch({
+      timers: context.timers,
+      limit: context.writeTimeout,
+      taken: () => outlet.taken(),
+      giveUp: () => {
+        context.metrics.writeTimeouts.inc();
+        this.close(UNAVAILABLE, `nothing was read for ${context.writeTimeout} ms`, true);
+      },
+    });
   }
 
   /** A request has arrived. */
@@ -142,7 +154,12 @@ export class XdsStream implements Pumped {
       return undefined;
     }
     const exchange = new Exchange(typeUrl, this.#mode, this.#context.pool);
-    const conversation = { exchange, tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 } };
+    const conversation: Conversation = {
+      exchange,
+      blockedSince: undefined,
+      retryAt: undefined,
+      tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 },
+    };
     this.#types = [...this.#types, conversation].sort((a, b) => a.exchange.traits.rank - b.exchange.traits.rank);
     return conversation;
   }
@@ -157,33 +174,16 @@ export class XdsStream implements Pumped {
       if (event.kind === 'initial' && exchange.typeUrl === ENDPOINT) {
         exchange.repeat(this.#find(CLUSTER)?.exchange.arriving ?? []);
       }
-      if (awaited || event.kind === 'stale') this.#report(conversation, event, suspects);
+      if (awaited || event.kind === 'stale') reportAnswer(conversation, event, suspects, this.#accounts());
     }
     const { selection } = exchange.wants;
     if (selection.set !== before.set) this.#session?.names(exchange.typeUrl, selection.set.names);
     this.#context.scheduler.add(this, 'answer');
   }
 
-  #report(conversation: Conversation, event: ExchangeEvent, suspects: readonly Resource[]): void {
-    const { metrics, clock, log } = this.#context;
-    const { exchange, tally } = conversation;
-    const type = exchange.traits.label;
-    const now = clock.now();
-    if (event.kind === 'stale') metrics.expiredNonces.inc({ type });
-    if (event.kind === 'ack') {
-      tally.ackedAt = now;
-      metrics.ackTime.observe((now - tally.sentAt) / 1000, { type });
-      this.#session?.acked(exchange.typeUrl, event.nonce);
-    }
-    if (event.kind === 'nack') {
-      tally.errorAt = now;
-      metrics.rejects.inc({ type });
-      metrics.totalRejects.inc({ type });
-      const connection = this.#session?.connectionId;
-      const names = suspects.slice(0, 10).map((resource) => resource.name);
-      log.warn({ connection, type, nonce: event.nonce, suspects: names, error: event.message }, 'a proxy rejected');
-      this.#session?.nacked(exchange.typeUrl, { nonce: event.nonce, message: event.message, suspects });
-    }
+  #accounts(): Accounts {
+    const { metrics, log, clock } = this.#context;
+    return { session: this.#session, metrics, log, now: clock.now() };
   }
 
   /** Some view may have changed. */
@@ -197,8 +197,7 @@ export class XdsStream implements Pumped {
   writable(): void {
     if (this.#blockedSince === undefined || this.#closed) return;
     this.#blockedSince = undefined;
-    this.#cancelWrite?.();
-    this.#cancelWrite = undefined;
+    this.#writeWatch.stop();
     this.#context.scheduler.add(this, 'push');
   }
 
@@ -226,72 +225,60 @@ export class XdsStream implements Pumped {
   }
 
   #sendOne(conversation: Conversation): void {
-    const { exchange } = conversation;
+    const { exchange, tally } = conversation;
+    const { clock, orderTimeout } = this.#context;
     const need = this.#refresh(exchange);
+    conversation.retryAt = undefined;
     if (need === undefined || !(need.answer || need.changes || need.removals)) {
-      exchange.blockedSince = undefined;
+      conversation.blockedSince = undefined;
       return;
     }
-    const find = (typeUrl: string): Progress | undefined => {
-      const other = this.#find(typeUrl)?.exchange;
-      return other?.active === true ? other : undefined;
-    };
-    const now = this.#context.clock.now();
-    const late = exchange.blockedSince !== undefined && now - exchange.blockedSince >= this.#context.orderTimeout;
+    const now = clock.now();
+    // An Envoy acknowledges clusters when they are warm, which may be never: a late answer must not hold all back.
+    const overdue = exchange.waiting && now - tally.sentAt >= orderTimeout;
+    const free = !exchange.waiting || overdue;
+    const late = conversation.blockedSince !== undefined && now - conversation.blockedSince >= orderTimeout;
+    const find = (typeUrl: string): Progress | undefined => this.#progressOf(typeUrl);
     const open = late || mayChange(exchange, find);
     const mayTake = need.removals && open && (late || mayRemove(exchange, find));
-    const free = !exchange.waiting;
     const full = free && open && (need.answer || need.changes || mayTake);
     // What was newly asked for is answered at once; all the rest waits for its turn.
-    if (full || need.answer) this.#send(conversation, { onlyAsked: !full, removals: mayTake || !need.removals, late });
+    if (full || need.answer) {
+      this.#send(conversation, { onlyAsked: !full, removals: mayTake || !need.removals, late: late || overdue });
+    }
     const waits = free && ((need.changes && !full) || (need.removals && !mayTake));
-    exchange.blockedSince = waits ? (full ? now : (exchange.blockedSince ?? now)) : undefined;
+    conversation.blockedSince = waits ? (full ? now : (conversation.blockedSince ?? now)) : undefined;
+    if (conversation.blockedSince !== undefined) conversation.retryAt = conversation.blockedSince + orderTimeout;
+    else if (!full && (need.changes || need.removals)) conversation.retryAt = tally.sentAt + orderTimeout;
+  }
+
+  /** Progress of a type that the client subscribes to. */
+  #progressOf(typeUrl: string): Progress | undefined {
+    const exchange = this.#find(typeUrl)?.exchange;
+    return exchange?.active === true ? exchange : undefined;
   }
 
   #send(conversation: Conversation, how: { onlyAsked: boolean; removals: boolean; late: boolean }): void {
-    const { exchange, tally } = conversation;
-    const { encoder, metrics, clock } = this.#context;
+    const { exchange } = conversation;
     const nonce = `${this.#context.serial}.${(this.#nonces++).toString(36)}`;
     const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked: how.onlyAsked, removals: how.removals });
-    const type = exchange.traits.label;
-    const message = encoder.message(this.#mode, { typeUrl: exchange.typeUrl, nonce, ...response });
-    tally.sentAt = clock.now();
-    tally.pushes++;
-    tally.bytes += message.byteLength;
-    metrics.pushes.inc({ type });
-    metrics.configSize.observe(message.byteLength, { type });
-    if (how.late) metrics.orderTimeouts.inc({ type });
+    const out = { typeUrl: exchange.typeUrl, nonce, ...response };
+    const message = this.#context.encoder.message(this.#mode, out);
     // A changed cluster warms up until it gets endpoints, even unchanged ones (envoyproxy/envoy issue 13009).
     if (exchange.typeUrl === CLUSTER) this.#find(ENDPOINT)?.exchange.repeat(response.fresh);
-    const { version, resources } = response;
-    const removed = response.removed.length;
-    const bytes = message.byteLength;
-    if (!this.#outlet.write(message)) this.#block();
-    this.#session?.sent(exchange.typeUrl, { nonce, version, resources, removed, bytes });
+    if (!this.#outlet.write(message)) {
+      this.#blockedSince = this.#context.clock.now();
+      this.#writeWatch.start();
+    }
+    reportSent(conversation, nonce, response, message, how.late, this.#accounts());
   }
 
-  #block(): void {
-    this.#blockedSince = this.#context.clock.now();
-    this.#watchWrite(this.#outlet.taken());
-  }
-
-  /** Cuts off a client that takes nothing; one that is merely slow may go on. */
-  #watchWrite(taken: number): void {
-    const { timers, writeTimeout, metrics } = this.#context;
-    this.#cancelWrite = timers.setTimeout(() => {
-      const now = this.#outlet.taken();
-      if (now - taken >= LEAST_PROGRESS) return this.#watchWrite(now);
-      metrics.writeTimeouts.inc();
-      this.close(UNAVAILABLE, `nothing was read for ${writeTimeout} ms`, true);
-    }, writeTimeout);
-  }
-
-  /** Comes back when the first type has waited long enough for another. */
+  /** Comes back when the first type has waited long enough for another, or for its own answer. */
   #awaitOrder(): void {
-    const blocked = this.#types.flatMap(({ exchange }) => exchange.blockedSince ?? []);
-    if (blocked.length === 0) return;
-    const { clock, timers, orderTimeout, scheduler } = this.#context;
-    const wait = Math.max(1, Math.min(...blocked) + orderTimeout - clock.now());
+    const times = this.#types.flatMap(({ retryAt }) => retryAt ?? []);
+    if (times.length === 0) return;
+    const { clock, timers, scheduler } = this.#context;
+    const wait = Math.max(1, Math.min(...times) - clock.now());
     this.#cancelOrder = timers.setTimeout(() => scheduler.add(this, 'push'), wait);
   }
 
@@ -325,7 +312,7 @@ export class XdsStream implements Pumped {
   closed(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#cancelWrite?.();
+    this.#writeWatch.stop();
     this.#cancelOrder?.();
     this.#context.scheduler.remove(this);
     try {

@@ -51,9 +51,8 @@ describe.skipIf(envoy === '')('ways in and out', () => {
     await outside?.stop();
     secure?.closeAllConnections();
     await new Promise((resolve) => (secure === undefined ? resolve(undefined) : secure.close(resolve)));
-    await mesh?.stop();
+    await mesh?.finish();
   });
-  afterAll(() => mesh?.verify());
 
   describe('a gateway', () => {
     const gateway = (servers: readonly object[]): object =>

@@ -47,8 +47,7 @@ describe.skipIf(envoy === '')('a mesh over time', () => {
       objects: () => [versions('web', ['v1']), split(500)],
     });
   });
-  afterAll(() => mesh?.stop());
-  afterAll(() => mesh?.verify());
+  afterAll(() => mesh?.finish());
 
   it('brings a changed weight to Envoy at once', async () => {
     const client = mesh.proxy('client');
@@ -140,7 +139,7 @@ describe.skipIf(envoy === '')('a control plane that is killed', () => {
     console.info(`${total} requests while the control plane was killed twice, ${failures.length} failed`);
     expect(failures).toEqual([]);
     await mesh.verify();
-  });
+  }, 90_000);
 });
 
 /** Every proxy is back and has said all that it has to say: nothing was asked of the server for a while. */

@@ -39,8 +39,7 @@ describe.skipIf(envoy === '')('routing by real sidecars', () => {
       objects: () => [versions('web', ['v1', 'v2'])],
     });
   });
-  afterAll(() => mesh?.stop());
-  afterAll(() => mesh?.verify());
+  afterAll(() => mesh?.finish());
 
   const use = (http: readonly object[], extra: readonly object[] = []) =>
     mesh.apply('test', [routes('web', http), ...extra]);

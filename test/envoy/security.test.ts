@@ -34,8 +34,7 @@ describe.skipIf(envoy === '')('security by real sidecars', () => {
       ],
     });
   });
-  afterAll(() => mesh?.stop());
-  afterAll(() => mesh?.verify());
+  afterAll(() => mesh?.finish());
 
   const get = (from: string, path = '/', headers: Record<string, string> = {}, method = 'GET') =>
     mesh.call(from, { host: 'web', path, headers, method });

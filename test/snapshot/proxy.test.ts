@@ -45,7 +45,9 @@ describe('node ids', () => {
   it.each([
     ['1.32.9', 'classic'],
     ['1.33.0', 'current'],
-    ['2.0.0', 'current'],
+    ['1.36.4', 'current'],
+    ['1.37.0', 'latest'],
+    ['2.0.0', 'latest'],
     ['', 'classic'],
     ['dev', 'classic'],
   ])('Envoy %s speaks the %s dialect', (userAgentVersion, dialect) => {

@@ -30,13 +30,14 @@ export function envoysForTests(versions: readonly string[] = [NEWEST, OLDER]): R
 }
 
 /**
- * A script that runs Envoy as the agent starts it, but with warnings about deprecated fields. With a prefix the whole
- * runs by another command, such as `setpriv`.
+ * A script that runs Envoy as the agent starts it, but with warnings about deprecated fields, and so that it does not
+ * outlive the tests. With a prefix the whole runs by another command, such as `ip netns exec`.
  */
 export function strictEnvoy(binary: string, folder: string, prefix: readonly string[] = []): string {
   const path = join(folder, 'strict-envoy');
   const strip = 'for a; do shift; [ "$a" = --skip-deprecated-logs ] || set -- "$@" "$a"; done';
-  writeFileSync(path, `#!/bin/sh\n${strip}\nexec ${[...prefix, binary].join(' ')} "$@"\n`);
+  const tied = 'command -v setpriv >/dev/null && set -- setpriv --pdeathsig KILL "$@"';
+  writeFileSync(path, `#!/bin/sh\n${strip}\nset -- ${[...prefix, binary].join(' ')} "$@"\n${tied}\nexec "$@"\n`);
   chmodSync(path, 0o755);
   return path;
 }
@@ -47,8 +48,10 @@ export interface ProxyOptions {
   readonly account: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly role: 'sidecar' | 'router';
-  /** Its address, also that of its admin and status ports. */
+  /** Its address, as the control plane knows it. */
   readonly ip: string;
+  /** Where admin, status and the static listeners are; the same address unless said otherwise. */
+  readonly bind?: string | undefined;
   readonly envoy: string;
   /** Further environment of the agent. */
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -108,7 +111,7 @@ export async function startProxy(plane: ControlPlane, options: ProxyOptions): Pr
       tokenFile,
       runDirectory: run,
       sdsSocket: join(run, 'SDS'),
-      bindAddress: options.ip,
+      bindAddress: options.bind ?? options.ip,
       envoyPath: strictEnvoy(options.envoy, run),
       concurrency: 1,
       proxyComponentLogLevel: 'misc:warning',

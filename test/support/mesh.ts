@@ -84,6 +84,8 @@ export interface Mesh<Plane extends ControlPlane = ControlPlane> {
   /** Nothing refused, nothing warned about: throws with all there is to say otherwise. */
   verify(): Promise<void>;
   stop(): Promise<void>;
+  /** Verifies, and stops whatever comes of it. */
+  finish(): Promise<void>;
 }
 
 const NAMESPACE = 'shop';
@@ -253,6 +255,7 @@ function meshOf<Plane extends ControlPlane>({
     talk: (from, port, text) => talk(at.out(from), port, text),
     verify: () => verify(plane, proxies),
     stop,
+    finish: () => verify(plane, proxies).finally(stop),
   };
 }
 

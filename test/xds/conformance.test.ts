@@ -170,6 +170,23 @@ const both: readonly Rule[] = [
     },
   ],
   [
+    'a client that does not acknowledge is sent later changes after a while, still the latest only',
+    ({ world, host, link }) => {
+      world.set(CLUSTER, { a: '1' });
+      link.subscribe(CLUSTER);
+      for (let i = 2; i < 30; i++) {
+        changeOf(world, CLUSTER, { a: String(i) });
+        host.run();
+        host.timers.advance(1_000);
+        host.run();
+      }
+      expect(link.inbox).toHaveLength(6);
+      link.settle();
+      expect(link.held(CLUSTER)).toEqual({ a: '29' });
+      expect(host.timers.pending).toBe(0);
+    },
+  ],
+  [
     'a dropped name brings nothing, now and later',
     ({ world, link }) => {
       world.set(ENDPOINT, { a: '1', b: '1' });

@@ -294,13 +294,13 @@ describe('the server', () => {
         probe.client.subscribe(ENDPOINT, ['a']);
       }
       await Promise.all(probes.map((probe) => probe.until(() => probe.updates.length === 2)));
-      expect(metrics.of('pilot_xds')).toBe(100);
+      expect(metrics.of('pilot_xds_streams')).toBe(100);
       for (const probe of probes) probe.client.close();
       await eventually(() => xds.connected() === 0);
     }
     expect(world.sessions.size).toBe(0);
     expect(xds.streams()).toEqual([]);
-    expect(metrics.of('pilot_xds')).toBe(0);
+    expect(metrics.of('pilot_xds_streams')).toBe(0);
     expect(timers.pending).toBe(0);
     expect(metrics.of('pilot_xds_pushes')).toBe(2000);
   });

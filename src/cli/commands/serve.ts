@@ -1,7 +1,6 @@
 // `meltemi serve`: flags and environment to server options, then a few lines for whoever started it.
 
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { type Server, type ServerOptions, startServer } from '../../server.ts';
@@ -34,7 +33,7 @@ export interface ServeFlags {
 
 /** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
 export async function serve(flags: ServeFlags, context: CommandContext): Promise<number> {
-  const options = await serverOptions(flags, context);
+  const options = serverOptions(flags, context);
   const server = await start(options);
   await server.ready();
   announce(server, options, context);
@@ -51,7 +50,7 @@ async function start(options: ServerOptions): Promise<Server> {
   }
 }
 
-async function serverOptions(flags: ServeFlags, { env }: CommandContext): Promise<ServerOptions> {
+function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOptions {
   if (flags.configDir === undefined && flags.kubeconfig === undefined)
     throw new UsageError('nothing to serve: give --configDir or --kubeconfig', 64);
   const number = (name: string, text: string): number => {
@@ -78,7 +77,7 @@ async function serverOptions(flags: ServeFlags, { env }: CommandContext): Promis
     monitoring: parseListen('monitoringAddr', flags.monitoringAddr),
     stateDir: flags.stateDir,
     caDir: flags.caDir,
-    jwks: flags.jwks === undefined ? undefined : await readJwks(flags.jwks),
+    jwks: flags.jwks,
     tokenIssuer: flags.tokenIssuer,
     hosts: (env['ISTIOD_CUSTOM_HOST'] ?? '').split(',').filter((host) => host !== ''),
     logLevels: flags.log_output_level,
@@ -88,14 +87,6 @@ async function serverOptions(flags: ServeFlags, { env }: CommandContext): Promis
     // Enough for a rolling restart, and not more than this machine can translate for.
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
   };
-}
-
-async function readJwks(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(`--jwks ${file}: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 /** What is served, where, and what to try next. */

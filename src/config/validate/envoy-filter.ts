@@ -53,15 +53,22 @@ function checkPatch(
   checkOperation(report, path, patch, applyTo, operation);
   if (patch.patch.value === undefined || applyTo === 'INVALID') return;
   const problem = decode?.(applyTo, patch.patch.value);
-  if (problem !== undefined) report.error(`${path}.patch.value`, problem, 'an Envoy v3 message');
+  // The other patches of the object are of use all the same.
+  if (problem !== undefined) report.strict(`${path}.patch.value`, problem, 'an Envoy v3 message', 'MEL0060');
 }
 
 const LISTENER_KINDS = ['LISTENER', 'LISTENER_FILTER', 'FILTER_CHAIN', 'NETWORK_FILTER', 'HTTP_FILTER'];
 const ROUTE_KINDS = ['ROUTE_CONFIGURATION', 'VIRTUAL_HOST', 'HTTP_ROUTE'];
+/** Versions are short; longer patterns only cost. */
+const MAX_VERSION_PATTERN = 1024;
 const MATCHES = ['listener', 'routeConfiguration', 'cluster'] as const;
 
 function checkMatch(report: Report, path: string, applyTo: string, match: EnvoyConfigObjectMatch): void {
-  checkRegex(report, `${path}.proxy.proxyVersion`, match.proxy?.proxyVersion);
+  const version = match.proxy?.proxyVersion;
+  checkRegex(report, `${path}.proxy.proxyVersion`, version);
+  if (version !== undefined && version.length > MAX_VERSION_PATTERN) {
+    report.warn(`${path}.proxy.proxyVersion`, 'is too long: the patch never applies', 'at most 1024 characters');
+  }
   const set = MATCHES.filter((field) => match[field] !== undefined);
   const wanted = LISTENER_KINDS.includes(applyTo)
     ? 'listener'

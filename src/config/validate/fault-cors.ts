@@ -4,6 +4,7 @@ import type { CorsPolicy, HTTPFaultInjection } from '../generated/types.ts';
 import { isHttpToken } from './addresses.ts';
 import { checkDuration, checkPercent, checkRegex } from './common.ts';
 import type { Report } from './report.ts';
+import { GRPC_STATUS_NAMES } from '../../lib/grpc-status.ts';
 
 const CORS_METHODS: ReadonlySet<string> = new Set([
   'GET',
@@ -45,25 +46,7 @@ export function checkCors(report: Report, path: string, cors: CorsPolicy | undef
   checkDuration(report, `${path}.maxAge`, cors.maxAge, { wholeSeconds: true });
 }
 
-const GRPC_STATUS: ReadonlySet<string> = new Set([
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-]);
+const GRPC_STATUS: ReadonlySet<string> = new Set(GRPC_STATUS_NAMES);
 
 export function checkFault(report: Report, path: string, fault: HTTPFaultInjection | undefined): void {
   if (fault === undefined) return;

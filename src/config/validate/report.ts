@@ -14,7 +14,7 @@ export interface Report {
    * Serving it does no harm, and it does what it says or nothing; yet admission refuses it as a mistake. An error where
    * objects are judged before they are applied (webhook, `validate`), a warning where they are loaded.
    */
-  strict(path: string, message: string, expected?: string): void;
+  strict(path: string, message: string, expected?: string, code?: FindingCode): void;
   /** The object is served all the same. */
   warn(path: string, message: string, expected?: string, code?: FindingCode): void;
   info(path: string, message: string, expected?: string, code?: FindingCode): void;
@@ -48,8 +48,8 @@ export function collectingReport(
   const report: Report = {
     regex,
     error: (path, message, expected, code = 'IST0106') => add('error', code, path, message, expected),
-    strict: (path, message, expected) =>
-      add(admission ? 'error' : 'warning', admission ? 'IST0106' : 'IST0133', path, message, expected),
+    strict: (path, message, expected, code = 'IST0133') =>
+      add(admission ? 'error' : 'warning', admission ? 'IST0106' : code, path, message, expected),
     warn: (path, message, expected, code = 'IST0133') => add('warning', code, path, message, expected),
     info: (path, message, expected, code = 'IST0133') => add('info', code, path, message, expected),
   };

@@ -75,9 +75,9 @@ function serviceAssignments(
     for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
       const call = renderArguments(scope, scoped, port, subset);
       if (call.passthrough) continue;
-      drafts.push(assignmentDraft(endpoints ?? ABSENT, service, port, subset, ...call.inputs, false));
+      drafts.push(assignmentDraft(endpoints ?? ABSENT, false, service, port, subset, ...call.inputs));
       if (sniDnat && !service.meshExternal)
-        drafts.push(assignmentDraft(endpoints ?? ABSENT, service, port, subset, ...call.inputs, true));
+        drafts.push(assignmentDraft(endpoints ?? ABSENT, true, service, port, subset, ...call.inputs));
     }
   }
   return drafts;
@@ -158,51 +158,51 @@ function interned(vantage: Vantage): Vantage {
   return slot.vantage;
 }
 
-const assignmentDraft = memo(
-  (
-    endpoints: ServiceEndpoints,
-    service: Service,
-    port: ServicePort,
-    subset: Subset | undefined,
-    mtls: AssignmentInputs['mtls'],
-    unhealthy: boolean,
-    setting: LocalityLoadBalancerSetting | undefined,
-    peerAuthn: PeerAuthnIndex,
-    networks: Networks,
-    vantage: Vantage,
-    sniDnat: boolean,
-  ): Draft => {
-    const subsetName = subset?.name ?? '';
-    const name = sniDnat
-      ? sniClusterName(port.number, subsetName, service.hostname)
-      : outboundClusterName(port.number, subsetName, service.hostname);
-    const { network, family, networkView } = vantage;
-    const message = assignment(name, {
-      service,
-      port,
-      subset,
-      endpoints,
-      embedded: false,
-      mtls,
-      unhealthy,
-      peerAuthn,
-      setting,
-      proxy: vantage,
-      networkView,
-      network: { networks, network, family, dns: false },
-      sniDnat,
-    });
-    return draftOf(
-      ASSIGNMENT,
-      name,
-      message,
-      service.refs.map((ref) => originOfRef(ref)),
-    );
-  },
-);
+type AssignmentArguments = readonly [
+  service: Service,
+  port: ServicePort,
+  subset: Subset | undefined,
+  ...shared: SharedInputs,
+];
 
-/** How often an assignment was rendered, and how often one was found: the count that says what a change cost. */
-export const assignmentCounts = assignmentDraft.counts;
+/** One assignment under its name, for a stream (`embedded` false) or for the inside of a DNS cluster. */
+function messageOf(
+  name: string,
+  endpoints: ServiceEndpoints,
+  [service, port, subset, mtls, unhealthy, setting, peerAuthn, networks, vantage]: AssignmentArguments,
+  embedded: boolean,
+  sniDnat: boolean,
+): ClusterLoadAssignment {
+  const { network, family, networkView } = vantage;
+  const view = { networks, network, family, dns: embedded };
+  const place = { proxy: vantage, networkView, network: view };
+  return assignment(name, {
+    service,
+    port,
+    subset,
+    endpoints,
+    embedded,
+    mtls,
+    unhealthy,
+    peerAuthn,
+    setting,
+    ...place,
+    sniDnat,
+  });
+}
+
+const assignmentDraft = memo((endpoints: ServiceEndpoints, sniDnat: boolean, ...inputs: AssignmentArguments): Draft => {
+  const [service, port, subset] = inputs;
+  const nameOf = sniDnat ? sniClusterName : outboundClusterName;
+  const name = nameOf(port.number, subset?.name ?? '', service.hostname);
+  const message = messageOf(name, endpoints, inputs, false, sniDnat);
+  return draftOf(
+    ASSIGNMENT,
+    name,
+    message,
+    service.refs.map((ref) => originOfRef(ref)),
+  );
+});
 
 /** The endpoints of a DNS cluster, for embedding; undefined when there are none, and so no cluster. */
 export function dnsAssignment(
@@ -212,51 +212,15 @@ export function dnsAssignment(
   port: ServicePort,
   subset: Subset | undefined,
 ): ClusterLoadAssignment | undefined {
-  const [mtls, unhealthy, setting, peerAuthn, networks, vantage] = renderArguments(scope, scoped, port, subset).inputs;
-  return embedded(
-    endpoints ?? ABSENT,
-    scoped.service,
-    port,
-    subset,
-    mtls,
-    unhealthy,
-    setting,
-    peerAuthn,
-    networks,
-    vantage,
-  );
+  const { inputs } = renderArguments(scope, scoped, port, subset);
+  return embeddedAssignment(endpoints ?? ABSENT, scoped.service, port, subset, ...inputs);
 }
 
-const embedded = memo(
-  (
-    endpoints: ServiceEndpoints,
-    service: Service,
-    port: ServicePort,
-    subset: Subset | undefined,
-    mtls: AssignmentInputs['mtls'],
-    unhealthy: boolean,
-    setting: LocalityLoadBalancerSetting | undefined,
-    peerAuthn: PeerAuthnIndex,
-    networks: Networks,
-    vantage: Vantage,
-  ): ClusterLoadAssignment | undefined => {
+const embeddedAssignment = memo(
+  (endpoints: ServiceEndpoints, ...inputs: AssignmentArguments): ClusterLoadAssignment | undefined => {
+    const [service, port, subset] = inputs;
     const name = outboundClusterName(port.number, subset?.name ?? '', service.hostname);
-    const { network, family, networkView } = vantage;
-    const message = assignment(name, {
-      service,
-      port,
-      subset,
-      endpoints,
-      embedded: true,
-      mtls,
-      unhealthy,
-      peerAuthn,
-      setting,
-      proxy: vantage,
-      networkView,
-      network: { networks, network, family, dns: true },
-      sniDnat: false,
-    });
+    const message = messageOf(name, endpoints, inputs, true, false);
     return message.endpoints === undefined || message.endpoints.length === 0 ? undefined : message;
   },
 );

@@ -1,15 +1,14 @@
-// An EnvoyFilter object, read once: its patches with values in canonical form, and what was wrong with the others.
-// In: the object. Out: patches in the order of the object, findings. Called by selection.ts and whoever shows findings.
+// An EnvoyFilter object, read once: its patches with values in canonical form. In: the object. Out: those of its patches
+// that can be used, in order; what is wrong with the others is said when the object is admitted. Called by selection.ts.
 
 import { RE2JS } from 're2js';
-import { FINDING_CODES } from '../../config/codes.ts';
 import type {
   EnvoyConfigObjectMatch,
   EnvoyConfigObjectPatch,
   EnvoyFilterSpec,
   ProxyMatch,
 } from '../../config/generated/types.ts';
-import type { ConfigObject, Finding } from '../../config/object.ts';
+import type { ConfigObject } from '../../config/object.ts';
 import { type Origin, originOf } from '../../ir/draft.ts';
 import { CodecError, type CodecProblem, Encoded, encodeJson, normalise } from '../../codec/index.ts';
 import { memo } from '../../lib/memo.ts';
@@ -56,39 +55,25 @@ export interface Patch {
   readonly suits: (version: string, metadata: Fields) => boolean;
 }
 
-export interface CompiledFilter {
-  readonly patches: readonly Patch[];
-  readonly findings: readonly Finding[];
-}
+/** The patches of an EnvoyFilter that can be used. */
+export const compiledPatches = memo((object: ConfigObject<EnvoyFilterSpec>): readonly Patch[] =>
+  (object.spec.configPatches ?? []).flatMap((written, index) => compiledPatch(object, written, index) ?? []),
+);
 
-/** What can be used of an EnvoyFilter; the rest is left out and said. */
-export const compiledFilter = memo((object: ConfigObject<EnvoyFilterSpec>): CompiledFilter => {
-  const patches: Patch[] = [];
-  const findings: Finding[] = [];
-  for (const [index, written] of (object.spec.configPatches ?? []).entries()) {
-    const outcome = compiledPatch(object, written, index);
-    if (outcome !== undefined && 'message' in outcome) findings.push(outcome);
-    else if (outcome !== undefined) patches.push(outcome);
-  }
-  return { patches, findings };
-});
-
-/** Undefined for what is not for proxies, or says nothing. */
+/** Undefined for what can't be read, is not for running proxies, or says nothing. */
 function compiledPatch(
   object: ConfigObject<EnvoyFilterSpec>,
   written: EnvoyConfigObjectPatch,
   index: number,
-): Patch | Finding | undefined {
+): Patch | undefined {
   const { applyTo = 'INVALID', match = {}, patch } = written;
   const target = targetOf(applyTo);
   const { operation, lists } = operationOf(target, patch?.operation);
   if (target === undefined || operation === undefined || match.context === 'WAYPOINT') return undefined;
-  const path = `spec.configPatches[${index}]`;
   const type = PATCHED_TYPES[target];
   const { value, problem } = operation === 'REMOVE' ? NOTHING : readValue(type, patch?.value);
-  if (problem !== undefined) return refused(object, `${path}.patch.value`, problem);
   const suits = suitsProxy(match.proxy);
-  if (typeof suits === 'string') return refused(object, `${path}.match.proxy.proxyVersion`, suits);
+  if (problem !== undefined || suits === undefined) return undefined;
   return {
     object,
     index,
@@ -98,7 +83,7 @@ function compiledPatch(
     match,
     value,
     encoded: new Encoded(encodeJson(type, value)),
-    origin: originOf(object, path),
+    origin: originOf(object, `spec.configPatches[${index}]`),
     suits,
   };
 }
@@ -164,30 +149,25 @@ export function patchValueProblem(applyTo: string, value: Fields): string | unde
   return target === undefined ? undefined : readValue(PATCHED_TYPES[target], value).problem;
 }
 
-function refused(object: ConfigObject<EnvoyFilterSpec>, path: string, message: string): Finding {
-  const { kind, namespace, name, origin } = object;
-  return { severity: FINDING_CODES.MEL0060.severity, code: 'MEL0060', ref: { kind, namespace, name }, origin, path, message };
-}
-
 /** Longer patterns are costlier to compile than any version is long. */
 const MAX_PATTERN = 1024;
 
-/** The predicate, or what is wrong with the pattern. */
-function suitsProxy(match: ProxyMatch | undefined): Patch['suits'] | string {
+/** Undefined where the pattern can't be used: such a patch is for no proxy. */
+function suitsProxy(match: ProxyMatch | undefined): Patch['suits'] | undefined {
   const { proxyVersion = '', metadata = {} } = match ?? {};
   const wanted = Object.entries(metadata);
-  const version = proxyVersion === '' ? undefined : compiledPattern(proxyVersion);
-  if (typeof version === 'string') return version;
-  return (reported, own) =>
-    (version === undefined || (reported !== '' && version.matcher(reported).find())) &&
+  const pattern = proxyVersion === '' ? 'any' : compiledPattern(proxyVersion);
+  if (pattern === undefined) return undefined;
+  return (version, own) =>
+    (pattern === 'any' || (version !== '' && pattern.matcher(version).find())) &&
     wanted.every(([key, value]) => own[key] === value);
 }
 
-function compiledPattern(pattern: string): RE2JS | string {
-  if (pattern.length > MAX_PATTERN) return `is longer than ${MAX_PATTERN} characters`;
+function compiledPattern(pattern: string): RE2JS | undefined {
+  if (pattern.length > MAX_PATTERN) return undefined;
   try {
     return RE2JS.compile(pattern);
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+  } catch {
+    return undefined;
   }
 }

@@ -79,6 +79,11 @@ export function opened(type: string, value: unknown): Fields {
   return value instanceof Encoded ? decodeShallow(type, value.bytes) : ((value ?? {}) as Fields);
 }
 
+/** The message of a draft with its parts still encoded. */
+export function openedDraft(type: string, { bytes }: Draft): Fields {
+  return decodeShallow(type, bytes);
+}
+
 /** The elements of a repeated field. */
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
@@ -100,8 +105,9 @@ export function patchedDraft(
   if (applied.size === 0) return { draft, findings };
   if (after === undefined) return { draft: undefined, findings };
   try {
-    const name = typeof after['name'] === 'string' ? after['name'] : draft.name;
-    return { draft: withPatches(type, name, encodeJson(type, after), draft, applied), findings };
+    // Others refer to the resource by its name, and it is looked up by it.
+    const bytes = encodeJson(type, after['name'] === draft.name ? after : { ...after, name: draft.name });
+    return { draft: withPatches(type, bytes, draft, applied), findings };
   } catch (error) {
     if (!(error instanceof CodecError)) throw error;
     // Patches that spoil each other: the resource is served without any of them.
@@ -112,11 +118,10 @@ export function patchedDraft(
 
 function withPatches(
   type: keyof Messages,
-  name: string,
   bytes: Uint8Array,
   draft: Draft,
   applied: ReadonlySet<Patch>,
 ): Draft {
   const patches = [...applied];
-  return lazyDraftOf(type, name, bytes, () => [...draft.origins, ...patches.map((patch) => patch.origin)]);
+  return lazyDraftOf(type, draft.name, bytes, () => [...draft.origins, ...patches.map((patch) => patch.origin)]);
 }

@@ -6,22 +6,24 @@ import type { EnvoyFilterSpec } from '../../config/generated/types.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
-import { compiledFilter, type Patch, type PatchContext, type PatchTarget } from './patch.ts';
+import { compiledPatches, type Patch, type PatchContext, type PatchTarget } from './patch.ts';
 
 export interface PatchSet {
-  readonly context: PatchContext;
+  /** Of clusters that are there; those that are added apart. */
   readonly clusters: PatchList;
-  /** Of listeners and everything in them. */
+  readonly addedClusters: PatchList;
+  /** Of listeners and everything in them; whole ones that are added apart. */
   readonly listeners: PatchList;
+  readonly addedListeners: PatchList;
   /** Of route configurations and everything in them. */
   readonly routes: PatchList;
   readonly extensions: PatchList;
 }
 
+export const NO_PATCHES: PatchList = [];
+
 /** A list that is the same object wherever the same patches come in the same order. */
 export type PatchList = readonly Patch[];
-
-export const NO_PATCHES: PatchList = [];
 
 /** The patches of one side; undefined without any, so that nothing more is done for most classes. */
 export function patchSet(
@@ -38,32 +40,37 @@ const selected = memo(
     version: string,
     metadata: ProxyClass['metadata'],
     context: PatchContext,
-  ): PatchSet | undefined => {
+  ): PatchSet => {
     const suitable = filters
-      .flatMap((filter) => compiledFilter(filter).patches)
+      .flatMap(compiledPatches)
       .filter((patch) => patch.suits(version, metadata));
     const inContext = suitable.filter((patch) => appliesIn(patch, context));
-    const set: PatchSet = {
-      context,
-      clusters: interned(inContext, ['CLUSTER']),
-      listeners: interned(inContext, LISTENER_TARGETS),
-      routes: interned(inContext, ROUTE_TARGETS),
+    const added = inContext.filter(addsWhole);
+    const changing = inContext.filter((patch) => !addsWhole(patch));
+    return {
+      clusters: interned(changing, ['CLUSTER']),
+      addedClusters: interned(added, ['CLUSTER']),
+      listeners: interned(changing, LISTENER_TARGETS),
+      addedListeners: interned(added, ['LISTENER']),
+      routes: interned(changing, ROUTE_TARGETS),
       // Nothing but a name leads to them: no side to match.
       extensions: interned(suitable, ['EXTENSION_CONFIG']),
     };
-    const empty = [set.clusters, set.listeners, set.routes, set.extensions].every((list) => list.length === 0);
-    return empty ? undefined : set;
   },
 );
 
 const LISTENER_TARGETS = ['LISTENER', 'LISTENER_FILTER', 'FILTER_CHAIN', 'NETWORK_FILTER', 'HTTP_FILTER'] as const;
 const ROUTE_TARGETS = ['ROUTE_CONFIGURATION', 'VIRTUAL_HOST', 'HTTP_ROUTE'] as const;
 
-/** Whole listeners and clusters for ANY side are added once: on the side of clients. */
-function appliesIn({ target, operation, match }: Patch, context: PatchContext): boolean {
-  if (match.context !== undefined && match.context !== 'ANY') return match.context === context;
-  const whole = operation === 'ADD' && (target === 'LISTENER' || target === 'CLUSTER');
-  return !whole || context !== 'SIDECAR_INBOUND';
+function addsWhole({ target, operation }: Patch): boolean {
+  return operation === 'ADD' && (target === 'LISTENER' || target === 'CLUSTER');
+}
+
+/** What is added as a whole for ANY side is added once: on the side of clients. */
+function appliesIn(patch: Patch, context: PatchContext): boolean {
+  const { context: wanted = 'ANY' } = patch.match;
+  if (wanted !== 'ANY') return wanted === context;
+  return context !== 'SIDECAR_INBOUND' || !addsWhole(patch);
 }
 
 function interned(patches: readonly Patch[], targets: readonly PatchTarget[]): PatchList {

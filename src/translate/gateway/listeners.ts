@@ -2,6 +2,7 @@
 // In: the scope of a router, the drafts made before. Out: drafts by name. Called by ../index.ts.
 // Chains are encoded once for their own inputs; a listener is its chains' bytes one after the other.
 
+import { encode } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import { TYPE_URL } from '../../ir/draft.ts';
 import type { Scope } from '../../ir/snapshot.ts';
@@ -10,11 +11,11 @@ import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
-import { encode } from '../../codec/index.ts';
 import { wildcards } from '../addresses.ts';
 import { type ChainContext, gatewayContext, type JwksCache } from '../context.ts';
 import { uniqueOrigins } from '../draft.ts';
 import { extension } from '../envoy.ts';
+import { connectionSettings } from '../http/connection-settings.ts';
 import { proxyHeaders } from '../http/headers.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, listenerName, TLS_INSPECTOR } from '../listeners/listener.ts';
 import { contextOrigins } from '../listeners/origins.ts';
@@ -104,6 +105,7 @@ function listenerDraft(outline: Outline, context: ChainContext, before: Draft | 
     filterChains: kept.map((chain) => chain.message),
     listenerFilters: filters.length === 0 ? undefined : filters,
     trafficDirection: 'OUTBOUND',
+    perConnectionBufferLimitBytes: connectionSettings(context.proxyClass).listenerBuffer,
     maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
     accessLog: context.logs.listener,
   });

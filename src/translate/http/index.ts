@@ -3,10 +3,11 @@
 // Called by listeners and gateway.
 
 import type { Protocol } from '../../ir/service.ts';
+import { isHttp2 } from '../../ir/service.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ChainContext } from '../context.ts';
 import { ADS_CONFIG_SOURCE, extension, STAT_NAME_END, typed } from '../envoy.ts';
-import { isHttp2 } from '../../ir/service.ts';
+import { connectionSettings } from './connection-settings.ts';
 import { httpFilters } from './filters.ts';
 import { proxyHeaders } from './headers.ts';
 
@@ -53,6 +54,7 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     ...pathNormalization(context),
     ...connectionOptions(inputs),
     ...headerOptions(context),
+    ...limits(inputs),
     requestIdExtension: {
       typedConfig: typed('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', {
         useRequestIdForTraceSampling: context.tracing.useRequestId,
@@ -112,6 +114,14 @@ function connectionOptions({ context, protocol, explicitProxy }: HcmInputs): Par
   };
 }
 
+/** Limits of a proxy at the edge; what the proxy itself says of idle connections stays. */
+function limits({ context }: HcmInputs): Partial<Hcm> {
+  const { manager, common } = connectionSettings(context.proxyClass);
+  if (common === undefined) return manager;
+  const idleTimeout = context.idleTimeout ?? common.idleTimeout;
+  return { ...manager, commonHttpProtocolOptions: { ...common, idleTimeout } };
+}
+
 function headerOptions(context: ChainContext): Partial<Hcm> {
   const headers = proxyHeaders(context.proxyClass);
   const common: Partial<Hcm> = {
@@ -140,5 +150,3 @@ function headerOptions(context: ChainContext): Partial<Hcm> {
       };
   }
 }
-
-export { httpFilters } from './filters.ts';

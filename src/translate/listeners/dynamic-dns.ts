@@ -27,6 +27,7 @@ export function sniForwardProxy(hostname: string, port: number, family: IpFamily
 const NO_GRPC_LIMIT = {
   classic: { maxGrpcTimeout: '0s' },
   current: { maxStreamDuration: { grpcTimeoutHeaderMax: '0s' } },
+  latest: { maxStreamDuration: { grpcTimeoutHeaderMax: '0s' } },
 } as const;
 
 const ANY_ROUTE = 'allow_any_dynamic_dns';

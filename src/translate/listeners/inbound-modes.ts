@@ -1,8 +1,8 @@
 // Which connections a workload's port takes, by its protocol and its mTLS mode: one table.
 
 import type { MtlsMode } from '../../ir/policy.ts';
-import { isHttp, type Protocol } from '../../ir/service.ts';
 import type { ProxySettings } from '../../ir/proxy.ts';
+import { isHttp, type Protocol } from '../../ir/service.ts';
 import { type FilterChainMatch, plaintextProtocols, RAW_TRANSPORT, TLS_TRANSPORT } from './listener.ts';
 
 /** One filter chain of a port. */

@@ -13,8 +13,8 @@ import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { bareTcpProxy, networkExtensions, networkFilters } from '../network/index.ts';
 import { meshDownstreamTls } from '../security/tls.ts';
-import { inboundChains, type InboundChain } from './inbound-modes.ts';
-import { inboundName, type InboundPlan, inboundPlan, type InboundPort } from './inbound-plan.ts';
+import { type InboundChain, inboundChains } from './inbound-modes.ts';
+import { type InboundPlan, type InboundPort, inboundName, inboundPlan } from './inbound-plan.ts';
 import { inboundRoutes } from './inbound-routes.ts';
 import {
   ACCEPTS_PER_EVENT,

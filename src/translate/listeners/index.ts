@@ -1,12 +1,11 @@
 // Listeners of sidecars (LDS): what they make of outbound connections, shared by a class, and of inbound ones, shared by
 // the pods of a workload. In: a scope; a workload. Out: drafts. Called by ../index.ts. What did not change is the same draft.
 
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
-import type { TcpTarget } from '../network/index.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import {
@@ -30,10 +29,11 @@ import {
 } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
+import type { TcpTarget } from '../network/index.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
+import { type L4Index, l4Destinations, l4Indexes, NO_L4 } from './l4-routes.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER, listenerName } from './listener.ts';
-import { l4Destinations, type L4Index, l4Indexes, NO_L4 } from './l4-routes.ts';
 import { listenerDraft, meshDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
 import { type ListenerPlan, type OutboundPlans, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';

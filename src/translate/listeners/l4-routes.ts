@@ -5,7 +5,7 @@ import type { L4MatchAttributes, RouteDestination, TLSMatchAttributes } from '..
 import type { ProxyClass } from '../../ir/proxy.ts';
 import { isTls, type ServicePort } from '../../ir/service.ts';
 import { type EgressListener, MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
-import { hostIndex, type HostIndex, hostsOverlap, isWildcard } from '../../lib/hosts.ts';
+import { type HostIndex, hostIndex, hostsOverlap, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';

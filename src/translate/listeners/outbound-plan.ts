@@ -19,8 +19,8 @@ import {
   type EgressShape,
   egressShape,
   endpointClaim,
-  placeContext,
   type PlaceContext,
+  placeContext,
   portClaims,
 } from './place.ts';
 

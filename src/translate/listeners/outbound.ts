@@ -2,48 +2,25 @@
 // A draft is kept as long as everything that it was made from is the same object; HTTP listeners depend on their services
 // alone (routes come by RDS), TCP and TLS chains on VirtualServices and DestinationRules too.
 
-import type { Draft, Origin } from '../../ir/draft.ts';
-import type { ServicePort, Service } from '../../ir/service.ts';
-import type { DestinationRule, ScopedService, VirtualService } from '../../ir/traffic.ts';
 import { encode } from '../../codec/index.ts';
-import { protoDuration } from '../../lib/duration.ts';
+import type { Draft, Origin } from '../../ir/draft.ts';
+import type { Service, ServicePort } from '../../ir/service.ts';
+import type { DestinationRule, ScopedService, VirtualService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { sameList } from '../../lib/table.ts';
-import { anyDnsCache } from '../clusters/discovery.ts';
 import type { ChainContext, L4Context } from '../context.ts';
 import { lazyDraftOf } from '../draft.ts';
-import { cidrRange } from '../envoy.ts';
-import { type DnsCache, httpConnectionManager } from '../http/index.ts';
-import { networkExtensions, networkFilters, type TcpTarget } from '../network/index.ts';
-import { serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
-import { type L4Chain, type L4Client, l4Destinations, type L4Index, NO_L4 } from './l4-routes.ts';
-import type { Claim } from './place.ts';
-import {
-  ACCEPTS_PER_EVENT,
-  addressFields,
-  type Filter,
-  type FilterChain,
-  type FilterChainMatch,
-  HANDSHAKE_TIMEOUT,
-  inspectorsFor,
-  LISTENER,
-  type Listener,
-  listenerName,
-  needsHttpInspector,
-  plaintextProtocols,
-  RAW_TRANSPORT,
-} from './listener.ts';
+import type { TcpTarget } from '../network/index.ts';
+import { type L4Client, type L4Index, l4Destinations, NO_L4 } from './l4-routes.ts';
+import { LISTENER, listenerName } from './listener.ts';
 import { lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
-import { foldClaims, type Folded, type HttpChain, type TcpChain } from './outbound-chains.ts';
+import { type Folded, foldClaims } from './outbound-chains.ts';
+import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
-import { passthroughChain } from './virtual-outbound.ts';
+import type { Claim } from './place.ts';
 
 /** What listeners of a class are rendered with, beside what the proxy says of itself. */
-export interface OutboundFrame {
-  /** Where goes what is nobody's. */
-  readonly catchAll: TcpTarget;
-  /** Hosts outside of the registry are resolved by the proxy too. */
-  readonly anyHost: boolean;
+export interface OutboundFrame extends Unknowns {
   readonly l4: readonly L4Index[];
   readonly lookup: (host: string) => ScopedService | undefined;
 }
@@ -102,7 +79,7 @@ export function listenerDraft(prepared: PreparedListener, context: ChainContext)
   if (draft === undefined) {
     let bytes = renderings.bytes.get(context);
     if (bytes === undefined) {
-      bytes = encode(LISTENER, outboundListener(plan, frame, context));
+      bytes = encode(LISTENER, outboundListener(plan, folded(plan, frame, context.proxyClass).chains, frame, context));
       renderings.bytes.set(context, bytes);
     }
     draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, frame, context));
@@ -121,10 +98,7 @@ export function meshDraft(prepared: PreparedListener, l4: L4Context): Draft {
 }
 
 const meshListener = memo(({ plan, frame }: PreparedListener, l4: L4Context): Draft => {
-  const chains = folded(plan, frame).chains.flatMap((chain) =>
-    chain.kind === 'tcp' ? [tcpChain(chain, plan.port, l4)] : [],
-  );
-  const listener = assembled(plan, chains, () => passthroughChain(l4, frame.catchAll));
+  const listener = tcpListener(plan, folded(plan, frame).chains, frame.catchAll, l4);
   return lazyDraftOf(LISTENER, plan.name, encode(LISTENER, listener), () => listenerOrigins(plan, frame, l4));
 });
 
@@ -148,8 +122,7 @@ const loneListener = memo(
     const claim: Claim = { kind: 'tcp', scoped, port, binds, bindToPort: false, cidrs: [] };
     const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
     const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });
-    const rendered = chains.flatMap((chain) => (chain.kind === 'tcp' ? [tcpChain(chain, port.number, l4)] : []));
-    const listener = assembled(plan, rendered, () => passthroughChain(l4, catchAll));
+    const listener = tcpListener(plan, chains, catchAll, l4);
     return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [...l4.origins, ...serviceOrigins(service)]);
   },
 );
@@ -187,139 +160,6 @@ function contentInputs(plan: ListenerPlan, frame: OutboundFrame): readonly unkno
     }
   }
   return inputs;
-}
-
-function outboundListener(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Listener {
-  const { chains } = folded(plan, frame, context.proxyClass);
-  const { mesh, proxyClass } = context;
-  const rendered = chains.map((chain) =>
-    chain.kind === 'http'
-      ? httpChain(chain, plan, frame, context)
-      : tcpChain(chain, plan.port, context, sniFilters(chain, context)),
-  );
-  const listener = assembled(plan, rendered, () => passthroughChain(context, frame.catchAll));
-  const inspected = rendered.some(({ match }) => needsHttpInspector(match));
-  return {
-    ...listener,
-    listenerFiltersTimeout: (inspected ? protoDuration(mesh.protocolDetectionTimeout) : undefined) ?? NO_TIMEOUT,
-    connectionBalanceConfig:
-      plan.bindToPort && proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
-  };
-}
-
-/** Without an inspector nothing is waited for; zero is for ever. */
-const NO_TIMEOUT = '0s';
-
-type Outline = Pick<ListenerPlan, 'name' | 'binds' | 'port' | 'bindToPort'>;
-
-function assembled(outline: Outline, chains: readonly RenderedChain[], catchAll: () => FilterChain): Listener {
-  const { listed, fallback } = withFallback(chains, catchAll);
-  const inspectors = inspectorsFor(listed.map((chain) => chain.match));
-  return {
-    name: outline.name,
-    ...addressFields(outline.binds, outline.port),
-    bindToPort: outline.bindToPort ? undefined : false,
-    filterChains: listed.map((chain) => chain.message),
-    defaultFilterChain: fallback,
-    listenerFilters: inspectors.length === 0 ? undefined : inspectors,
-    listenerFiltersTimeout: NO_TIMEOUT,
-    continueOnListenerFiltersTimeout: true,
-    trafficDirection: 'OUTBOUND',
-    maxConnectionsToAcceptPerSocketEvent: outline.bindToPort ? ACCEPTS_PER_EVENT : undefined,
-  };
-}
-
-interface RenderedChain {
-  readonly match: FilterChainMatch;
-  readonly message: FilterChain;
-}
-
-interface Arranged {
-  readonly listed: readonly RenderedChain[];
-  readonly fallback: FilterChain | undefined;
-}
-
-/** A chain for every connection has to be the default one, unless it is the only one; without any, the catch-all is. */
-function withFallback(chains: readonly RenderedChain[], catchAll: () => FilterChain): Arranged {
-  const open = chains.find(({ match }) => isOpen(match));
-  if (open === undefined) return { listed: chains, fallback: catchAll() };
-  if (chains.length === 1) return { listed: chains, fallback: undefined };
-  return { listed: chains.filter((chain) => chain !== open), fallback: open.message };
-}
-
-function isOpen(match: FilterChainMatch): boolean {
-  return Object.values(match).every((value) => value === undefined);
-}
-
-function chainOf(match: FilterChainMatch, rest: FilterChain): RenderedChain {
-  const message: FilterChain = {
-    filterChainMatch: isOpen(match) ? undefined : match,
-    ...rest,
-    transportSocketConnectTimeout: HANDSHAKE_TIMEOUT,
-  };
-  return { match, message };
-}
-
-function httpChain(
-  chain: HttpChain,
-  plan: ListenerPlan,
-  { anyHost }: OutboundFrame,
-  context: ChainContext,
-): RenderedChain {
-  const { claim } = chain.claim;
-  const { settings } = context.proxyClass;
-  const match: FilterChainMatch = chain.inspected
-    ? { applicationProtocols: plaintextProtocols(settings), transportProtocol: RAW_TRANSPORT }
-    : {};
-  const manager = httpConnectionManager({
-    context,
-    statPrefix: `outbound_${plan.name}`,
-    routes: { kind: 'rds', name: chain.routeName },
-    protocol: claim.port.protocol,
-    port: plan.port,
-    explicitProxy: claim.kind === 'proxy',
-    dnsCaches: dnsCaches(plan, context, anyHost),
-  });
-  return chainOf(match, { filters: [...networkExtensions(context, plan.port), manager] });
-}
-
-/** Caches of the services that share the routes, and the one for any other host. */
-function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: boolean): readonly DnsCache[] {
-  const hosts = plan.claims
-    .filter(({ claim }) => claim.kind !== 'tcp' && claim.scoped.service.resolution === 'DynamicDNS')
-    .map(({ claim }) => claim.scoped.service.hostname);
-  const caches = [...new Set(hosts)].map((host) => serviceDnsCache(host, proxyClass.family));
-  return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
-}
-
-/** Before a TCP proxy to a host that is resolved when it is asked for. */
-function sniFilters({ claim }: TcpChain, { proxyClass }: ChainContext): readonly Filter[] {
-  const { scoped, port } = claim.claim;
-  const { hostname, resolution } = scoped.service;
-  return resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, port.number, proxyClass.family)] : [];
-}
-
-function tcpChain(
-  { outline, claim }: TcpChain,
-  port: number,
-  context: L4Context,
-  before: readonly Filter[] = [],
-): RenderedChain {
-  const { protocol } = claim.claim.port;
-  const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
-  const match: FilterChainMatch = {
-    serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
-    prefixRanges: ranges.length === 0 ? undefined : ranges,
-  };
-  const filters = networkFilters({ context, target: outline.target, protocol, port });
-  return chainOf(match, { filters: [...before, ...filters], metadata: chainMetadata(outline) });
-}
-
-/** `istio.config`: by which tools name the VirtualService behind a chain. */
-function chainMetadata({ from, named }: L4Chain): FilterChain['metadata'] {
-  if (from === undefined || !named) return undefined;
-  const config = `/apis/networking.istio.io/v1/namespaces/${from.namespace}/virtual-service/${from.name}`;
-  return { filterMetadata: { istio: { config } } };
 }
 
 function listenerOrigins(

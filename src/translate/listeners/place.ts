@@ -1,7 +1,7 @@
 // Where a service port is listened for: what of a class decides it, and the claims that follow.
 
-import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
+import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';

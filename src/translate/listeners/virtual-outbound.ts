@@ -2,14 +2,14 @@
 
 import type { Draft } from '../../ir/draft.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
-import { BLACK_HOLE_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { wildcards } from '../addresses.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
+import { BLACK_HOLE_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import type { ChainContext, L4Context } from '../context.ts';
 import { draftOf } from '../draft.ts';
-import { bareTcpProxy, type TcpTarget, tcpProxy, tcpSettings } from '../network/index.ts';
 import { proxyHeaders } from '../http/headers.ts';
 import { httpConnectionManager } from '../http/index.ts';
+import { bareTcpProxy, type TcpTarget, tcpProxy, tcpSettings } from '../network/index.ts';
 import { dynamicDnsRoutes } from './dynamic-dns.ts';
 import {
   ACCEPTS_PER_EVENT,

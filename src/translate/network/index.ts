@@ -3,8 +3,8 @@
 // Called by listeners and gateway.
 
 import type { TunnelSettings } from '../../config/generated/types.ts';
-import type { DestinationRule } from '../../ir/traffic.ts';
 import type { Protocol } from '../../ir/service.ts';
+import type { DestinationRule } from '../../ir/traffic.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
 import { effectivePolicy, subsetOf } from '../clusters/policy.ts';

@@ -4,11 +4,12 @@
 import type { AccessLogging } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { TelemetrySelection } from '../../ir/policy.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ListenerRole } from '../context.ts';
 import { extension } from '../envoy.ts';
-import { legacyLoggers, type Logger, loggerOf, type LogPlace } from './loggers.ts';
+import { type Logger, type LogPlace, legacyLoggers, loggerOf } from './loggers.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
 
@@ -27,6 +28,7 @@ export interface AccessLogInputs {
   readonly mesh: MeshConfig;
   readonly telemetry: TelemetrySelection;
   readonly providers: Providers;
+  readonly dialect: Dialect;
 }
 
 export function accessLogs(inputs: AccessLogInputs): AccessLogs {
@@ -45,7 +47,7 @@ function place(inputs: AccessLogInputs, where: LogPlace): readonly AccessLog[] |
       ? legacyLoggers(inputs.mesh, where).map((logger) => withFilter(logger, base))
       : chosen.flatMap(({ name, expression }) => {
           const provider = inputs.providers.get(name);
-          const logger = provider === undefined ? undefined : loggerOf(provider);
+          const logger = provider === undefined ? undefined : loggerOf(provider, inputs.dialect);
           return logger === undefined ? [] : [withFilter(logger, both(base, celFilter(expression)))];
         });
   return logs.length === 0 ? undefined : logs;

@@ -37,7 +37,7 @@ const WASM_PEER_STATE: readonly string[] = [
 ];
 
 /** The logger of a provider; undefined for providers that don't log, or whose service is not there. */
-export function loggerOf({ config, target }: Provider): Logger | undefined {
+export function loggerOf({ config, target }: Provider, dialect: Dialect): Logger | undefined {
   if (config.envoyFileAccessLog !== undefined) return fileLogger(config.envoyFileAccessLog);
   if (target === undefined) return undefined;
   if (config.envoyHttpAls !== undefined) {
@@ -57,7 +57,7 @@ export function loggerOf({ config, target }: Provider): Logger | undefined {
       commonConfig: common,
     });
   }
-  return config.envoyOtelAls === undefined ? undefined : otelLogger(config.envoyOtelAls, target);
+  return config.envoyOtelAls === undefined ? undefined : otelLogger(config.envoyOtelAls, target, dialect);
 }
 
 function grpcCommon(logName: string, target: ProviderTarget, state: readonly string[] | undefined): CommonGrpc {
@@ -69,19 +69,20 @@ function grpcCommon(logName: string, target: ProviderTarget, state: readonly str
   };
 }
 
-function otelLogger(als: OtelProvider, target: ProviderTarget): Logger {
+function otelLogger(als: OtelProvider, target: ProviderTarget, dialect: Dialect): Logger {
   const body = als.logFormat?.text;
   const text = body === undefined || body === '' ? DEFAULT_TEXT_FORMAT : body;
   const labels = (als.logFormat?.labels ?? {}) as JsonObject;
   const values = sortedEntries(labels).map(([key, value]) => ({ key, value: { stringValue: labelText(value) } }));
   const formatters = formattersFor(text + JSON.stringify(labels));
+  const common = {
+    logName: als.logName ?? 'otel_envoy_accesslog',
+    grpcService: grpcService(target),
+    filterStateObjectsToLog: WASM_PEER_STATE,
+  };
   return extension(OTEL, 'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig', {
-    commonConfig: {
-      logName: als.logName ?? 'otel_envoy_accesslog',
-      grpcService: grpcService(target),
-      transportApiVersion: 'V3',
-      filterStateObjectsToLog: WASM_PEER_STATE,
-    },
+    // Envoy 1.37 moved the fields of `common_config` up and deprecated it.
+    ...(dialect === 'latest' ? common : { commonConfig: { ...common, transportApiVersion: 'V3' } }),
     disableBuiltinLabels: true,
     body: { stringValue: text },
     attributes: values.length === 0 ? undefined : { values },

@@ -6,6 +6,7 @@ import type { AnyMessage, Messages } from '../../messages/index.ts';
 import { typed } from '../envoy.ts';
 import { fractionOf, hundredths } from './percent.ts';
 import { stringMatcher } from './string-match.ts';
+import { GRPC_STATUS_NAMES } from '../../lib/grpc-status.ts';
 
 type HttpFault = Messages['envoy.extensions.filters.http.fault.v3.HTTPFault'];
 type Cors = Messages['envoy.extensions.filters.http.cors.v3.CorsPolicy'];
@@ -50,25 +51,7 @@ function faultAbort(abort: HTTPFaultAbort): HttpFault['abort'] {
 }
 
 /** By number: google.rpc.Code. */
-const GRPC_STATUS: readonly string[] = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
+const GRPC_STATUS = GRPC_STATUS_NAMES;
 
 function corsPolicy(cors: CorsPolicy): Cors {
   const maxAge = cors.maxAge === undefined ? undefined : wholeSeconds(cors.maxAge);

@@ -11,7 +11,7 @@ import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import type { Providers } from '../observability/providers.ts';
 import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
-import { NEVER, rbacPolicy, type RbacPolicy } from './rule.ts';
+import { NEVER, type RbacPolicy, rbacPolicy } from './rule.ts';
 import type { TrustDomains } from './trust-domain.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];

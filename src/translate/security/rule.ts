@@ -4,8 +4,8 @@
 import type { Condition, Operation, Rule, Source } from '../../config/generated/types.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
-import * as field from './rule-fields.ts';
 import type { FieldMaker, Permission, Principal } from './rule-fields.ts';
+import * as field from './rule-fields.ts';
 import { expandPrincipals, type TrustDomains } from './trust-domain.ts';
 
 export type RbacPolicy = Messages['envoy.config.rbac.v3.Policy'];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseMeshConfig } from '../../../src/config/mesh.ts';
 import { decode, encode } from '../../../src/codec/index.ts';
+import { parseMeshConfig } from '../../../src/config/mesh.ts';
 import type { ChainContext, ListenerRole } from '../../../src/translate/context.ts';
 import { HTTP_FILTER_ORDER } from '../../../src/translate/http/filters.ts';
 import { type HcmInputs, httpConnectionManager } from '../../../src/translate/http/index.ts';
@@ -22,7 +22,7 @@ function manager({ role = 'sidecar-outbound', settings = {}, mesh = {}, context 
   const whole = {
     role,
     mesh: parseMeshConfig(mesh).mesh,
-    proxyClass: proxyClass({ settings }),
+    proxyClass: proxyClass({ type: role === 'gateway' ? 'router' : 'sidecar', settings }),
     logs: { http: undefined, tcp: undefined, listener: undefined },
     tracing: { block: undefined, useRequestId: true },
     authorization: { http: none, tcp: none },
@@ -69,9 +69,16 @@ describe('the connection manager', () => {
       'a gateway',
       {
         role: 'gateway',
-        settings: { proxyConfig: { gatewayTopology: { numTrustedProxies: 2, forwardClientCertDetails: 'SANITIZE' } } },
+        settings: {
+          proxyConfig: { gatewayTopology: { numTrustedProxies: 2, forwardClientCertDetails: 'FORWARD_ONLY' } },
+        },
       },
-      { useRemoteAddress: true, xffNumTrustedHops: 2, forwardClientCertDetails: 'SANITIZE', httpProtocolOptions: {} },
+      {
+        useRemoteAddress: true,
+        xffNumTrustedHops: 2,
+        forwardClientCertDetails: 'FORWARD_ONLY',
+        httpProtocolOptions: {},
+      },
     ],
     ['HTTP/2 servers', { role: 'sidecar-inbound', protocol: 'GRPC' }, { http2ProtocolOptions: {} }],
     ['HTTP/1.0', { settings: { http10: true } }, { httpProtocolOptions: { acceptHttp10: true } }],
@@ -113,6 +120,39 @@ describe('the connection manager', () => {
     ],
   ])('settles %s', (_case, options, expected) => {
     expect(manager(options)).toMatchObject(expected);
+  });
+});
+
+describe('a router at the edge', () => {
+  const edge = (connectionSettings: Json, role: ListenerRole = 'gateway'): Options => ({
+    role,
+    settings: { proxyConfig: { connectionSettings } },
+  });
+
+  it('has limits by profile, and its own over them', () => {
+    expect(manager(edge({ profile: 'EDGE', httpRequestTimeout: '1m' }))).toMatchObject({
+      streamIdleTimeout: '300s',
+      requestTimeout: '60s',
+      requestHeadersTimeout: '60s',
+      mergeSlashes: true,
+      pathWithEscapedSlashesAction: 'UNESCAPE_AND_REDIRECT',
+      commonHttpProtocolOptions: { idleTimeout: '3600s', headersWithUnderscoresAction: 'REJECT_REQUEST' },
+      http2ProtocolOptions: {
+        maxConcurrentStreams: 100,
+        initialStreamWindowSize: 65536,
+        initialConnectionWindowSize: 1048576,
+      },
+    });
+  });
+
+  it('has the usual ones without the profile', () => {
+    const made = manager(edge({ httpMaxConcurrentStreams: 5 }));
+    expect(made).toMatchObject({ streamIdleTimeout: '0s', http2ProtocolOptions: { maxConcurrentStreams: 5 } });
+    expect(made).not.toHaveProperty('requestTimeout');
+  });
+
+  it('is no sidecar', () => {
+    expect(manager(edge({ profile: 'EDGE' }, 'sidecar-outbound'))['streamIdleTimeout']).toBe('0s');
   });
 });
 

@@ -1,7 +1,7 @@
 // What a sidecar listens on, decoded and told in short: one line per filter chain.
 
-import type { Draft } from '../../../src/ir/draft.ts';
 import { decode } from '../../../src/codec/index.ts';
+import type { Draft } from '../../../src/ir/draft.ts';
 import type { Listener, Messages } from '../../../src/messages/index.ts';
 import { type LinkedScope, scopeOf } from '../../../src/snapshot/index.ts';
 import {

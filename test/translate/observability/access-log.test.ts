@@ -32,7 +32,7 @@ function made(levels: Levels, role: ListenerRole = 'sidecar-outbound', mesh: Jso
     Object.entries(levels).map(([level, accessLogging]) => [level, telemetry(level, { accessLogging })]),
   );
   const providers = meshProviders(config, smallTable([['logs.example.com', logs]]));
-  return accessLogs({ role, mesh: config, telemetry: selection, providers });
+  return accessLogs({ role, mesh: config, telemetry: selection, providers, dialect: 'classic' });
 }
 
 /** `PATH` or `CLUSTER` of each logger, with its filter. */
@@ -43,7 +43,8 @@ function told(list: readonly unknown[] | undefined): readonly string[] {
     const marks = [text.includes('"NR"') ? 'NR' : '', /"expression":"([^"]+)"/.exec(text)?.[1] ?? ''].filter(
       (mark) => mark,
     );
-    return [typedConfig['path'] ?? cluster, ...marks].join(' ');
+    const path = typedConfig['path'];
+    return [typeof path === 'string' ? path : cluster, ...marks].join(' ');
   });
 }
 

@@ -46,7 +46,7 @@ function made(tracing: readonly Tracing[] | undefined, { role = 'sidecar-outboun
 
 const by = (name: string): Tracing => ({ providers: [{ name }] });
 const tagsOf = (block: ReturnType<typeof made>['block']) =>
-  Object.fromEntries((block?.customTags as readonly { tag: string }[]).map((tag) => [tag.tag, tag])) as Record<
+  Object.fromEntries(((block?.customTags ?? []) as readonly { tag: string }[]).map((tag) => [tag.tag, tag])) as Record<
     string,
     Json
   >;
@@ -90,10 +90,12 @@ describe('spans', () => {
 
   it('go over HTTP where the provider says so', () => {
     const { block } = made([by('otelhttp')]);
-    expect((block?.provider as unknown as { typedConfig: Json }).typedConfig).toMatchObject({
-      httpService: {
-        httpUri: { uri: 'spans.example.com/v1', cluster: 'outbound|1||spans.example.com', timeout: '10s' },
-        requestHeadersToAdd: [{ header: { key: 'a', value: '%ENVIRONMENT(B)%' } }],
+    expect(block?.provider).toMatchObject({
+      typedConfig: {
+        httpService: {
+          httpUri: { uri: 'spans.example.com/v1', cluster: 'outbound|1||spans.example.com', timeout: '10s' },
+          requestHeadersToAdd: [{ header: { key: 'a', value: '%ENVIRONMENT(B)%' } }],
+        },
       },
     });
   });
@@ -125,8 +127,10 @@ describe('tags', () => {
     expect(Object.keys(tags)).toEqual(Object.keys(tags).sort());
   });
 
-  it('do not name a workload where the class has no name', () => {
-    expect(tagsOf(made(undefined).block)).not.toHaveProperty('istio.canonical_service');
+  it('say so where a workload has no name', () => {
+    const tags = tagsOf(made(undefined).block);
+    expect(tags['istio.canonical_service']).toMatchObject({ literal: { value: 'unknown' } });
+    expect(tags['istio.canonical_revision']).toMatchObject({ literal: { value: 'latest' } });
   });
 
   it('come from the proxy, or else from Telemetry, of every kind', () => {

@@ -31,7 +31,7 @@ function filters(spec: AuthorizationPolicySpec, { mesh = {}, dialect = 'classic'
 /** The RBAC policy of the only rule; undefined where it was left out. */
 function policyOf(rule: Rule, on: 'http' | 'tcp' = 'http', action: 'ALLOW' | 'DENY' = 'ALLOW', options: Options = {}) {
   const [filter] = filters({ action, rules: [rule] }, options)[on].rules as readonly Named[];
-  const rules = (filter?.typedConfig as Json)['rules'] as { policies: Record<string, Json> };
+  const { rules } = (filter?.typedConfig ?? {}) as { rules: { policies: Record<string, Json> } };
   return rules.policies['ns[default]-policy[p]-rule[0]'] as
     | { principals: [{ andIds: { ids: Json[] } }]; permissions: [{ andRules: { rules: Json[] } }] }
     | undefined;
@@ -241,7 +241,7 @@ describe('filters', () => {
 
   it('of a policy without rules never match', () => {
     const [filter] = filters({}).http.rules as readonly Named[];
-    expect((filter?.typedConfig as { rules: { policies: Json } }).rules.policies).toEqual({
+    expect(filter?.typedConfig).toHaveProperty('rules.policies', {
       'ns[default]-policy[p]-rule[0]': {
         permissions: [{ notRule: { any: true } }],
         principals: [{ notId: { any: true } }],

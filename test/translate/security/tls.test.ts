@@ -140,7 +140,7 @@ describe('servers of a Gateway', () => {
       proxyClass: proxyClass(),
       alpn: ALPN_HTTP3,
     });
-    expect((context?.commonTlsContext as Json)['alpnProtocols']).toEqual(['h3']);
+    expect(context).toHaveProperty('commonTlsContext.alpnProtocols', ['h3']);
     expect(told({ mode: 'SIMPLE', credentialName: 'c' }).alpn).toEqual(['h2', 'http/1.1']);
   });
 });

@@ -1,0 +1,176 @@
+// Outbound listeners as Envoy reads them. In: a plan and its chains. Out: the message. Called by outbound.ts.
+
+import { protoDuration } from '../../lib/duration.ts';
+import { anyDnsCache } from '../clusters/discovery.ts';
+import type { ChainContext, L4Context } from '../context.ts';
+import { cidrRange } from '../envoy.ts';
+import { type DnsCache, httpConnectionManager } from '../http/index.ts';
+import { networkExtensions, networkFilters, type TcpTarget } from '../network/index.ts';
+import { serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
+import type { L4Chain } from './l4-routes.ts';
+import {
+  ACCEPTS_PER_EVENT,
+  addressFields,
+  type Filter,
+  type FilterChain,
+  type FilterChainMatch,
+  HANDSHAKE_TIMEOUT,
+  inspectorsFor,
+  type Listener,
+  needsHttpInspector,
+  plaintextProtocols,
+  RAW_TRANSPORT,
+} from './listener.ts';
+import type { HttpChain, OutboundChain, TcpChain } from './outbound-chains.ts';
+import type { ListenerPlan } from './outbound-plan.ts';
+import { passthroughChain } from './virtual-outbound.ts';
+
+/** What is nobody's, and whether hosts outside of the registry are resolved. */
+export interface Unknowns {
+  /** Where goes what is nobody's. */
+  readonly catchAll: TcpTarget;
+  /** Hosts outside of the registry are resolved by the proxy too. */
+  readonly anyHost: boolean;
+}
+
+/** A listener with everything that a proxy says about itself. */
+export function outboundListener(
+  plan: ListenerPlan,
+  chains: readonly OutboundChain[],
+  unknowns: Unknowns,
+  context: ChainContext,
+): Listener {
+  const { mesh, proxyClass } = context;
+  const rendered = chains.map((chain) =>
+    chain.kind === 'http'
+      ? httpChain(chain, plan, unknowns.anyHost, context)
+      : tcpChain(chain, plan.port, context, sniFilters(chain, context)),
+  );
+  const listener = assembled(plan, rendered, () => passthroughChain(context, unknowns.catchAll));
+  const inspected = rendered.some(({ match }) => needsHttpInspector(match));
+  return {
+    ...listener,
+    listenerFiltersTimeout: (inspected ? protoDuration(mesh.protocolDetectionTimeout) : undefined) ?? NO_TIMEOUT,
+    connectionBalanceConfig:
+      plan.bindToPort && proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
+  };
+}
+
+/** A listener without HTTP: the same for every class with this context. */
+export function tcpListener(
+  plan: ListenerPlan,
+  chains: readonly OutboundChain[],
+  catchAll: TcpTarget,
+  l4: L4Context,
+): Listener {
+  const rendered = chains.flatMap((chain) => (chain.kind === 'tcp' ? [tcpChain(chain, plan.port, l4)] : []));
+  return assembled(plan, rendered, () => passthroughChain(l4, catchAll));
+}
+
+/** Without an inspector nothing is waited for; zero is for ever. */
+const NO_TIMEOUT = '0s';
+
+function assembled(plan: ListenerPlan, chains: readonly RenderedChain[], catchAll: () => FilterChain): Listener {
+  const { listed, fallback } = withFallback(chains, catchAll);
+  const inspectors = inspectorsFor(listed.map((chain) => chain.match));
+  return {
+    name: plan.name,
+    ...addressFields(plan.binds, plan.port),
+    bindToPort: plan.bindToPort ? undefined : false,
+    filterChains: listed.map((chain) => chain.message),
+    defaultFilterChain: fallback,
+    listenerFilters: inspectors.length === 0 ? undefined : inspectors,
+    listenerFiltersTimeout: NO_TIMEOUT,
+    continueOnListenerFiltersTimeout: true,
+    trafficDirection: 'OUTBOUND',
+    maxConnectionsToAcceptPerSocketEvent: plan.bindToPort ? ACCEPTS_PER_EVENT : undefined,
+  };
+}
+
+interface RenderedChain {
+  readonly match: FilterChainMatch;
+  readonly message: FilterChain;
+}
+
+interface Arranged {
+  readonly listed: readonly RenderedChain[];
+  readonly fallback: FilterChain | undefined;
+}
+
+/** A chain for every connection has to be the default one, unless it is the only one; without any, the catch-all is. */
+function withFallback(chains: readonly RenderedChain[], catchAll: () => FilterChain): Arranged {
+  const open = chains.find(({ match }) => isOpen(match));
+  if (open === undefined) return { listed: chains, fallback: catchAll() };
+  if (chains.length === 1) return { listed: chains, fallback: undefined };
+  return { listed: chains.filter((chain) => chain !== open), fallback: open.message };
+}
+
+function isOpen(match: FilterChainMatch): boolean {
+  return Object.values(match).every((value) => value === undefined);
+}
+
+function chainOf(match: FilterChainMatch, rest: FilterChain): RenderedChain {
+  const message: FilterChain = {
+    filterChainMatch: isOpen(match) ? undefined : match,
+    ...rest,
+    transportSocketConnectTimeout: HANDSHAKE_TIMEOUT,
+  };
+  return { match, message };
+}
+
+function httpChain(chain: HttpChain, plan: ListenerPlan, anyHost: boolean, context: ChainContext): RenderedChain {
+  const { claim } = chain.claim;
+  const { settings } = context.proxyClass;
+  const match: FilterChainMatch = chain.inspected
+    ? { applicationProtocols: plaintextProtocols(settings), transportProtocol: RAW_TRANSPORT }
+    : {};
+  const manager = httpConnectionManager({
+    context,
+    statPrefix: `outbound_${plan.name}`,
+    routes: { kind: 'rds', name: chain.routeName },
+    protocol: claim.port.protocol,
+    port: plan.port,
+    explicitProxy: claim.kind === 'proxy',
+    dnsCaches: dnsCaches(plan, context, anyHost),
+  });
+  return chainOf(match, { filters: [...networkExtensions(context, plan.port), manager] });
+}
+
+/** Caches of the services that share the routes, and the one for any other host. */
+function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: boolean): readonly DnsCache[] {
+  const hosts = plan.claims
+    .filter(({ claim }) => claim.kind !== 'tcp' && claim.scoped.service.resolution === 'DynamicDNS')
+    .map(({ claim }) => claim.scoped.service.hostname);
+  const caches = [...new Set(hosts)].map((host) => serviceDnsCache(host, proxyClass.family));
+  return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
+}
+
+/** Before a TCP proxy to a host that is resolved when it is asked for. */
+function sniFilters({ claim }: TcpChain, { proxyClass }: ChainContext): readonly Filter[] {
+  const { scoped, port } = claim.claim;
+  const { hostname, resolution } = scoped.service;
+  return resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, port.number, proxyClass.family)] : [];
+}
+
+function tcpChain(
+  { outline, claim }: TcpChain,
+  port: number,
+  context: L4Context,
+  before: readonly Filter[] = [],
+): RenderedChain {
+  const { protocol } = claim.claim.port;
+  const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
+  const match: FilterChainMatch = {
+    serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
+    prefixRanges: ranges.length === 0 ? undefined : ranges,
+  };
+  const filters = networkFilters({ context, target: outline.target, protocol, port });
+  return chainOf(match, { filters: [...before, ...filters], metadata: chainMetadata(outline) });
+}
+
+/** `istio.config`: by which tools name the VirtualService behind a chain. */
+function chainMetadata({ from, named }: L4Chain): FilterChain['metadata'] {
+  if (from === undefined || !named) return undefined;
+  const config = `/apis/networking.istio.io/v1/namespaces/${from.namespace}/virtual-service/${from.name}`;
+  return { filterMetadata: { istio: { config } } };
+}

@@ -1,0 +1,133 @@
+// Names that the agent's DNS proxy answers (NDS): hosts that a class of proxies sees, with addresses that lead somewhere.
+// In: a scope. Out: one draft, which stays the same while no answer changes. Called by ../index.ts for classes of which
+// somebody asks.
+
+import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
+import type { Draft } from '../../ir/draft.ts';
+import type { ProxyClass } from '../../ir/proxy.ts';
+import { NO_ADDRESS, type Service } from '../../ir/service.ts';
+import type { Scope } from '../../ir/snapshot.ts';
+import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
+import { isIp } from '../../lib/ip.ts';
+import { memo } from '../../lib/memo.ts';
+import { tableGet } from '../../lib/table.ts';
+import type { Messages } from '../../messages/index.ts';
+import { encode, Encoded } from '../../codec/index.ts';
+import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
+import { lazyDraftOf, originOfRef } from '../draft.ts';
+
+type NameInfo = Messages['istio.networking.nds.v1.NameTable.NameInfo'];
+
+const NAME_TABLE = 'istio.networking.nds.v1.NameTable';
+const RESOURCE_NAME = 'name-table';
+
+/** Multi-cluster services: their names are not of one namespace's DNS zone. */
+const CLUSTER_SET = '.clusterset.local';
+
+/** The table of a class. */
+export function nameTable(scope: Scope): Draft {
+  const { proxyClass, egress, endpoints } = scope;
+  const fixed = fixedNames(egress, proxyClass);
+  const headless = fixed.headless.flatMap(({ service }) => {
+    const known = tableGet(endpoints, service.hostname);
+    return known === undefined ? [] : [headlessNames(service, known, proxyClass)];
+  });
+  return tableDraft(fixed, ...headless);
+}
+
+/** What one service adds: its host, and the hosts of its pods. */
+interface Names {
+  readonly service: Service;
+  readonly infos: ReadonlyMap<string, NameInfo>;
+}
+
+interface FixedNames {
+  readonly names: readonly Names[];
+  /** Services whose addresses are those of their endpoints. */
+  readonly headless: readonly ScopedService[];
+}
+
+/** What follows from services alone. */
+const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyClass): FixedNames => {
+  const { family, clusterId, settings } = proxyClass;
+  const viewer: AddressViewer = { family, clusterId, dnsCapture: settings.dnsCapture };
+  const names: Names[] = [];
+  const headless: ScopedService[] = [];
+  const seen = new Set<Service>();
+  for (const scoped of egress.flatMap((listener) => listener.services)) {
+    const { service } = scoped;
+    if (seen.has(service)) continue;
+    seen.add(service);
+    const addresses = serviceAddresses(service, viewer);
+    if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
+      if (service.resolution === 'Passthrough' && service.ports.length > 0) headless.push(scoped);
+      continue;
+    }
+    // The others are prefixes: nothing to answer.
+    const ips = addresses.filter(isIp);
+    if (ips.length > 0) names.push({ service, infos: new Map([[service.hostname, infoOf(service, ips)]]) });
+  }
+  return { names, headless };
+});
+
+function infoOf(service: Service, ips: readonly string[]): NameInfo {
+  const { registry, hostname, name, namespace } = service;
+  // The agent answers `NAME`, `NAME.NAMESPACE` and so on by itself.
+  const short = registry === 'Kubernetes' && !hostname.endsWith(CLUSTER_SET);
+  return { ips, registry, ...(short ? { shortname: name, namespace } : {}) };
+}
+
+/** As the cluster's own DNS does: all endpoints that are ready, and each pod by its host name within the subdomain. */
+const headlessNames = memo((service: Service, { endpoints }: ServiceEndpoints, proxyClass: ProxyClass): Names => {
+  const infos = new Map<string, NameInfo>();
+  const ips = new Set<string>();
+  const pods = new Map<string, { readonly shortname: string; readonly local: string[]; readonly remote: string[] }>();
+  const zone = service.hostname.slice(service.hostname.indexOf('.'));
+  for (const endpoint of endpoints) {
+    if (!answers(service, endpoint, proxyClass) || ips.has(endpoint.address)) continue;
+    ips.add(endpoint.address);
+    if (endpoint.subdomain === '' || !zone.startsWith('.')) continue;
+    const shortname = `${endpoint.hostname}.${endpoint.subdomain}`;
+    const pod = pods.get(shortname + zone) ?? { shortname, local: [], remote: [] };
+    pods.set(shortname + zone, pod);
+    (endpoint.clusterId === proxyClass.clusterId ? pod.local : pod.remote).push(endpoint.address);
+  }
+  if (ips.size > 0) infos.set(service.hostname, infoOf(service, [...ips]));
+  for (const [host, { shortname, local, remote }] of pods) {
+    const { registry, namespace } = service;
+    infos.set(host, { ips: local.length > 0 ? local : remote, registry, shortname, namespace });
+  }
+  return { service, infos };
+});
+
+/** Connections go straight to the address that was answered, so it has to be on the proxy's own network. */
+function answers({ publishNotReadyAddresses }: Service, endpoint: Endpoint, { network }: ProxyClass): boolean {
+  const ready = publishNotReadyAddresses || endpoint.health === 'HEALTHY' || endpoint.health === 'UNKNOWN';
+  const near = network === '' || endpoint.network === '' || endpoint.network === network;
+  return ready && near && isIp(endpoint.address);
+}
+
+const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draft => {
+  const table: Record<string, NameInfo> = {};
+  const all = [...fixed.names, ...headless];
+  for (const { service, infos } of all) {
+    for (const [host, info] of infos) table[host] = merged(service, table[host], info);
+  }
+  const entries = Object.entries(table).map(([host, info]) => [host, encodedInfo(info)] as const);
+  const bytes = encode(NAME_TABLE, { table: Object.fromEntries(entries) });
+  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, bytes, () =>
+    all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref))),
+  );
+});
+
+/** A Kubernetes Service takes its name from ServiceEntries; of those all addresses are answered. */
+function merged({ registry }: Service, before: NameInfo | undefined, info: NameInfo): NameInfo {
+  if (before === undefined) return info;
+  if (before.registry === 'Kubernetes') return before;
+  if (registry === 'Kubernetes') return info;
+  return { ...before, ips: [...new Set([...(before.ips ?? []), ...(info.ips ?? [])])] };
+}
+
+const encodedInfo = memo(
+  (info: NameInfo): Encoded => new Encoded(encode('istio.networking.nds.v1.NameTable.NameInfo', info)),
+);
