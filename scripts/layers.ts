@@ -22,7 +22,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   store: { imports: ['lib', 'config'], packages: ['re2js'] },
   registry: { imports: ['lib', 'config', 'ir'], pure: true },
   snapshot: { imports: ['lib', 'config', 'ir', 'registry'], pure: true },
-  translate: { imports: ['lib', 'config', 'ir', 'messages', 'codec'], pure: true },
+  translate: { imports: ['lib', 'config', 'ir', 'messages', 'codec'], pure: true, packages: ['re2js'] },
   resources: { imports: ['lib', 'ir', 'codec'] },
   xds: { imports: ['lib', 'resources', 'codec'], packages: ['protobufjs', '@grpc/grpc-js'] },
   plane: {

@@ -86,7 +86,8 @@ function typeEntry(status: TypeStatus | undefined): object {
     acked: status?.ackedNonce ?? '',
     version: status?.sentVersion ?? '',
     sentTime: status === undefined || status.sentAt === 0 ? '' : new Date(status.sentAt).toISOString(),
-    pushMillis: status === undefined || status.ackedAt < status.sentAt ? undefined : status.ackedAt - status.sentAt,
+    pushMillis:
+      status === undefined || status.ackedAt < status.sentAt ? undefined : Math.round(status.ackedAt - status.sentAt),
     pushes: status?.pushes ?? 0,
     bytes: status?.bytes ?? 0,
     lastError: status?.lastError ?? '',

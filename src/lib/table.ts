@@ -5,6 +5,7 @@
 // Called by every stage between store and views.
 
 import { fnv1a } from './hash.ts';
+import { finish, type Steps } from './steps.ts';
 
 export type Bucket<V> = ReadonlyMap<string, V>;
 
@@ -159,19 +160,37 @@ export function deriveTable2<A, C, B>(
   shared: readonly unknown[],
   build: (value: A, other: C | undefined, key: string, before: B | undefined) => B | undefined,
 ): Derived2<A, C, B> {
+  return finish(deriveTable2Steps(previous, left, right, shared, build));
+}
+
+/** The same in steps of one bucket. */
+export function* deriveTable2Steps<A, C, B>(
+  previous: Derived2<A, C, B> | undefined,
+  left: Table<A>,
+  right: Table<C>,
+  shared: readonly unknown[],
+  build: (value: A, other: C | undefined, key: string, before: B | undefined) => B | undefined,
+): Steps<Derived2<A, C, B>> {
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.left === left && previous.right === right) return previous;
-  const buckets = left.buckets.map((bucket, index) => {
+  const buckets: Bucket<B>[] = [];
+  for (const [index, bucket] of left.buckets.entries()) {
     const others = right.buckets[index] ?? EMPTY;
     const oldLeft = keep ? previous.left.buckets[index] : undefined;
     const oldRight = keep ? previous.right.buckets[index] : undefined;
     const oldOut = previous?.output.buckets[index];
-    if (oldLeft === bucket && oldRight === others && oldOut !== undefined) return oldOut;
-    return deriveBucket(bucket, undefined, oldOut, (value, key, before) => {
-      const unchanged = oldLeft !== undefined && oldLeft.get(key) === value && oldRight?.get(key) === others.get(key);
-      return unchanged ? before : build(value, others.get(key), key, before);
-    });
-  });
+    if (oldLeft === bucket && oldRight === others && oldOut !== undefined) {
+      buckets.push(oldOut);
+      continue;
+    }
+    buckets.push(
+      deriveBucket(bucket, undefined, oldOut, (value, key, before) => {
+        const unchanged = oldLeft !== undefined && oldLeft.get(key) === value && oldRight?.get(key) === others.get(key);
+        return unchanged ? before : build(value, others.get(key), key, before);
+      }),
+    );
+    yield;
+  }
   const empty: Table<B> = { buckets: emptyBuckets(buckets.length), size: 0 };
   return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? empty) };
 }

@@ -7,6 +7,7 @@ import type { Scope } from '../ir/snapshot.ts';
 import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
 import { classFindings } from '../translate/index.ts';
 import type { Counter, Log } from '../lib/ports.ts';
+import type { Steps } from '../lib/steps.ts';
 import { type ClassViews, classViews } from './class-views.ts';
 
 export interface ClassPorts {
@@ -39,32 +40,25 @@ export class ClassState {
     return [...(this.#scope?.findings ?? []), ...classFindings(this.#views.scope, this.#views.resources)];
   }
 
-  /** Brings the views up to the snapshot. True when something in them changed. */
-  advance(snapshot: LinkedSnapshot): boolean {
-    if (this.#settled === snapshot) return false;
+  /** Brings the views up to the snapshot, in steps. Not to be started again before it has ended. */
+  *advance(snapshot: LinkedSnapshot): Steps<void> {
+    if (this.#settled === snapshot) return;
     this.#settled = snapshot;
     const before = this.#views;
     try {
       const scope = this.#ports.scopeOf(snapshot, this.proxyClass, before?.scope);
       this.#scope = scope;
-      if (scope === before?.scope) return false;
-      this.#views = classViews(scope, before);
+      if (scope === before?.scope) return;
+      yield;
+      this.#views = yield* classViews(scope, before);
     } catch (error) {
       this.#ports.failures.inc({ class: this.proxyClass.type });
       this.#ports.log.error(
         { class: this.proxyClass.key, error: describe(error) },
         'translation failed, views of before stay',
       );
-      return false;
     }
-    return changed(before, this.#views);
   }
-}
-
-function changed(before: ClassViews | undefined, now: ClassViews): boolean {
-  if (before === undefined || before.scope !== now.scope) return true;
-  for (const [typeUrl, table] of now.tables) if (before.tables.get(typeUrl) !== table) return true;
-  return false;
 }
 
 function describe(error: unknown): string {

@@ -6,6 +6,7 @@ import type { Draft } from '../ir/draft.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
+import type { Steps } from '../lib/steps.ts';
 import { type Derived, deriveTable, keepList, type Table, tableFrom, tableGet } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
@@ -21,9 +22,9 @@ export interface ClassViews {
   readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
 }
 
-/** Translates a scope; returns `previous` when nothing came out differently. */
-export function classViews(scope: Scope, previous: ClassViews | undefined): ClassViews {
-  const resources = translateClass(scope, previous?.resources);
+/** Translates a scope, in steps; returns `previous` when nothing came out differently. */
+export function* classViews(scope: Scope, previous: ClassViews | undefined): Steps<ClassViews> {
+  const resources = yield* translateClass(scope, previous?.resources);
   const derived = new Map<string, Derived<readonly Draft[], readonly Resource[]>>();
   const tables = new Map<string, ResourceTable>();
   const keyed: readonly (readonly [string, Table<readonly Draft[]>])[] = [
@@ -34,6 +35,7 @@ export function classViews(scope: Scope, previous: ClassViews | undefined): Clas
     const step = deriveTable(previous?.derived.get(typeUrl), drafts, [], encodeGroup);
     derived.set(typeUrl, step);
     tables.set(typeUrl, step.output);
+    yield;
   }
   const listed: readonly (readonly [string, readonly Draft[]])[] = [
     [TYPE_URL.listener, resources.listeners],

@@ -1,6 +1,7 @@
 // What a workload has of its own beside its class: inbound listener and clusters. One result for all proxies that share
 // the workload and the parts of the scope that it reads.
 
+import type { Finding } from '../config/object.ts';
 import type { Draft } from '../ir/draft.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import type { Workload } from '../ir/proxy.ts';
@@ -12,23 +13,24 @@ import { translateWorkload } from '../translate/index.ts';
 import type { ClassViews } from './class-views.ts';
 
 export interface OwnViews {
+  /** The same objects while the drafts are the same. */
   readonly tables: ReadonlyMap<string, ResourceTable>;
+  readonly findings: () => readonly Finding[];
 }
 
-/** The workload's own resources under a scope; the same object while both lists of drafts are the same. */
+/** The workload's own resources under a scope. */
 export function ownViews({ scope, resources }: ClassViews, workload: Workload): OwnViews {
-  const { clusters, listeners } = translateWorkload(scope, workload, resources);
-  return tablesOf(clusters, listeners);
+  const { clusters, listeners, findings } = translateWorkload(scope, workload, resources);
+  return { tables: tablesOf(clusters, listeners), findings };
 }
 
-const tablesOf = memo((clusters: readonly Draft[], listeners: readonly Draft[]): OwnViews => {
-  return {
-    tables: new Map([
+const tablesOf = memo(
+  (clusters: readonly Draft[], listeners: readonly Draft[]): OwnViews['tables'] =>
+    new Map([
       [TYPE_URL.cluster, ownTable(clusters)],
       [TYPE_URL.listener, ownTable(listeners)],
     ]),
-  };
-});
+);
 
 const ownTable = memo((drafts: readonly Draft[]): ResourceTable => {
   const groups = new Map<string, Resource[]>();

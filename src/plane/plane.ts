@@ -78,7 +78,7 @@ export class Plane implements ViewPort {
 
   /** Everything wrong that is known of: objects, links, and what proxies refused. */
   findings(): readonly Finding[] {
-    const linked = [...this.#classes.values()].flatMap((state) => state.findings());
+    const linked = [...this.#classes.values(), ...this.#sessions].flatMap((each) => each.findings());
     const all = [...(this.#snapshot?.findings ?? []), ...linked, ...this.nacks.findings()];
     // Classes that see the same objects find the same things wrong with them.
     return [...new Map(all.map((finding) => [JSON.stringify(finding), finding])).values()];

@@ -1,5 +1,6 @@
 // A connected proxy's session: the port through which its stream sees the plane.
 
+import type { Finding } from '../config/object.ts';
 import type { Proxy, Workload } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
 import { TYPE_URL } from '../ir/draft.ts';
@@ -11,6 +12,7 @@ import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/
 import type { ClassState } from './class-state.ts';
 import type { ClassViews } from './class-views.ts';
 import { type OwnViews, ownViews } from './own-views.ts';
+import { privateExtensions } from './pull-secrets.ts';
 import { readableSecrets } from './secrets.ts';
 import { composedView, SyncRecord } from './session.ts';
 
@@ -81,14 +83,22 @@ export class PlaneSession implements ProxySession {
     this.workload = workload;
     this.#own = ownViews(views, workload);
     let changed = this.#refreshSecrets(snapshot);
+    const { proxy, peer } = this.#options;
+    const extensions = privateExtensions(snapshot, views.scope, proxy, peer);
     for (const [typeUrl, table] of views.tables) {
-      const view = composedView(typeUrl, table, this.#own.tables.get(typeUrl));
+      const own = typeUrl === TYPE_URL.extension ? extensions : this.#own.tables.get(typeUrl);
+      const view = composedView(typeUrl, table, own);
       if (this.#views.get(typeUrl) === view) continue;
       this.#views.set(typeUrl, view);
       changed = true;
     }
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
+  }
+
+  /** What is wrong with the workload's own part of the configuration. */
+  findings(): readonly Finding[] {
+    return this.#own?.findings() ?? [];
   }
 
   wake(): void {

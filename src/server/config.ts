@@ -7,7 +7,6 @@ import { createValidator } from '../config/validate/index.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
 import { fileSource } from '../sources/files.ts';
-import { kubernetesSource } from '../sources/kubernetes.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
 import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
@@ -38,7 +37,11 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     timers,
     onChange: () => plane.signal(),
   });
-  const store = createStore({ validators: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem }), log: log.child('store'), meter });
+  const store = createStore({
+    validators: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem }),
+    log: log.child('store'),
+    meter,
+  });
   const plane = new Plane({
     log: log.child('plane'),
     meter,
@@ -58,7 +61,7 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     }),
   });
   await files.start();
-  const sources = sourcesOf(options, world);
+  const sources = await sourcesOf(options, world);
   // Every sink before any start: the store is ready when all that it knows of have said so.
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
   for (const { source, sink } of sinks) await source.start(sink);
@@ -87,12 +90,15 @@ export async function startConfig(options: ServerOptions, world: World): Promise
   };
 }
 
-function sourcesOf(options: ServerOptions, { log, timers, metrics }: World): readonly Source[] {
+async function sourcesOf(options: ServerOptions, { log, timers, metrics }: World): Promise<readonly Source[]> {
   const { clusterId, kubeconfig } = options;
   const sources: Source[] = [];
   if (options.configDir !== undefined)
     sources.push(fileSource({ dir: options.configDir, log: log.child('files'), timers }));
-  if (kubeconfig !== undefined)
+  if (kubeconfig !== undefined) {
+    // The Kubernetes client is 800 files: half of what starting costs, for those who need it.
+    const { kubernetesSource } = await import('../sources/kubernetes.ts');
     sources.push(kubernetesSource({ kubeconfig, clusterId, log: log.child('kube'), meter: metrics.meter, timers }));
+  }
   return sources;
 }

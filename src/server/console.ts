@@ -33,7 +33,8 @@ function* objects({ store }: ConfigSide): Generator<object> {
 
 function connectionInfo(session: PlaneSession): ConnectionInfo {
   const { proxy, peer } = session;
-  const version = proxy.metadata['ISTIO_VERSION'];
+  const versions = [proxy.metadata['ISTIO_VERSION'], proxy.metadata['MELTEMI_VERSION'], session.node.userAgentVersion];
+  const version = versions.find((each): each is string => typeof each === 'string' && each !== '');
   return {
     connectionId: session.id,
     nodeId: proxy.id,
@@ -41,7 +42,7 @@ function connectionInfo(session: PlaneSession): ConnectionInfo {
     type: proxy.type,
     namespace: proxy.namespace,
     clusterId: proxy.clusterId,
-    version: typeof version === 'string' ? version : '',
+    version: version ?? '',
     address: peer.address,
     connectedAt: session.connectedAt,
     identities: peer.identities,

@@ -5,6 +5,7 @@ import type { Finding } from '../config/object.ts';
 import type { Draft } from '../ir/draft.ts';
 import type { Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
+import type { Steps } from '../lib/steps.ts';
 import { keepList, type Table } from '../lib/table.ts';
 import { endpointAssignments, type EndpointAssignments } from './endpoints/index.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters } from './clusters/index.ts';
@@ -20,7 +21,7 @@ import { gatewayListeners } from './gateway/listeners.ts';
 import { gatewayRouteFindings, gatewayRoutes } from './gateway/routes.ts';
 import { inboundListeners, type OutboundListeners, outboundListeners, workloadListeners } from './listeners/index.ts';
 import { nameTable } from './nametable/index.ts';
-import { type OutboundRoutes, outboundRoutes } from './routes/index.ts';
+import { type OutboundRoutes, outboundRoutesSteps } from './routes/index.ts';
 
 /** Resources that all proxies of a class share. */
 export interface ClassResources {
@@ -48,8 +49,10 @@ interface ClassParts {
 /** Resources of one workload, beside those of its class. */
 export type WorkloadResources = PatchedWorkload;
 
-export function translateClass(scope: Scope, previous: ClassResources | undefined): ClassResources {
-  const parts = renderedParts(scope, previous?.parts);
+/** In steps: of a large mesh this is long work. */
+export function* translateClass(scope: Scope, previous: ClassResources | undefined): Steps<ClassResources> {
+  const parts = yield* renderedParts(scope, previous?.parts);
+  yield;
   const patched = patchedClass(scope, parts.rendered, previous?.parts.patched);
   const { clusters, endpoints, listeners, routes } = patched;
   return {
@@ -63,9 +66,9 @@ export function translateClass(scope: Scope, previous: ClassResources | undefine
   };
 }
 
-function renderedParts(scope: Scope, before: ClassParts | undefined): Omit<ClassParts, 'patched'> {
-  const clusters = outboundClusters(scope, before?.clusters);
-  const endpoints = endpointAssignments(scope, before?.endpoints);
+function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omit<ClassParts, 'patched'>> {
+  const clusters = yield* outboundClusters(scope, before?.clusters);
+  const endpoints = yield* endpointAssignments(scope, before?.endpoints);
   const tables = { clusters: clusters.table, endpoints: endpoints.table };
   if (scope.proxyClass.type === 'router') {
     const listeners = gatewayListeners(scope, before?.rendered.listeners);
@@ -73,7 +76,8 @@ function renderedParts(scope: Scope, before: ClassParts | undefined): Omit<Class
     return { clusters, endpoints, rendered: { ...tables, listeners, routes } };
   }
   const listeners = outboundListeners(scope, before?.listeners);
-  const routes = outboundRoutes(scope, before?.routes);
+  yield;
+  const routes = yield* outboundRoutesSteps(scope, before?.routes);
   const rendered = { ...tables, listeners: listeners.drafts, routes: routes.drafts };
   return { clusters, endpoints, listeners, routes, rendered };
 }

@@ -217,6 +217,7 @@ export class Exchange implements Progress {
     const { suspects, named } = suspicion(
       message,
       sent.fresh.flatMap((chunk) => chunk.resources),
+      sent.chunks.flatMap((chunk) => chunk.resources),
     );
     // To leave everything out of the next whole world would delete what the client may still hold in an older form.
     if (named || !this.whole || !this.#blind) {
@@ -332,11 +333,13 @@ export class Exchange implements Progress {
     const { plan, to } = partial ? this.#answerOnly(view) : this.#everything(view, how.removals);
     const version = contentVersion(to, this.#held);
     const missing = this.mode === 'delta' ? plan.missing : [];
-    const told = this.mode === 'delta' && !partial && how.removals ? plan.removed : [];
+    // The whole world tells removals by leaving them out; other responses of that variant have no word for them.
+    const tells = (this.mode === 'delta' || this.whole) && !partial && how.removals;
+    const told = tells ? plan.removed : [];
     const removed = missing.length === 0 ? told : [...new Set([...told, ...missing])];
     const chunks = this.whole ? wholeWorld(to) : plan.chunks;
     const since = Math.min(this.dirtySince ?? how.wake, how.wake);
-    const sent = { nonce: how.nonce, version, from: this.#held, to, fresh: plan.chunks, removed, since };
+    const sent = { nonce: how.nonce, version, from: this.#held, to, chunks, fresh: plan.chunks, removed, since };
     this.#sent = [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
     this.#held = to;
     this.#answered = this.wants.selection;

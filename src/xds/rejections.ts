@@ -13,10 +13,16 @@ export interface Suspicion {
   readonly named: boolean;
 }
 
-/** Who may have caused a rejection: the new resources that the message names, else all that were new. */
-export function suspicion(message: string, fresh: readonly Resource[]): Suspicion {
-  const suspects = fresh.filter((resource) => mentions(message, resource.name));
-  return suspects.length > 0 ? { suspects, named: true } : { suspects: fresh, named: false };
+/**
+ * Who may have caused a rejection: the new resources that the message names, else any it names (the one before, not
+ * answered yet when this was sent, may have brought them), else all that were new.
+ */
+export function suspicion(message: string, fresh: readonly Resource[], all: readonly Resource[]): Suspicion {
+  for (const candidates of [fresh, all]) {
+    const suspects = candidates.filter((resource) => mentions(message, resource.name));
+    if (suspects.length > 0) return { suspects, named: true };
+  }
+  return { suspects: fresh, named: false };
 }
 
 /** True when the name stands in the message as a whole, not as a part of a longer name. */

@@ -27,6 +27,8 @@ export interface Sent {
   /** What the client held before, and what it holds if it takes this. */
   readonly from: Held;
   readonly to: Held;
+  /** All that is in it. */
+  readonly chunks: readonly Chunk[];
   /** The resources that the client didn't have. */
   readonly fresh: readonly Chunk[];
   readonly removed: readonly string[];
@@ -72,6 +74,7 @@ export function withoutSent(
       items.set(name, blamed.has(name) ? (heldItem(sent.from, name) ?? nothing) : UNKNOWN);
     }
   }
+  for (const name of blamed) if (!items.has(name)) items.set(name, heldItem(sent.from, name) ?? nothing);
   // Later responses were made in the belief that this one is taken; where they bring the same name, they prevail.
   const later = state.later.map((next) => {
     const from = corrected(next.from, items, state.wants);
@@ -85,7 +88,9 @@ export function withoutSent(
 function simplyWithout(sent: Sent, suspects: readonly Resource[], wants: Selection, pool: NamePool): Held | undefined {
   if (sent.removed.length > 0) return undefined;
   const before = narrowed(sent.from, wants, pool);
-  if (suspects.length === countOf(sent.fresh)) return before;
+  const fresh = new Set(sent.fresh.flatMap((chunk) => chunk.resources));
+  if (suspects.some((resource) => !fresh.has(resource))) return undefined;
+  if (suspects.length === fresh.size) return before;
   const [chunk, ...more] = sent.fresh;
   if (before.odd !== undefined || chunk === undefined || more.length > 0) return undefined;
   return withOdd(before, doubts(chunk, suspects));

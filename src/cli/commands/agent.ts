@@ -4,6 +4,7 @@ import { type AgentFlags, renderBootstrap, runAgent } from '../../agent/run.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
 import { type CommandContext, UsageError } from '../program.ts';
+import { packageVersion } from '../package-version.ts';
 import { ensureEnvoy } from '../envoy-binary.ts';
 
 /** Runs until Envoy ends or a signal stops it; gives Envoy's exit code. */
@@ -26,7 +27,7 @@ export async function agent(role: string | undefined, flags: AgentFlags, context
     renderMetrics: () => metrics.render(),
   };
   return await runAgent(
-    { flags: { ...withRole(role, flags), envoyPath }, env: context.env, parseYaml },
+    { flags: { ...withRole(role, flags), envoyPath }, env: withVersion(context.env), parseYaml },
     ports,
     process,
   );
@@ -36,7 +37,7 @@ export async function agent(role: string | undefined, flags: AgentFlags, context
 export async function bootstrap(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
   context.out(
     JSON.stringify(
-      await renderBootstrap({ flags: withRole(role, flags), env: context.env, parseYaml }, context.err),
+      await renderBootstrap({ flags: withRole(role, flags), env: withVersion(context.env), parseYaml }, context.err),
       undefined,
       2,
     ),
@@ -47,6 +48,11 @@ export async function bootstrap(role: string | undefined, flags: AgentFlags, con
 /** YAML is rare in an agent's inputs, and its parser is large: loaded when there is some. */
 async function parseYaml(text: string): Promise<unknown> {
   return (await import('yaml')).parse(text);
+}
+
+/** The control plane's tools show by which agent a proxy is run. */
+function withVersion(env: CommandContext['env']): CommandContext['env'] {
+  return { ISTIO_META_MELTEMI_VERSION: packageVersion(), ...env };
 }
 
 function withRole(role: string | undefined, flags: AgentFlags): AgentFlags {

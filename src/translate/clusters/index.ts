@@ -10,7 +10,8 @@ import type { ServicePort } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
-import { type Derived2, deriveTable2, keepList, type Table } from '../../lib/table.ts';
+import type { Steps } from '../../lib/steps.ts';
+import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
@@ -29,11 +30,11 @@ export interface OutboundClusters {
 const NO_IDENTITIES: readonly string[] = [];
 
 /** Outbound clusters of a class; services whose inputs are the same keep their drafts. */
-export function outboundClusters(scope: Scope, previous: OutboundClusters | undefined): OutboundClusters {
+export function* outboundClusters(scope: Scope, previous: OutboundClusters | undefined): Steps<OutboundClusters> {
   const context = scopeContext(scope);
   const sniDnat = scope.gateway?.hasAutoPassthrough === true;
   const shared = [context, scope.networks, scope.peerAuthn, scope.proxyClass, sniDnat];
-  const derived = deriveTable2(
+  const derived = yield* deriveTable2Steps(
     previous?.derived,
     scope.services,
     scope.endpoints,

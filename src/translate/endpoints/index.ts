@@ -10,7 +10,8 @@ import type { Networks, PeerAuthnIndex, Scope } from '../../ir/snapshot.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { type Derived2, deriveTable2, keepList, type Table } from '../../lib/table.ts';
+import type { Steps } from '../../lib/steps.ts';
+import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
 import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { outboundClusterName, sniClusterName } from '../clusters/names.ts';
 import { effectivePolicy } from '../clusters/policy.ts';
@@ -48,10 +49,13 @@ const NOWHERE: Vantage = {
 };
 const ABSENT: ServiceEndpoints = { namespace: '', hostname: '', endpoints: [], identities: [], someWithoutTls: false };
 
-export function endpointAssignments(scope: Scope, previous: EndpointAssignments | undefined): EndpointAssignments {
+export function* endpointAssignments(
+  scope: Scope,
+  previous: EndpointAssignments | undefined,
+): Steps<EndpointAssignments> {
   const sniDnat = scope.gateway?.hasAutoPassthrough === true;
   const shared = [scope.mesh, scope.networks, scope.peerAuthn, scope.proxyClass, sniDnat];
-  const derived = deriveTable2(
+  const derived = yield* deriveTable2Steps(
     previous?.derived,
     scope.services,
     scope.endpoints,

@@ -5,7 +5,8 @@ import type { Finding } from '../../config/object.ts';
 import type { Draft } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import { lazyDraftOf } from '../draft.ts';
-import { type Patch, PATCHED_TYPES } from './patch.ts';
+import { textOf } from './fields.ts';
+import { PATCHED_TYPES, type Patch } from './patch.ts';
 import { PatchRun } from './run.ts';
 import type { PatchList } from './selection.ts';
 
@@ -21,7 +22,7 @@ export function addedDrafts(patches: PatchList, exists: (name: string) => boolea
   const drafts = new Map<string, Draft>();
   const findings: Finding[] = [];
   for (const patch of patches) {
-    const name = String(patch.value['name'] ?? '');
+    const name = textOf(patch.value, 'name');
     if (name === '') findings.push(...unnamed(patch));
     else if (exists(name) || drafts.has(name)) findings.push(...taken(patch));
     else drafts.set(name, addedDraft(patch));
@@ -31,13 +32,13 @@ export function addedDrafts(patches: PatchList, exists: (name: string) => boolea
 
 const addedDraft = memo((patch: Patch): Draft => {
   const { target, value, encoded, origin } = patch;
-  return lazyDraftOf(PATCHED_TYPES[target], String(value['name']), encoded.bytes, () => [origin]);
+  return lazyDraftOf(PATCHED_TYPES[target], textOf(value, 'name'), encoded.bytes, () => [origin]);
 });
 
 const unnamed = memo((patch: Patch): readonly Finding[] => refusal(patch, 'nothing', 'it has no name'));
 
 const taken = memo((patch: Patch): readonly Finding[] =>
-  refusal(patch, String(patch.value['name']), 'there is one of this name already'),
+  refusal(patch, textOf(patch.value, 'name'), 'there is one of this name already'),
 );
 
 function refusal(patch: Patch, what: string, reason: string): readonly Finding[] {

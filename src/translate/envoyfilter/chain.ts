@@ -1,12 +1,13 @@
 // FILTER_CHAIN, NETWORK_FILTER and HTTP_FILTER patches within one filter chain. In: the chain, still encoded; patches that
 // match its listener. Out: the chain, or nothing. Called by listener.ts.
 
-import type { FilterChainMatch, ListenerMatch } from '../../config/generated/types.ts';
 import { openAny } from '../../codec/index.ts';
-import { patchedElements, type ElementKind } from './elements.ts';
-import { type Fields, type Patch, PATCHED_TYPES } from './patch.ts';
+import type { FilterChainMatch, ListenerMatch } from '../../config/generated/types.ts';
+import { type ElementKind, patchedElements } from './elements.ts';
+import { type Fields, listOf, opened, orAbsent, textOf } from './fields.ts';
+import { PATCHED_TYPES, type Patch } from './patch.ts';
 import { patchedRoutes } from './route.ts';
-import { listOf, opened, orAbsent, type PatchRun } from './run.ts';
+import { type PatchRun } from './run.ts';
 import { NO_PATCHES, type PatchList, patchesOf } from './selection.ts';
 import { mergedSocket, socketName, withoutSocket } from './transport-socket.ts';
 
@@ -79,7 +80,7 @@ function matchesChain(fields: Fields, { match: { listener } }: Patch, virtual: b
   if (listener.filterChain === undefined && !(virtual && listener.portNumber)) return true;
   const own = opened(MATCH, fields['filterChainMatch']);
   if (virtual && listener.portNumber && own['destinationPort'] !== listener.portNumber) return false;
-  return matchesCriteria(String(fields['name'] ?? ''), own, listener.filterChain ?? NO_CRITERIA);
+  return matchesCriteria(textOf(fields, 'name'), own, listener.filterChain ?? NO_CRITERIA);
 }
 
 const NO_CRITERIA: NonNullable<ListenerMatch['filterChain']> = {};

@@ -3,8 +3,9 @@
 
 import type { Draft } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
-import type { Fields, Patch } from './patch.ts';
-import { listOf, opened, openedDraft, type Patched, patchedDraft, PatchRun } from './run.ts';
+import { type Fields, listOf, opened, openedDraft } from './fields.ts';
+import type { Patch } from './patch.ts';
+import { type Patched, PatchRun, patchedDraft } from './run.ts';
 import type { PatchList } from './selection.ts';
 import { mergedSocket, socketName, withoutSocket } from './transport-socket.ts';
 

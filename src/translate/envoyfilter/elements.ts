@@ -2,8 +2,9 @@
 // replaced and removed, in the order of the patches, then what is merged.
 // In: elements, still encoded; the patches that match their surroundings. Out: elements. Called by listener.ts and chain.ts.
 
-import type { Fields, Patch } from './patch.ts';
-import { opened, type PatchRun } from './run.ts';
+import { type Fields, opened, textOf } from './fields.ts';
+import type { Patch } from './patch.ts';
+import { type PatchRun } from './run.ts';
 import type { PatchList } from './selection.ts';
 
 export interface ElementKind {
@@ -25,7 +26,7 @@ export function patchedElements(
 }
 
 export function nameOf(kind: Pick<ElementKind, 'type'>, element: unknown): string {
-  return String(opened(kind.type, element)['name'] ?? '');
+  return textOf(opened(kind.type, element), 'name');
 }
 
 function rearranged(run: PatchRun, kind: ElementKind, list: readonly unknown[], patch: Patch): readonly unknown[] {
@@ -81,7 +82,7 @@ function mergedFilter(run: PatchRun, type: string, fields: Fields, patch: Patch)
   const alone = Object.keys(rest).length === 0;
   if (typedConfig === undefined) return alone ? fields : (run.merged(type, fields, patch, rest) as Fields);
   if (fields['typedConfig'] === undefined) {
-    run.refuse(patch, `filter ${String(fields['name'])} has no settings of its own`);
+    run.refuse(patch, `filter ${textOf(fields, 'name')} has no settings of its own`);
     return fields;
   }
   const settings = run.mergedSettings(fields['typedConfig'], typedConfig, patch);

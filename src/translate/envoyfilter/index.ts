@@ -97,7 +97,12 @@ export function patchedWorkload(
     const listeners = joined(rendered.outbound, rendered.inbound);
     return { clusters: rendered.clusters, listeners, findings: NO_FINDINGS };
   }
-  const clusters = workloadClusters(rendered.clusters, workload, out?.clusters ?? NO_PATCHES, own?.clusters ?? NO_PATCHES);
+  const clusters = workloadClusters(
+    rendered.clusters,
+    workload,
+    out?.clusters ?? NO_PATCHES,
+    own?.clusters ?? NO_PATCHES,
+  );
   const exists = (name: string): boolean =>
     [...clusters.drafts, ...(tableGet(shared, parseClusterName(name).host) ?? [])].some((draft) => draft.name === name);
   const addedClusters = addedDrafts([...(out?.addedClusters ?? []), ...(own?.addedClusters ?? [])], exists);
@@ -125,7 +130,9 @@ function clientSide({ policies, proxyClass }: Scope): PatchSet | undefined {
 
 const joined = memo((outbound: Drafts, inbound: Drafts): Drafts => [...outbound, ...inbound]);
 
-const withAdded = memo((drafts: Drafts, ...added: Drafts): Drafts => (added.length === 0 ? drafts : [...drafts, ...added]));
+const withAdded = memo(
+  (drafts: Drafts, ...added: Drafts): Drafts => (added.length === 0 ? drafts : [...drafts, ...added]),
+);
 
 /** The same list when every draft came out as it was. */
 function patchedList(drafts: Drafts, patch: (draft: Draft) => Patched): PatchedList {
@@ -139,8 +146,9 @@ function patchedList(drafts: Drafts, patch: (draft: Draft) => Patched): PatchedL
   };
 }
 
-const patchedListeners = memo((drafts: Drafts, patches: PatchList, routes: PatchList): PatchedList =>
-  patchedList(drafts, (draft) => patchedListener(draft, patches, routes)),
+const patchedListeners = memo(
+  (drafts: Drafts, patches: PatchList, routes: PatchList): PatchedList =>
+    patchedList(drafts, (draft) => patchedListener(draft, patches, routes)),
 );
 
 function listenersOf(drafts: Drafts, patches: PatchList, routes: PatchList): PatchedList {
@@ -155,11 +163,7 @@ function routesOf(drafts: Drafts, patches: PatchList, { gateway }: Scope): Patch
   );
 }
 
-function patchedTables(
-  rendered: Patchable,
-  patches: PatchList,
-  previous: DerivedTables | undefined,
-): DerivedTables {
+function patchedTables(rendered: Patchable, patches: PatchList, previous: DerivedTables | undefined): DerivedTables {
   const groups = deriveTable(previous?.groups, rendered.clusters, [patches], (drafts) => patchedGroup(drafts, patches));
   const clusters = deriveTable(previous?.clusters, groups.output, [], ({ drafts }) =>
     drafts.length === 0 ? undefined : drafts,
@@ -172,8 +176,9 @@ function patchedTables(
   return { groups, clusters, endpoints };
 }
 
-const patchedGroup = memo((drafts: Drafts, patches: PatchList): PatchedList =>
-  patchedList(drafts, (draft) => patchedCluster(draft, patches, '')),
+const patchedGroup = memo(
+  (drafts: Drafts, patches: PatchList): PatchedList =>
+    patchedList(drafts, (draft) => patchedCluster(draft, patches, '')),
 );
 
 const workloadClusters = memo(

@@ -7,8 +7,9 @@ import { memo } from '../../lib/memo.ts';
 import { VIRTUAL_INBOUND, VIRTUAL_OUTBOUND } from '../listeners/listener.ts';
 import { type ChainPatches, patchedChain } from './chain.ts';
 import { type ElementKind, patchedElements } from './elements.ts';
-import { type Fields, type Patch, PATCHED_TYPES } from './patch.ts';
-import { listOf, opened, openedDraft, orAbsent, type Patched, patchedDraft, PatchRun } from './run.ts';
+import { type Fields, listOf, opened, openedDraft, orAbsent } from './fields.ts';
+import { PATCHED_TYPES, type Patch } from './patch.ts';
+import { type Patched, PatchRun, patchedDraft } from './run.ts';
 import { type PatchList, patchesOf } from './selection.ts';
 
 const { LISTENER } = PATCHED_TYPES;

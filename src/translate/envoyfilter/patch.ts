@@ -2,6 +2,7 @@
 // that can be used, in order; what is wrong with the others is said when the object is admitted. Called by selection.ts.
 
 import { RE2JS } from 're2js';
+import { CodecError, type CodecProblem, Encoded, encodeJson, normalise } from '../../codec/index.ts';
 import type {
   EnvoyConfigObjectMatch,
   EnvoyConfigObjectPatch,
@@ -10,9 +11,9 @@ import type {
 } from '../../config/generated/types.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import { type Origin, originOf } from '../../ir/draft.ts';
-import { CodecError, type CodecProblem, Encoded, encodeJson, normalise } from '../../codec/index.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
+import type { Fields } from './fields.ts';
 
 /** Message of each kind of thing that can be patched. BOOTSTRAP is the agent's business: a running Envoy has its own. */
 export const PATCHED_TYPES = {
@@ -33,9 +34,6 @@ export type PatchTarget = keyof typeof PATCHED_TYPES;
 export type PatchContext = 'SIDECAR_INBOUND' | 'SIDECAR_OUTBOUND' | 'GATEWAY';
 
 export type PatchOperation = 'ADD' | 'REMOVE' | 'MERGE' | 'REPLACE' | 'INSERT_FIRST' | 'INSERT_BEFORE' | 'INSERT_AFTER';
-
-/** A message in canonical JSON form; parts may still be encoded. */
-export type Fields = Readonly<Record<string, unknown>>;
 
 export interface Patch {
   readonly object: ConfigObject<EnvoyFilterSpec>;

@@ -2,13 +2,14 @@
 // Out: it patched. Virtual hosts that no patch names stay encoded: a configuration may hold thousands. Called by index.ts
 // and chain.ts.
 
+import { Encoded } from '../../codec/index.ts';
 import type { RouteConfigurationMatch, VirtualHostMatch } from '../../config/generated/types.ts';
 import type { Draft } from '../../ir/draft.ts';
-import { Encoded } from '../../codec/index.ts';
 import { memo } from '../../lib/memo.ts';
 import { parseClusterName } from './cluster.ts';
-import { type Fields, type Patch, PATCHED_TYPES } from './patch.ts';
-import { listOf, opened, openedDraft, orAbsent, type Patched, patchedDraft, PatchRun } from './run.ts';
+import { type Fields, listOf, opened, openedDraft, orAbsent, textOf } from './fields.ts';
+import { PATCHED_TYPES, type Patch } from './patch.ts';
+import { type Patched, PatchRun, patchedDraft } from './run.ts';
 import { type PatchList, patchesOf } from './selection.ts';
 
 const { ROUTE_CONFIGURATION, VIRTUAL_HOST, HTTP_ROUTE } = PATCHED_TYPES;
@@ -25,9 +26,7 @@ export const patchedRouteConfiguration = memo((draft: Draft, patches: PatchList,
 export function patchedRoutes(run: PatchRun, before: Fields, patches: PatchList, gateway: string): Fields {
   let fields = before;
   const matching = (target: Patch['target']): PatchList =>
-    patchesOf(patches, target).filter((patch) =>
-      matchesConfiguration(patch, String(fields['name'] ?? ''), gateway),
-    );
+    patchesOf(patches, target).filter((patch) => matchesConfiguration(patch, textOf(fields, 'name'), gateway));
   for (const patch of matching('ROUTE_CONFIGURATION')) {
     if (patch.operation === 'MERGE') fields = run.merged(ROUTE_CONFIGURATION, fields, patch) as Fields;
   }

@@ -1,13 +1,14 @@
 // One resource being patched: which patches took part, what went wrong. In: a draft. Out: the draft after it, the same
 // one when no patch touched it. Called by cluster.ts, listener.ts, route.ts for each resource.
 
+import { CodecError, encodeJson, mergeJson, openAny, typeNameOf } from '../../codec/index.ts';
 import { FINDING_CODES } from '../../config/codes.ts';
 import type { Finding } from '../../config/object.ts';
 import type { Draft } from '../../ir/draft.ts';
-import { CodecError, decodeShallow, Encoded, encodeJson, mergeJson, openAny, typeNameOf } from '../../codec/index.ts';
 import type { Messages } from '../../messages/index.ts';
 import { lazyDraftOf } from '../draft.ts';
-import type { Fields, Patch } from './patch.ts';
+import { type Fields, textOf } from './fields.ts';
+import type { Patch } from './patch.ts';
 
 /** What became of a resource; no draft: a patch took it away. */
 export interface Patched {
@@ -59,13 +60,13 @@ export class PatchRun {
   mergedSettings(base: unknown, settings: unknown, patch: Patch): unknown {
     const before = openAny(base);
     const after = openAny(settings);
-    const type = typeNameOf(String(before?.['@type'] ?? ''));
+    const type = typeNameOf(textOf(before, '@type'));
     if (before === undefined || after === undefined || type === '') {
       this.refuse(patch, 'it has no settings to merge with');
       return undefined;
     }
-    if (typeNameOf(String(after['@type'])) !== type) {
-      this.refuse(patch, `its settings are ${type}, not ${typeNameOf(String(after['@type']))}`);
+    if (typeNameOf(textOf(after, '@type')) !== type) {
+      this.refuse(patch, `its settings are ${type}, not ${typeNameOf(textOf(after, '@type'))}`);
       return undefined;
     }
     const { '@type': url, ...fields } = before;
@@ -74,33 +75,8 @@ export class PatchRun {
   }
 }
 
-/** A message with its parts still encoded. */
-export function opened(type: string, value: unknown): Fields {
-  return value instanceof Encoded ? decodeShallow(type, value.bytes) : ((value ?? {}) as Fields);
-}
-
-/** The message of a draft with its parts still encoded. */
-export function openedDraft(type: string, { bytes }: Draft): Fields {
-  return decodeShallow(type, bytes);
-}
-
-/** The elements of a repeated field. */
-export function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-/** A repeated field as it is written: an empty one is not there. */
-export function orAbsent(list: readonly unknown[]): readonly unknown[] | undefined {
-  return list.length === 0 ? undefined : list;
-}
-
 /** The outcome for a draft: `after` is its message when it is still there. */
-export function patchedDraft(
-  run: PatchRun,
-  type: keyof Messages,
-  draft: Draft,
-  after: Fields | undefined,
-): Patched {
+export function patchedDraft(run: PatchRun, type: keyof Messages, draft: Draft, after: Fields | undefined): Patched {
   const { applied, findings } = run;
   if (applied.size === 0) return { draft, findings };
   if (after === undefined) return { draft: undefined, findings };
@@ -116,12 +92,7 @@ export function patchedDraft(
   }
 }
 
-function withPatches(
-  type: keyof Messages,
-  bytes: Uint8Array,
-  draft: Draft,
-  applied: ReadonlySet<Patch>,
-): Draft {
+function withPatches(type: keyof Messages, bytes: Uint8Array, draft: Draft, applied: ReadonlySet<Patch>): Draft {
   const patches = [...applied];
   return lazyDraftOf(type, draft.name, bytes, () => [...draft.origins, ...patches.map((patch) => patch.origin)]);
 }

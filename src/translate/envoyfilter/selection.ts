@@ -41,9 +41,7 @@ const selected = memo(
     metadata: ProxyClass['metadata'],
     context: PatchContext,
   ): PatchSet => {
-    const suitable = filters
-      .flatMap(compiledPatches)
-      .filter((patch) => patch.suits(version, metadata));
+    const suitable = filters.flatMap(compiledPatches).filter((patch) => patch.suits(version, metadata));
     const inContext = suitable.filter((patch) => appliesIn(patch, context));
     const added = inContext.filter(addsWhole);
     const changing = inContext.filter((patch) => !addsWhole(patch));

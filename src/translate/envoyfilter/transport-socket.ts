@@ -1,13 +1,14 @@
 // Transport sockets under MERGE: one of the same name is merged setting by setting, since its Any would else be replaced
 // with everything that secures the connection. Called by cluster.ts and chain.ts.
 
-import type { Fields, Patch } from './patch.ts';
-import { opened, type PatchRun } from './run.ts';
+import { type Fields, opened, textOf } from './fields.ts';
+import type { Patch } from './patch.ts';
+import { type PatchRun } from './run.ts';
 
 const SOCKET = 'envoy.config.core.v3.TransportSocket';
 
 export function socketName(socket: unknown): string {
-  return String(opened(SOCKET, socket)['name'] ?? '');
+  return textOf(opened(SOCKET, socket), 'name');
 }
 
 /** A socket with the settings of another of its name merged in; the patch's own where the names differ or none was there. */
@@ -28,6 +29,7 @@ export function mergedSocket(run: PatchRun, base: unknown, wanted: unknown, patc
 }
 
 /** A value without its transport socket: what is merged as usual. */
-export function withoutSocket({ transportSocket: _, ...rest }: Fields): Fields {
+export function withoutSocket(value: Fields): Fields {
+  const { transportSocket: _, ...rest } = value;
   return rest;
 }

@@ -7,6 +7,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import { memo } from '../../lib/memo.ts';
 import { draftOf, lazyDraftOf } from '../draft.ts';
 import { typed } from '../envoy.ts';
+import { textOf } from '../envoyfilter/fields.ts';
 import { extensionPatches } from '../envoyfilter/index.ts';
 import type { Patch } from '../envoyfilter/patch.ts';
 import { EXTENSION_PREFIX, type Extension, extensionsOf } from './extension.ts';
@@ -21,10 +22,11 @@ export function extensionConfigs(scope: Scope): readonly Draft[] {
   if (wasmPlugins.length + trafficExtensions.length + patches.length === 0) return NONE;
   const drafts = new Map<string, Draft>();
   for (const extension of extensionsOf(wasmPlugins, trafficExtensions)) {
-    if (extension.code.kind === 'wasm') drafts.set(extension.name, moduleDraft(extension, extension.code.module, ''));
+    if (extension.code.kind !== 'wasm') continue;
+    drafts.set(EXTENSION_PREFIX + extension.name, moduleDraft(extension, extension.code.module, ''));
   }
   for (const patch of patches) {
-    const name = String(patch.value['name'] ?? '');
+    const name = textOf(patch.value, 'name');
     if (patch.operation === 'ADD' && name !== '') drafts.set(name, addedDraft(patch));
   }
   return [...drafts.values()];
@@ -32,8 +34,36 @@ export function extensionConfigs(scope: Scope): readonly Draft[] {
 
 const NONE: readonly Draft[] = [];
 
-/** `pullSecret`: the content of the image pull secret; empty for proxies that may not have it. */
-export const moduleDraft = memo((extension: Extension, module: WasmExtension, pullSecret: string): Draft => {
+/** A module that is pulled with a credential. */
+export interface PrivateModule {
+  /** `NAMESPACE/NAME` */
+  readonly secret: string;
+  /** The extension's configuration with the content of the secret. */
+  readonly draft: (content: string) => Draft;
+}
+
+/** Those of a class. */
+export function privateModules({ policies }: Scope): readonly PrivateModule[] {
+  const { wasmPlugins, trafficExtensions } = policies;
+  if (wasmPlugins.length + trafficExtensions.length === 0) return NO_MODULES;
+  return extensionsOf(wasmPlugins, trafficExtensions).flatMap((extension) => privateModule(extension) ?? []);
+}
+
+const NO_MODULES: readonly PrivateModule[] = [];
+
+/** The secret has to be in the extension's own namespace, whatever its name says. */
+const privateModule = memo((extension: Extension): PrivateModule | undefined => {
+  const { code, object } = extension;
+  const name = code.kind === 'wasm' ? (code.module.imagePullSecret ?? '') : '';
+  if (code.kind !== 'wasm' || name === '') return undefined;
+  return {
+    secret: `${object.namespace}/${name.slice(name.lastIndexOf('/') + 1)}`,
+    draft: (content) => moduleDraft(extension, code.module, content),
+  };
+});
+
+/** `pullSecret`: empty for proxies that may not have it. */
+const moduleDraft = memo((extension: Extension, module: WasmExtension, pullSecret: string): Draft => {
   const { object, name, level } = extension;
   const config = pluginConfig(object, name, module, pullSecret);
   const settings =
@@ -44,6 +74,7 @@ export const moduleDraft = memo((extension: Extension, module: WasmExtension, pu
   return draftOf(EXTENSION_CONFIG, message.name, message, [originOf(object)]);
 });
 
-const addedDraft = memo((patch: Patch): Draft =>
-  lazyDraftOf(EXTENSION_CONFIG, String(patch.value['name']), patch.encoded.bytes, () => [patch.origin]),
+const addedDraft = memo(
+  (patch: Patch): Draft =>
+    lazyDraftOf(EXTENSION_CONFIG, textOf(patch.value, 'name'), patch.encoded.bytes, () => [patch.origin]),
 );

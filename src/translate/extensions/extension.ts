@@ -21,7 +21,9 @@ export interface Extension {
   readonly priority: number;
   readonly match: readonly TrafficSelector[];
   readonly level: 'http' | 'network';
-  readonly code: { readonly kind: 'lua'; readonly source: string } | { readonly kind: 'wasm'; readonly module: WasmExtension };
+  readonly code:
+    | { readonly kind: 'lua'; readonly source: string }
+    | { readonly kind: 'wasm'; readonly module: WasmExtension };
 }
 
 /** Before the name of every extension's filter and ECDS resource. */

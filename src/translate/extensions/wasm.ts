@@ -1,9 +1,9 @@
 // The settings of a Wasm filter: where its module comes from, what it is told. In: a WasmExtension of an object.
 // Out: PluginConfig. Called by config.ts.
 
+import { anyOf, Encoded } from '../../codec/index.ts';
 import type { WasmExtension } from '../../config/generated/types.ts';
 import type { ConfigObject } from '../../config/object.ts';
-import { anyOf, Encoded } from '../../codec/index.ts';
 import { fnv1a } from '../../lib/hash.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';

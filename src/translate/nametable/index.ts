@@ -2,17 +2,17 @@
 // In: a scope. Out: one draft, which stays the same while no answer changes. Called by ../index.ts for classes of which
 // somebody asks.
 
-import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
+import { Encoded, encode } from '../../codec/index.ts';
 import type { Draft } from '../../ir/draft.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
+import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
+import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
-import { isIp } from '../../lib/ip.ts';
+import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
-import { encode, Encoded } from '../../codec/index.ts';
 import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
 import { lazyDraftOf, originOfRef } from '../draft.ts';
 
@@ -58,7 +58,7 @@ const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyCla
     const { service } = scoped;
     if (seen.has(service)) continue;
     seen.add(service);
-    const addresses = serviceAddresses(service, viewer);
+    const addresses = serviceAddresses(service, viewer).filter((address) => reachable(service, address, family));
     if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
       if (service.resolution === 'Passthrough' && service.ports.length > 0) headless.push(scoped);
       continue;
@@ -69,6 +69,12 @@ const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyCla
   }
   return { names, headless };
 });
+
+/** Of a Kubernetes Service without an address of the proxy's family the cluster's own DNS knows more. */
+function reachable({ registry }: Service, address: string, family: IpFamily): boolean {
+  if (registry !== 'Kubernetes' || family === 'dual') return true;
+  return (ipVersion(address) === 6) === (family === 'v6');
+}
 
 function infoOf(service: Service, ips: readonly string[]): NameInfo {
   const { registry, hostname, name, namespace } = service;

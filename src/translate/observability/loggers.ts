@@ -1,6 +1,7 @@
 // One access logger per kind of provider, and the two that MeshConfig switches on by itself.
 
 import type { ExtensionProvider, MeshConfig } from '../../config/mesh.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { AnyMessage, JsonObject, JsonValue, Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';

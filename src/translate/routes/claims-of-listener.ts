@@ -8,6 +8,7 @@ import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/
 import type { ProxyClass } from '../../ir/proxy.ts';
 import { hostMatches, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
+import type { Steps } from '../../lib/steps.ts';
 import { sameList, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
@@ -45,9 +46,15 @@ export interface ListenerClaims {
   readonly routes: readonly RouteList[];
 }
 
+/** VirtualServices or services claimed in one step. */
+const STRIDE = 64;
+
 const NOTHING: Part = { claims: [], routes: [], taken: [], reads: [] };
 
-export function claimsOfListener(inputs: ListenerInputs, previous: ListenerClaims | undefined): ListenerClaims {
+export function* claimsOfListener(
+  inputs: ListenerInputs,
+  previous: ListenerClaims | undefined,
+): Steps<ListenerClaims> {
   const before = previous !== undefined && sameClient(inputs, previous.inputs) ? previous : undefined;
   const claims: DomainClaim[] = [];
   const routes: RouteList[] = [];
@@ -62,6 +69,7 @@ export function claimsOfListener(inputs: ListenerInputs, previous: ListenerClaim
     nodes.set(node, part);
     add(part);
     for (const host of part.taken) taken.add(host);
+    if (nodes.size % STRIDE === 0) yield;
   }
   const services = new Map<ScopedService, Part>();
   for (const scoped of inputs.group.services) {
@@ -69,6 +77,7 @@ export function claimsOfListener(inputs: ListenerInputs, previous: ListenerClaim
     const part = before?.services.get(scoped) ?? servicePart(inputs, scoped);
     services.set(scoped, part);
     add(part);
+    if (services.size % STRIDE === 0) yield;
   }
   return { inputs, nodes, services, claims, routes };
 }

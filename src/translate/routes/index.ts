@@ -10,6 +10,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
+import { finish, type Steps } from '../../lib/steps.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import { proxyHeaders } from '../http/headers.ts';
 import { addressingOf, hasVip } from './domains.ts';
@@ -31,6 +32,11 @@ export interface OutboundRoutes {
 }
 
 export function outboundRoutes(scope: Scope, previous: OutboundRoutes | undefined): OutboundRoutes {
+  return finish(outboundRoutesSteps(scope, previous));
+}
+
+/** The same in steps of some virtual hosts. */
+export function* outboundRoutesSteps(scope: Scope, previous: OutboundRoutes | undefined): Steps<OutboundRoutes> {
   const { egress, services, mesh, outboundPolicy, proxyClass } = scope;
   const inputs = [egress, services, mesh.defaultHttpRetryPolicy, mesh.proxyHttpPort, outboundPolicy, proxyClass];
   if (previous !== undefined && sameList(previous.inputs, inputs)) return previous;
@@ -40,7 +46,12 @@ export function outboundRoutes(scope: Scope, previous: OutboundRoutes | undefine
     before: previous?.groups,
     drafts: new Map(previous?.drafts.map((draft) => [draft.name, draft])),
   };
-  const made = neededNames(scope).flatMap((name) => draftFor(run, name) ?? []);
+  const made: Draft[] = [];
+  for (const name of neededNames(scope)) {
+    const draft = yield* draftFor(run, name);
+    if (draft !== undefined) made.push(draft);
+    yield;
+  }
   const drafts = keepList(previous?.drafts, made);
   const groups = new Map(run.groups);
   return {
@@ -49,7 +60,7 @@ export function outboundRoutes(scope: Scope, previous: OutboundRoutes | undefine
     get findings(): readonly Finding[] {
       return [...new Set([...groups.values()].flatMap(groupFindings))];
     },
-    routeFor: (name) => drafts.find((draft) => draft.name === name) ?? draftFor(run, name),
+    routeFor: (name) => drafts.find((draft) => draft.name === name) ?? finish(draftFor(run, name)),
     inputs,
     groups,
   };
@@ -103,11 +114,11 @@ interface Run {
   readonly drafts: ReadonlyMap<string, Draft>;
 }
 
-function draftFor(run: Run, name: string): Draft | undefined {
+function* draftFor(run: Run, name: string): Steps<Draft | undefined> {
   const parsed = parseRouteName(name);
   if (parsed === undefined) return undefined;
   const { attemptCount } = proxyHeaders(run.scope.proxyClass);
-  const group = linkedGroup(run, parsed);
+  const group = yield* linkedGroup(run, parsed);
   // On the own address of one service that service is meant, whatever the Host header says.
   if (parsed.kind === 'sniffed') {
     return routeConfiguration(name, onlyHost(group, parsed.hostname, attemptCount), [], run.drafts.get(name));
@@ -125,7 +136,7 @@ function withCatchAll(
   return [...hosts, catchAllHost(outboundPolicy, attemptCount, forwardedHost, proxyClass.dialect)];
 }
 
-function linkedGroup(run: Run, name: RouteName): LinkedGroup {
+function* linkedGroup(run: Run, name: RouteName): Steps<LinkedGroup> {
   const { scope, groups } = run;
   const { egress, proxyClass, mesh, services } = scope;
   const listener = listenerFor(egress, name);
@@ -142,7 +153,7 @@ function linkedGroup(run: Run, name: RouteName): LinkedGroup {
     defaults: { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect: proxyClass.dialect },
     services,
   };
-  const group = linkGroup(inputs, attemptCount, run.before?.get(key));
+  const group = yield* linkGroup(inputs, attemptCount, run.before?.get(key));
   groups.set(key, group);
   return group;
 }

@@ -4,11 +4,15 @@
 import type { Finding } from '../../config/object.ts';
 import type { Origin } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
+import type { Steps } from '../../lib/steps.ts';
 import { claimsOfListener, type ListenerClaims, type ListenerInputs } from './claims-of-listener.ts';
 import { lostDomains, lostOrigins } from './lost.ts';
 import { type VirtualHost, virtualHost } from './route-config.ts';
 import { ownerOf, type Settlement, settle } from './settle.ts';
 import type { RouteList } from './virtual-service.ts';
+
+/** Virtual hosts rendered in one step. */
+const STRIDE = 64;
 
 export interface LinkedGroup {
   readonly linked: ListenerClaims;
@@ -17,22 +21,26 @@ export interface LinkedGroup {
   readonly hosts: readonly VirtualHost[];
 }
 
-export function linkGroup(
+/** In steps of some virtual hosts. */
+export function* linkGroup(
   inputs: ListenerInputs,
   attemptCount: boolean,
   previous: LinkedGroup | undefined,
-): LinkedGroup {
-  const linked = claimsOfListener(inputs, previous?.linked);
+): Steps<LinkedGroup> {
+  const linked = yield* claimsOfListener(inputs, previous?.linked);
+  yield;
   const settlement = settle(linked.claims, inputs.group.port === 0, previous?.settlement);
   // The proxy's settings are among the inputs: with another class nothing is taken over.
   const before = previous?.linked.inputs.proxyClass === inputs.proxyClass ? previous : undefined;
   const keep = before?.settlement === settlement ? before : undefined;
-  const hosts = settlement.settled.flatMap(({ claim, index, domains }, position) => {
+  const hosts: VirtualHost[] = [];
+  for (const [position, { claim, index, domains }] of settlement.settled.entries()) {
+    if (position % STRIDE === 0) yield;
     const list = linked.routes[index];
-    if (list === undefined) return [];
+    if (list === undefined) continue;
     const known = keep?.linked.routes[index] === list ? keep.hosts[position] : undefined;
-    return known ?? virtualHost(list, claim.name, domains, attemptCount, false);
-  });
+    hosts.push(known ?? virtualHost(list, claim.name, domains, attemptCount, false));
+  }
   return { linked, settlement, hosts };
 }
 

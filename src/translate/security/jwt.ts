@@ -6,6 +6,7 @@ import type { ConfigObject } from '../../config/object.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
+import { hasKeys } from './jwks.ts';
 import { JWT_FILTER, JWT_PAYLOAD } from './matchers.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
@@ -39,7 +40,7 @@ export function jwksSource(rule: JWTRule): JwksSource {
 }
 
 /**
- * Until the real keys were fetched no token is good. Envoy refuses a set without keys, so this one holds a P-256 key that
+ * Until the real keys were fetched, or while there are none, no token is good. Envoy refuses a set without keys, so this one holds a P-256 key that
  * nobody can sign for: its x is the SHA-256 of UNKNOWN_KEY_SEED, its y the even one of the two that go with it.
  */
 export const UNKNOWN_KEY_SEED = 'meltemi: no private key exists 1';
@@ -79,7 +80,8 @@ export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): reado
 
 function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCache: boolean): JwtProvider {
   const source = jwksSource(rule);
-  const document = source.kind === 'inline' ? source.document : (jwks.get(source.uri) ?? UNKNOWN_KEYS);
+  const given = source.kind === 'inline' ? source.document : jwks.get(source.uri);
+  const document = given !== undefined && hasKeys(given) ? given : UNKNOWN_KEYS;
   const headers = (rule.fromHeaders ?? []).map(({ name, prefix }) => ({ name, valuePrefix: prefix }));
   const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({
     headerName: header,
