@@ -5,6 +5,7 @@
 import type { Finding } from '../config/object.ts';
 import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
+import type { Steps } from '../lib/steps.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
 import { ClassState } from './class-state.ts';
 import { debounce, type Debounce } from './debounce.ts';
@@ -12,6 +13,7 @@ import { type Linkage, linkage, type LinkInputs } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
 import { PlaneSession } from './proxy-session.ts';
+import { WorkQueue } from './work-queue.ts';
 
 export interface PlaneOptions {
   readonly log: Log;
@@ -42,6 +44,9 @@ export class Plane implements ViewPort {
   readonly #classes = new Map<string, ClassState>();
   readonly #sessions = new Set<PlaneSession>();
   readonly #settledListeners = new Set<(sequence: number) => void>();
+  readonly #queue: WorkQueue<PlaneSession>;
+  /** The session that `connect` is about to return: its stream will ask by itself. */
+  #entering: PlaneSession | undefined;
   #snapshot: LinkedSnapshot | undefined;
   #connections = 0;
   #running: Promise<void> | undefined;
@@ -51,6 +56,14 @@ export class Plane implements ViewPort {
   constructor(options: PlaneOptions) {
     this.#options = options;
     this.#metrics = planeMetrics(options.meter);
+    const { clock, yieldLoop } = options;
+    this.#queue = new WorkQueue({
+      clock,
+      yieldLoop,
+      slice: SLICE,
+      bring: (session) => this.#bring(session),
+      failed: (session, error) => this.#failed(session.id, error, 'translation for a proxy failed'),
+    });
     this.#debounce = debounce(
       { quiet: options.quiet, max: options.max, clock: options.clock, timers: options.timers },
       () => {
@@ -121,7 +134,9 @@ export class Plane implements ViewPort {
       clock: this.#options.clock,
     });
     this.#sessions.add(session);
-    this.#relink(session, snapshot);
+    this.#entering = session;
+    this.#queue.join(session);
+    this.#entering = undefined;
     this.#metrics.connected(this.#sessions.size);
     return session;
   }
@@ -129,6 +144,7 @@ export class Plane implements ViewPort {
   /** Called by the session at the end of its stream. */
   leave(session: PlaneSession): void {
     if (!this.#sessions.delete(session)) return;
+    this.#queue.remove(session);
     this.#release(session.classState);
     this.#linkage.forget(session);
     this.#metrics.connected(this.#sessions.size);
@@ -152,6 +168,7 @@ export class Plane implements ViewPort {
   stop(): void {
     this.#stopped = true;
     this.#debounce.stop();
+    this.#queue.stop();
   }
 
   async #settleAll(): Promise<void> {
@@ -159,7 +176,7 @@ export class Plane implements ViewPort {
       this.#again = false;
       const started = this.#options.clock.now();
       this.#build();
-      if (this.#snapshot !== undefined) await this.#advanceAll(this.#snapshot);
+      if (this.#snapshot !== undefined) await this.#advanceAll();
       this.#metrics.settled((this.#options.clock.now() - started) / 1000);
     } while (this.#again && !this.#stopped);
   }
@@ -170,31 +187,27 @@ export class Plane implements ViewPort {
       this.#snapshot = snapshot;
       this.#metrics.snapshot(snapshot);
     } catch (error) {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#options.log.error({ error: text }, 'linking failed, the snapshot of before stays');
-      this.#metrics.failures.inc({ class: 'snapshot' });
+      this.#failed('snapshot', error, 'linking failed, the snapshot of before stays');
     }
   }
 
-  /** Classes first, then each session; in slices, so that requests are answered meanwhile. */
-  async #advanceAll(snapshot: LinkedSnapshot): Promise<void> {
-    const { clock, yieldLoop } = this.#options;
-    let sliceEnd = clock.now() + SLICE;
-    const breathe = async (): Promise<void> => {
-      if (clock.now() < sliceEnd) return;
-      await yieldLoop();
-      sliceEnd = clock.now() + SLICE;
-    };
-    for (const session of [...this.#sessions]) {
-      if (!this.#sessions.has(session)) continue;
-      if (this.#relink(session, snapshot)) session.wake();
-      await breathe();
-    }
-    for (const listener of this.#settledListeners) listener(snapshot.sequence);
+  #failed(what: string, error: unknown, message: string): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#options.log.error({ of: what, error: text }, message);
+    this.#metrics.failures.inc({ class: what === 'snapshot' ? what : 'session' });
   }
 
-  /** Finds class and workload of a session anew and composes its views. True when one of them changed. */
-  #relink(session: PlaneSession, snapshot: LinkedSnapshot): boolean {
+  async #advanceAll(): Promise<void> {
+    this.#queue.follow(this.#sessions);
+    await this.#queue.idle();
+    const { sequence = 0 } = this.#snapshot ?? {};
+    for (const listener of this.#settledListeners) listener(sequence);
+  }
+
+  /** Finds class and workload of a session anew, brings the class up to date, and composes the session's views. */
+  *#bring(session: PlaneSession): Steps<void> {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined || !this.#sessions.has(session)) return;
     const { proxyClass, workload } = this.#linkage.link(session, session.proxy, snapshot);
     const before = session.classState;
     if (before?.proxyClass !== proxyClass) {
@@ -202,9 +215,11 @@ export class Plane implements ViewPort {
       this.#release(before);
     }
     const state = session.classState;
-    if (state === undefined) return false;
-    state.advance(snapshot);
-    return session.compose(state, workload, snapshot);
+    if (state === undefined) return;
+    yield* state.advance(snapshot);
+    // It may have left meanwhile.
+    if (!this.#sessions.has(session)) return;
+    if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake();
   }
 
   #classPorts(): ConstructorParameters<typeof ClassState>[1] {

@@ -76,6 +76,11 @@ export class PlaneSession implements ProxySession {
     return this.#options.connectedAt;
   }
 
+  /** False until views were composed for the first time. */
+  get ready(): boolean {
+    return this.#own !== undefined;
+  }
+
   /** Takes over the class's views and the workload's own. True when a view became another object. */
   compose(state: ClassState, workload: Workload, snapshot: Snapshot): boolean {
     const { views } = state;

@@ -53,7 +53,7 @@ export type WorkloadResources = PatchedWorkload;
 export function* translateClass(scope: Scope, previous: ClassResources | undefined): Steps<ClassResources> {
   const parts = yield* renderedParts(scope, previous?.parts);
   yield;
-  const patched = patchedClass(scope, parts.rendered, previous?.parts.patched);
+  const patched = yield* patchedClass(scope, parts.rendered, previous?.parts.patched);
   const { clusters, endpoints, listeners, routes } = patched;
   return {
     clusters,

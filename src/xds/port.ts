@@ -35,6 +35,8 @@ export interface ProxySession {
   readonly kind: 'session';
   /** NODEID-COUNTER, unique in this process. */
   readonly connectionId: string;
+  /** False while views are still being made: nothing is sent before the wake that follows. True if left out. */
+  readonly ready?: boolean | undefined;
   /**
    * The resources of that type that the proxy is meant to have now. Undefined: a type that this control plane doesn't
    * serve. The same object as long as nothing changed for this proxy.

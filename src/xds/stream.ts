@@ -178,6 +178,8 @@ export class XdsStream implements Pumped {
     }
     const { selection } = exchange.wants;
     if (selection.set !== before.set) this.#session?.names(exchange.typeUrl, selection.set.names);
+    // What a client says that it holds is long: it is compared with the view at once, not kept until its turn.
+    if (this.#session?.ready !== false) this.#refresh(exchange);
     this.#context.scheduler.add(this, 'answer');
   }
 
@@ -204,6 +206,7 @@ export class XdsStream implements Pumped {
   /** Sends what may be sent now. Called by the scheduler. */
   pump(): void {
     if (this.#closed || this.#session === undefined || this.#blockedSince !== undefined) return;
+    if (this.#session.ready === false) return;
     this.#guarded(() => this.#sendAll());
   }
 

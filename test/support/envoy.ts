@@ -75,12 +75,16 @@ export interface TestProxy {
   complaints(): readonly string[];
   /** Statistics whose name fits the expression. */
   stats(regex: string): Promise<ReadonlyMap<string, number>>;
-  /** How often Envoy refused an update of any kind. */
+  /** How often Envoy refused an update, or found in one what it doesn't know or want any more. */
   rejections(): Promise<ReadonlyMap<string, number>>;
   /** Part of the configuration dump, such as `dynamic_route_configs`, as text. */
   dump(resource: string): Promise<string>;
   stop(): Promise<void>;
 }
+
+/** Counters that stay at zero if all that was sent was taken as it was meant. */
+const REFUSALS =
+  '(update_rejected|listener_create_failure|key_rotation_failed|dynamic_unknown_fields|static_unknown_fields|deprecated_feature_use)$';
 
 const COMPLAINT = /\]\[(warning|error|critical)\]/;
 
@@ -172,7 +176,7 @@ function proxyOf(
     complaints: () => log.filter((line) => COMPLAINT.test(line)),
     stats,
     rejections: async () => {
-      const counters = await stats('(update_rejected|listener_create_failure|key_rotation_failed)$');
+      const counters = await stats(REFUSALS);
       return new Map([...counters].filter(([, value]) => value > 0));
     },
     dump: async (resource) => (await ask(admin, 'GET', `/config_dump?resource=${resource}`)).body,

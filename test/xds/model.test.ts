@@ -199,7 +199,7 @@ describe.each(MODES)('%s', (mode) => {
           for (const op of list) bout.play(op);
           bout.finish();
         }),
-        { numRuns: 40000 },
+        { numRuns: 300 },
       );
     });
   }

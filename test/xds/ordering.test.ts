@@ -235,7 +235,7 @@ describe.each(MODES)('%s', (mode) => {
         expect(link.ended).toBeUndefined();
         expect(host.timers.pending).toBe(0);
       }),
-      { numRuns: 500 },
+      { numRuns: 5000 },
     );
   });
 });

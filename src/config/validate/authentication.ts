@@ -60,6 +60,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k'];
 function checkJwks(report: Report, path: string, text: string): void {
   const keys = keysOf(text);
   if (keys === undefined) return report.error(path, 'is no JSON Web Key Set', '{"keys": [...]}');
+  if (keys.length === 0) report.warn(path, 'holds no key: no token will be good', 'a key');
   for (const [index, key] of keys.entries()) {
     if (typeof key['kty'] !== 'string') report.error(path, `key ${index} has no type`, 'kty');
     else if (PRIVATE_MEMBERS.some((field) => key[field] !== undefined)) {

@@ -195,18 +195,20 @@ function messageOf(
   });
 }
 
-const assignmentDraft = memo((endpoints: ServiceEndpoints, sniDnat: boolean, ...inputs: AssignmentArguments): Draft => {
-  const [service, port, subset] = inputs;
-  const nameOf = sniDnat ? sniClusterName : outboundClusterName;
-  const name = nameOf(port.number, subset?.name ?? '', service.hostname);
-  const message = messageOf(name, endpoints, inputs, false, sniDnat);
-  return draftOf(
-    ASSIGNMENT,
-    name,
-    message,
-    service.refs.map((ref) => originOfRef(ref)),
-  );
-});
+export const assignmentDraft = memo(
+  (endpoints: ServiceEndpoints, sniDnat: boolean, ...inputs: AssignmentArguments): Draft => {
+    const [service, port, subset] = inputs;
+    const nameOf = sniDnat ? sniClusterName : outboundClusterName;
+    const name = nameOf(port.number, subset?.name ?? '', service.hostname);
+    const message = messageOf(name, endpoints, inputs, false, sniDnat);
+    return draftOf(
+      ASSIGNMENT,
+      name,
+      message,
+      service.refs.map((ref) => originOfRef(ref)),
+    );
+  },
+);
 
 /** The endpoints of a DNS cluster, for embedding; undefined when there are none, and so no cluster. */
 export function dnsAssignment(

@@ -7,7 +7,18 @@ import type { Draft } from '../../ir/draft.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { memo } from '../../lib/memo.ts';
-import { type Derived, deriveTable, keepList, type Table, tableGet, tableValues } from '../../lib/table.ts';
+import type { Steps } from '../../lib/steps.ts';
+import {
+  type Derived,
+  type Derived2,
+  deriveTable,
+  deriveTable2Steps,
+  emptyTable,
+  keepList,
+  type Table,
+  tableGet,
+  tableValues,
+} from '../../lib/table.ts';
 import { addedDrafts } from './added.ts';
 import { parseClusterName, patchedCluster, removesCluster } from './cluster.ts';
 import { gatewayOfRoutes } from './gateway-match.ts';
@@ -35,7 +46,7 @@ export interface PatchedClass extends Patchable {
 }
 
 interface DerivedTables {
-  readonly groups: Derived<Drafts, PatchedList>;
+  readonly groups: Derived2<Drafts, never, PatchedList>;
   readonly clusters: Derived<PatchedList, Drafts>;
   readonly endpoints?: Derived<Drafts, Drafts> | undefined;
 }
@@ -48,12 +59,19 @@ interface PatchedList {
 const NO_FINDINGS = (): readonly Finding[] => [];
 
 /** The resources of a class after its EnvoyFilters; those of before where nothing differs. */
-export function patchedClass(scope: Scope, rendered: Patchable, previous: PatchedClass | undefined): PatchedClass {
+export function* patchedClass(
+  scope: Scope,
+  rendered: Patchable,
+  previous: PatchedClass | undefined,
+): Steps<PatchedClass> {
   const set = clientSide(scope);
   if (set === undefined) return { ...rendered, findings: NO_FINDINGS };
+  if (set.listeners.length > 0) yield* patchedOneByOne(rendered.listeners, set.listeners);
   const listeners = listenersOf(rendered.listeners, set.listeners, NO_PATCHES);
   const routes = routesOf(rendered.routes, set.routes, scope);
-  const tables = set.clusters.length === 0 ? undefined : patchedTables(rendered, set.clusters, previous?.derived);
+  yield;
+  const tables =
+    set.clusters.length === 0 ? undefined : yield* patchedTables(rendered, set.clusters, previous?.derived);
   const added = addedDrafts(set.addedListeners, (name) => listeners.drafts.some((draft) => draft.name === name));
   return {
     clusters: tables?.clusters.output ?? rendered.clusters,
@@ -151,6 +169,16 @@ const patchedListeners = memo(
     patchedList(drafts, (draft) => patchedListener(draft, patches, routes)),
 );
 
+const LISTENERS_IN_A_STEP = 32;
+
+/** Patches them in steps, for `listenersOf` to find. */
+function* patchedOneByOne(drafts: Drafts, patches: PatchList): Steps<void> {
+  for (const [index, draft] of drafts.entries()) {
+    patchedListener(draft, patches, NO_PATCHES);
+    if (index % LISTENERS_IN_A_STEP === 0) yield;
+  }
+}
+
 function listenersOf(drafts: Drafts, patches: PatchList, routes: PatchList): PatchedList {
   if (patches.length === 0 && routes.length === 0) return { drafts, findings: [] };
   return patchedListeners(drafts, patches, routes);
@@ -163,8 +191,14 @@ function routesOf(drafts: Drafts, patches: PatchList, { gateway }: Scope): Patch
   );
 }
 
-function patchedTables(rendered: Patchable, patches: PatchList, previous: DerivedTables | undefined): DerivedTables {
-  const groups = deriveTable(previous?.groups, rendered.clusters, [patches], (drafts) => patchedGroup(drafts, patches));
+function* patchedTables(
+  rendered: Patchable,
+  patches: PatchList,
+  previous: DerivedTables | undefined,
+): Steps<DerivedTables> {
+  const groups = yield* deriveTable2Steps(previous?.groups, rendered.clusters, NO_TABLE, [patches], (drafts) =>
+    patchedGroup(drafts, patches),
+  );
   const clusters = deriveTable(previous?.clusters, groups.output, [], ({ drafts }) =>
     drafts.length === 0 ? undefined : drafts,
   );
@@ -175,6 +209,8 @@ function patchedTables(rendered: Patchable, patches: PatchList, previous: Derive
   });
   return { groups, clusters, endpoints };
 }
+
+const NO_TABLE = emptyTable<never>();
 
 const patchedGroup = memo(
   (drafts: Drafts, patches: PatchList): PatchedList =>

@@ -51,10 +51,7 @@ const STRIDE = 64;
 
 const NOTHING: Part = { claims: [], routes: [], taken: [], reads: [] };
 
-export function* claimsOfListener(
-  inputs: ListenerInputs,
-  previous: ListenerClaims | undefined,
-): Steps<ListenerClaims> {
+export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClaims | undefined): Steps<ListenerClaims> {
   const before = previous !== undefined && sameClient(inputs, previous.inputs) ? previous : undefined;
   const claims: DomainClaim[] = [];
   const routes: RouteList[] = [];

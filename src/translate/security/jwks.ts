@@ -13,16 +13,18 @@ const MEMBERS: Readonly<Record<string, readonly string[]>> = {
   OKP: ['crv', 'x'],
 };
 
-/** True if at least one key of the document looks like one. */
-export function hasKeys(document: string): boolean {
+/** The document as Envoy takes it, a key alone as a set of one; undefined if it holds no key. */
+export function usableKeys(document: string): string | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(document);
   } catch {
-    return false;
+    return undefined;
   }
-  const keys = isObject(parsed) ? parsed['keys'] : undefined;
-  return Array.isArray(keys) && keys.some((key) => isObject(key) && isKey(key));
+  if (!isObject(parsed)) return undefined;
+  const { keys } = parsed as { readonly keys?: unknown };
+  if (keys === undefined) return isKey(parsed) ? JSON.stringify({ keys: [parsed] }) : undefined;
+  return Array.isArray(keys) && keys.some((key) => isObject(key) && isKey(key)) ? document : undefined;
 }
 
 function isKey(key: Jwk): boolean {

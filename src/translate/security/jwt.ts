@@ -6,7 +6,7 @@ import type { ConfigObject } from '../../config/object.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
-import { hasKeys } from './jwks.ts';
+import { usableKeys } from './jwks.ts';
 import { JWT_FILTER, JWT_PAYLOAD } from './matchers.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
@@ -81,7 +81,7 @@ export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): reado
 function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCache: boolean): JwtProvider {
   const source = jwksSource(rule);
   const given = source.kind === 'inline' ? source.document : jwks.get(source.uri);
-  const document = given !== undefined && hasKeys(given) ? given : UNKNOWN_KEYS;
+  const document = (given === undefined ? undefined : usableKeys(given)) ?? UNKNOWN_KEYS;
   const headers = (rule.fromHeaders ?? []).map(({ name, prefix }) => ({ name, valuePrefix: prefix }));
   const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({
     headerName: header,

@@ -4,7 +4,11 @@ import { destinationRule, endpointSlice, pod, service } from '../../support/buil
 import { type ProxyOptions, world } from '../../support/snapshot-builders.ts';
 import { at, clusterDrafts, endpointNames, filter, findingsOf, messageOf, names, sent } from './support.ts';
 
-const web = service('web', { ports: ['http:80>8080', 'tcp:9000'], selector: { app: 'web' }, clusterIPs: ['10.96.0.1'] });
+const web = service('web', {
+  ports: ['http:80:8080', 'tcp:9000'],
+  selector: { app: 'web' },
+  clusterIPs: ['10.96.0.1'],
+});
 const one = pod('client', { ip: '10.0.0.1', labels: { app: 'web', version: 'v1' } });
 const mesh = [
   web,
@@ -38,7 +42,11 @@ describe('CLUSTER: what is meant', () => {
   it.each([
     ['a name', { name: `outbound|80||${WEB}` }, [`outbound|80||${WEB}`]],
     ['a name only, whatever else is said', { name: 'BlackHoleCluster', portNumber: 9 }, ['BlackHoleCluster']],
-    ['a service', { service: WEB }, [80, 9000].flatMap((port) => [`outbound|${port}||${WEB}`, `outbound|${port}|v1|${WEB}`])],
+    [
+      'a service',
+      { service: WEB },
+      [80, 9000].flatMap((port) => [`outbound|${port}||${WEB}`, `outbound|${port}|v1|${WEB}`]),
+    ],
     ['a subset', { subset: 'v1' }, [`outbound|80|v1|${WEB}`, `outbound|9000|v1|${WEB}`]],
     ['a port', { service: WEB, portNumber: 9000 }, [`outbound|9000||${WEB}`, `outbound|9000|v1|${WEB}`]],
     ['a service that is not there', { service: 'web' }, []],
@@ -58,7 +66,11 @@ describe('CLUSTER: what is meant', () => {
     expect(marked({ portNumber: 8080 }, 'SIDECAR_INBOUND', options)).toEqual(['inbound|8080||']);
     expect(marked({ portNumber: 80 }, 'SIDECAR_INBOUND', options)).toEqual([]);
     expect(marked({ service: WEB }, 'SIDECAR_INBOUND', options)).toEqual(['inbound|8080||', 'inbound|9000||']);
-    expect(marked({}, 'SIDECAR_INBOUND', options)).toEqual(['InboundPassthroughCluster', 'inbound|8080||', 'inbound|9000||']);
+    expect(marked({}, 'SIDECAR_INBOUND', options)).toEqual([
+      'InboundPassthroughCluster',
+      'inbound|8080||',
+      'inbound|9000||',
+    ]);
   });
 
   it('is of gateways in their own context', () => {
@@ -90,17 +102,28 @@ describe('CLUSTER: what is done', () => {
 
   it('replaces lists where that is asked for', () => {
     const patch = merge({ name }, { circuit_breakers: { thresholds: [{ max_connections: 5 }] } });
-    const replacing = { ...patch, patch: { ...patch.patch, operation: 'MERGE_AND_REPLACE_LIST' } } as EnvoyConfigObjectPatch;
-    expect(at(messageOf(clusterDrafts(under([replacing])), name), 'circuitBreakers.thresholds')).toEqual([{ maxConnections: 5 }]);
+    const replacing = {
+      ...patch,
+      patch: { ...patch.patch, operation: 'MERGE_AND_REPLACE_LIST' },
+    } as EnvoyConfigObjectPatch;
+    expect(at(messageOf(clusterDrafts(under([replacing])), name), 'circuitBreakers.thresholds')).toEqual([
+      { maxConnections: 5 },
+    ]);
   });
 
   it('removes, and sends no endpoints of what is gone', () => {
     const patches: EnvoyConfigObjectPatch[] = [
-      { applyTo: 'CLUSTER', match: { context: OUT, cluster: { service: WEB, portNumber: 9000 } }, patch: { operation: 'REMOVE' } },
+      {
+        applyTo: 'CLUSTER',
+        match: { context: OUT, cluster: { service: WEB, portNumber: 9000 } },
+        patch: { operation: 'REMOVE' },
+      },
     ];
     const result = under(patches);
     expect(names(clusterDrafts(result)).filter((each) => each.includes('9000'))).toEqual([]);
-    expect(endpointNames(result).filter((each) => each.includes(WEB))).toEqual([`outbound|80|v1|${WEB}`, `outbound|80||${WEB}`].sort());
+    expect(endpointNames(result).filter((each) => each.includes(WEB))).toEqual(
+      [`outbound|80|v1|${WEB}`, `outbound|80||${WEB}`].sort(),
+    );
   });
 
   it('adds once, on the side of clients, and leaves what is there', () => {
@@ -153,11 +176,17 @@ describe('CLUSTER: transport sockets', () => {
       },
     },
   });
-  const secured = destinationRule('api', { host: 'api', trafficPolicy: { tls: { mode: 'SIMPLE', sni: 'a.example.com' } } });
+  const secured = destinationRule('api', {
+    host: 'api',
+    trafficPolicy: { tls: { mode: 'SIMPLE', sni: 'a.example.com' } },
+  });
   const api = 'outbound|80||api.default.svc.cluster.local';
 
   it('merges the settings of the socket of the same name', () => {
-    const patch = merge({ name: api }, { ...tls({ sni: 'b.example.com', max_session_keys: 3 }), connect_timeout: '42s' });
+    const patch = merge(
+      { name: api },
+      { ...tls({ sni: 'b.example.com', max_session_keys: 3 }), connect_timeout: '42s' },
+    );
     const cluster = messageOf(clusterDrafts(sent(world([...mesh, secured, filter([patch])]))), api);
     const plain = messageOf(clusterDrafts(sent(world([...mesh, secured]))), api);
     expect(at(cluster, 'transportSocket.typedConfig')).toEqual({

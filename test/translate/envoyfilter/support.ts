@@ -4,6 +4,7 @@ import { decodeJson } from '../../../src/codec/index.ts';
 import type { EnvoyConfigObjectPatch, EnvoyFilterSpec } from '../../../src/config/generated/types.ts';
 import type { ConfigObject } from '../../../src/config/object.ts';
 import type { Draft } from '../../../src/ir/draft.ts';
+import { finish } from '../../../src/lib/steps.ts';
 import { tableValues } from '../../../src/lib/table.ts';
 import { type Link, type LinkedScope, scopeOf } from '../../../src/snapshot/index.ts';
 import {
@@ -27,7 +28,7 @@ export interface Sent {
 export function sent(at: World, options: ProxyOptions = {}, before?: Sent): Sent {
   const link = linkOf(at, proxy(options), before?.link);
   const scope = scopeOf(at.snapshot, link.proxyClass, before?.scope);
-  const shared = translateClass(scope, before?.shared);
+  const shared = finish(translateClass(scope, before?.shared));
   return { scope, link, shared, own: translateWorkload(scope, link.workload, shared) };
 }
 
@@ -82,7 +83,9 @@ function filterText(filter: Json): string {
 }
 
 function short({ name }: Json): string {
-  return String(name).replace(/^envoy\.filters\.(http|network|listener)\./, '').replace('http_connection_manager', 'hcm');
+  return String(name)
+    .replace(/^envoy\.filters\.(http|network|listener)\./, '')
+    .replace('http_connection_manager', 'hcm');
 }
 
 /** One EnvoyFilter with these patches. */
@@ -108,7 +111,9 @@ interface FilterOptions extends Meta {
 }
 
 export function findingsOf({ scope, shared, own }: Sent): readonly string[] {
-  return [...classFindings(scope, shared), ...own.findings()].map(({ code, path, message }) => `${code} ${path} ${message}`);
+  return [...classFindings(scope, shared), ...own.findings()].map(
+    ({ code, path, message }) => `${code} ${path} ${message}`,
+  );
 }
 
 const TYPES = 'type.googleapis.com/envoy.extensions.filters.';

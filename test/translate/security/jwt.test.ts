@@ -40,15 +40,38 @@ describe('requirements', () => {
 });
 
 describe('keys', () => {
+  const keySet = (kid: string): string => JSON.stringify({ keys: [{ kty: 'RSA', n: 'AQAB', e: 'AQAB', kid }] });
+
   it('come from the rule, or from what was fetched', () => {
     const fetched = new Map([
-      ['https://a/keys', 'A'],
-      ['https://b/.well-known/openid-configuration', 'B'],
+      ['https://a/keys', keySet('A')],
+      ['https://b/.well-known/openid-configuration', keySet('B')],
     ]);
-    const rules = [{ issuer: 'a', jwksUri: 'https://a/keys' }, { issuer: 'https://b/' }, { issuer: 'z', jwks: 'C' }];
+    const rules = [
+      { issuer: 'a', jwksUri: 'https://a/keys' },
+      { issuer: 'https://b/' },
+      { issuer: 'z', jwks: keySet('C') },
+    ];
     const { providers } = made(rules, fetched);
     const documents = Object.values(providers).map((provider) => provider['localJwks']);
-    expect(documents).toEqual([{ inlineString: 'A' }, { inlineString: 'B' }, { inlineString: 'C' }]);
+    expect(documents).toEqual(['A', 'B', 'C'].map((kid) => ({ inlineString: keySet(kid) })));
+  });
+
+  it.each([
+    ['nonsense', 'no JSON'],
+    ['[]', 'no object'],
+    ['{"keys":[]}', 'an empty set'],
+    ['{"keys":[{"kty":"EC","crv":"P-256","x":"AQAB"}]}', 'half a key'],
+    ['{"keys":[{"kty":"unheard-of"}]}', 'a key of a type that Envoy lacks'],
+  ])('that Envoy can not use are replaced: %s is %s', (jwks) => {
+    const { providers } = made([{ issuer: 'a', jwks }]);
+    expect(providers['origins-0']?.['localJwks']).toEqual({ inlineString: UNKNOWN_KEYS });
+  });
+
+  it('may be one key without a set', () => {
+    const key = { kty: 'OKP', crv: 'Ed25519', x: 'AQAB' };
+    const { providers } = made([{ issuer: 'a', jwks: JSON.stringify(key) }]);
+    expect(providers['origins-0']?.['localJwks']).toEqual({ inlineString: JSON.stringify({ keys: [key] }) });
   });
 
   it('that were never fetched are replaced by one that nobody has', () => {

@@ -1,0 +1,112 @@
+// Warm equals cold: whatever changes a running plane has seen, its proxies have what a fresh one gives them, byte for byte.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  hostOf,
+  type MeshShape,
+  meshManifests,
+  proxyNode,
+  serviceManifests,
+  trafficManifests,
+} from '../../bench/mesh.ts';
+import type { ConfigObject } from '../../src/config/object.ts';
+import { refKey } from '../../src/config/object.ts';
+import { TYPE_URL } from '../../src/ir/draft.ts';
+import { viewResources } from '../../src/resources/view.ts';
+import { Lab, objectsOf } from './lab.ts';
+
+const SHAPE: MeshShape = { services: 12, endpoints: 2, namespaces: 3, routed: 0.25, flavour: 'kubernetes' };
+
+type Step = { readonly put: readonly unknown[] } | { readonly drop: readonly unknown[] };
+
+const service = fc.integer({ min: 0, max: SHAPE.services });
+const policy =
+  (kind: string, api: string, spec: object) =>
+  (index: number): Step => ({
+    put: [
+      {
+        apiVersion: `${api}.istio.io/v1`,
+        kind,
+        metadata: { name: `p-${index % 3}`, namespace: `ns-${index % 3}` },
+        spec,
+      },
+    ],
+  });
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  fc
+    .tuple(service, fc.integer({ min: 1, max: 200 }))
+    .map(([i, n]): Step => ({ put: serviceManifests(SHAPE, i, { address: `10.99.0.${n}` }) })),
+  fc
+    .tuple(service, fc.integer({ min: 0, max: 100 }))
+    .map(([i, weight]): Step => ({ put: trafficManifests(SHAPE, i, { weight }) })),
+  service.map((i): Step => ({ drop: serviceManifests(SHAPE, i) })),
+  service.map((i): Step => ({ drop: trafficManifests(SHAPE, i) })),
+  service.map(policy('PeerAuthentication', 'security', { mtls: { mode: 'STRICT' } })),
+  service.map(policy('PeerAuthentication', 'security', { mtls: { mode: 'DISABLE' } })),
+  service.map(policy('AuthorizationPolicy', 'security', { rules: [{ to: [{ operation: { methods: ['GET'] } }] }] })),
+  service.map((i) => policy('Sidecar', 'networking', { egress: [{ hosts: [`ns-${i % 3}/*`] }] })(i)),
+  service.map((i) =>
+    policy('DestinationRule', 'networking', {
+      host: hostOf(SHAPE, i),
+      trafficPolicy: { loadBalancer: { simple: 'RANDOM' } },
+    })(i),
+  ),
+  service.map((i) =>
+    policy('ServiceEntry', 'networking', {
+      hosts: [`e${i}.example.com`],
+      ports: [{ number: 80 + i, name: 'http', protocol: 'HTTP' }],
+      resolution: 'DNS',
+    })(i),
+  ),
+);
+
+/** `type name version` of everything that each proxy is meant to have. */
+function given(lab: Lab, nodes: readonly object[]): readonly string[] {
+  return nodes.flatMap((_, index) => {
+    const proxy = lab.proxies[index];
+    if (proxy === undefined) return [];
+    const session = lab.sessionOf(proxy);
+    return Object.values(TYPE_URL).flatMap((typeUrl) => {
+      const view = session.view(typeUrl);
+      const list = view === undefined ? [] : [...viewResources(view)];
+      return list.map((resource) => `${index} ${typeUrl} ${resource.name} ${resource.version}`).sort();
+    });
+  });
+}
+
+describe('a plane after random changes', () => {
+  it('gives every proxy what a fresh one gives', async () => {
+    const nodes = [0, 1, 2, 3, 7].map((index) => proxyNode(SHAPE, index));
+    await fc.assert(
+      fc.asyncProperty(fc.array(steps, { minLength: 1, maxLength: 12 }), async (sequence) => {
+        const objects = new Map<string, ConfigObject>();
+        const warm = new Lab({ freeze: true });
+        const put = (list: readonly ConfigObject[]): void => {
+          for (const object of list) objects.set(refKey(object), object);
+          warm.apply(list);
+        };
+        put(objectsOf(meshManifests(SHAPE)));
+        await warm.settle();
+        for (const node of nodes) warm.connect(node);
+        await warm.settle();
+        for (const step of sequence) {
+          if ('put' in step) put(objectsOf(step.put));
+          else {
+            const gone = objectsOf(step.drop);
+            for (const object of gone) objects.delete(refKey(object));
+            warm.apply([], gone);
+          }
+          await warm.settle();
+        }
+        const cold = new Lab().apply([...objects.values()]);
+        await cold.settle();
+        for (const node of nodes) cold.connect(node);
+        await cold.settle();
+        expect(given(warm, nodes)).toEqual(given(cold, nodes));
+      }),
+      { numRuns: 40 },
+    );
+  }, 120_000);
+});
