@@ -1,7 +1,7 @@
 // The mesh of the demo: control plane, one agent and Envoy for each workload, and how to know that all are ready.
 
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -146,10 +146,4 @@ export async function pushLatencies(): Promise<ReadonlyMap<string, number>> {
       Math.max(0, ...Object.values(entry.types).map((type) => type.pushMillis ?? 0)),
     ]),
   );
-}
-
-/** The end of a child's log, for a message about its death. */
-export async function logTail(file: string, lines: number): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return text.trimEnd().split('\n').slice(-lines).join('\n');
 }

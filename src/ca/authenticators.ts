@@ -10,8 +10,6 @@ import { formatIdentity, parseIdentity, parseServiceAccountSubject } from './ide
 import { OID, readGeneralNames } from './names.ts';
 import { extensionsOf } from './signer.ts';
 
-export { keysOfJwks, keysOfTokenKey } from './jwks.ts';
-
 export interface Caller {
   readonly identities: readonly string[];
   readonly source: 'client-certificate' | 'jwt' | 'kubernetes';

@@ -37,7 +37,6 @@ export const boolean = (value: boolean): Der => universal(Type.BOOLEAN, false, v
 export const nothing = (): Der => universal(Type.NULL, false, '');
 export const octets = (bytes: Uint8Array): Der => universal(Type.OCTETSTRING, false, latin1(bytes));
 export const utf8 = (text: string): Der => universal(Type.UTF8, false, latin1(Buffer.from(text, 'utf8')));
-export const printable = (text: string): Der => universal(Type.PRINTABLESTRING, false, text);
 
 /** A BIT STRING; `unused` counts the low bits of the last byte that carry nothing. */
 export const bits = (bytes: Uint8Array, unused = 0): Der =>

@@ -106,7 +106,3 @@ export function isHttp2(protocol: Protocol): boolean {
 export function isTls(protocol: Protocol): boolean {
   return protocol === 'HTTPS' || protocol === 'TLS';
 }
-
-export function isTcp(protocol: Protocol): boolean {
-  return protocol === 'TCP' || isTls(protocol) || protocol === 'Mongo' || protocol === 'Redis' || protocol === 'MySQL';
-}

@@ -96,7 +96,7 @@ export function translateWorkload(scope: Scope, workload: Workload, shared: Clas
     outbound: listeners === undefined ? NONE : workloadListeners(scope, workload, listeners.named),
     inbound: listeners === undefined ? NONE : inboundListeners(scope, workload),
   };
-  return patchedWorkload(scope, workload, rendered, shared.clusters);
+  return patchedWorkload(scope, workload, rendered, shared);
 }
 
 const NONE: readonly Draft[] = [];

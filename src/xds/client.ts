@@ -2,7 +2,7 @@
 // In: an address, subscriptions. Out: updates, which it acknowledges unless told otherwise.
 
 import { type ChannelCredentials, type ChannelOptions, Client, type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
-import { ClientState, type ClientResource, type Update, type Verdict } from './client-state.ts';
+import { type ClientResource, ClientState, type Update, type Verdict } from './client-state.ts';
 import type { Mode } from './encode.ts';
 
 export interface AdsClientOptions {

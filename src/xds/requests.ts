@@ -2,8 +2,8 @@
 // In: bytes of one request, the pool of name sets. Out: the request, its names interned. Called by the streams.
 // A proxy acknowledges each response with the same thousand names: a list whose bytes are known is not read again.
 
-import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
 import type { DeltaRequest } from './delta.ts';
+import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
 import { readNode } from './node.ts';
 import type { NodeInfo } from './port.ts';
 import type { SotwRequest } from './sotw.ts';

@@ -12,7 +12,7 @@ import { NamePool } from './names.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
-import { XdsStream, type StreamContext } from './stream.ts';
+import { type StreamContext, XdsStream } from './stream.ts';
 
 export type PeerOf = (call: XdsCall) => Peer | Refusal | Promise<Peer | Refusal>;
 

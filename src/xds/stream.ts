@@ -179,7 +179,8 @@ export class XdsStream implements Pumped {
     const { selection } = exchange.wants;
     if (selection.set !== before.set) this.#session?.names(exchange.typeUrl, selection.set.names);
     // What a client says that it holds is long: it is compared with the view at once, not kept until its turn.
-    if (this.#session?.ready !== false) this.#refresh(exchange);
+    const first = events.some((event) => event.kind === 'initial');
+    if (first && this.#session?.ready !== false) this.#refresh(exchange);
     this.#context.scheduler.add(this, 'answer');
   }
 

@@ -25,7 +25,6 @@ import type {
   TelemetrySpec,
   VirtualServiceSpec,
   WorkloadEntrySpec,
-  WorkloadGroupSpec,
 } from '../../src/config/generated/types.ts';
 import type { ConfigObject, Kind } from '../../src/config/object.ts';
 import { emptyTable, type Table, tableFrom, tableWith } from '../../src/lib/table.ts';
@@ -230,10 +229,6 @@ export function workloadEntry(
   status?: WorkloadEntryStatus,
 ): ConfigObject<WorkloadEntrySpec, WorkloadEntryStatus> {
   return object('WorkloadEntry', name, spec, meta, status);
-}
-
-export function workloadGroup(name: string, spec: WorkloadGroupSpec, meta: Meta = {}): ConfigObject<WorkloadGroupSpec> {
-  return object('WorkloadGroup', name, spec, meta);
 }
 
 export function virtualService(

@@ -255,7 +255,13 @@ function meshOf<Plane extends ControlPlane>({
     talk: (from, port, text) => talk(at.out(from), port, text),
     verify: () => verify(plane, proxies),
     stop,
-    finish: () => verify(plane, proxies).finally(stop),
+    finish: async () => {
+      try {
+        await verify(plane, proxies);
+      } finally {
+        await stop();
+      }
+    },
   };
 }
 

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Mode } from '../../src/xds/encode.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
 import {
-  changeOf,
   CLUSTER,
+  changeOf,
   ENDPOINT,
   Host,
   LISTENER,

@@ -12,8 +12,8 @@ import { readDeltaRequest, readSotwRequest } from '../../src/xds/requests.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
 import {
-  changeOf,
   CLUSTER,
+  changeOf,
   ENDPOINT,
   Host,
   LISTENER,

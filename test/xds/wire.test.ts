@@ -9,7 +9,7 @@ import { ClientState, nodeOf, type Update } from '../../src/xds/client-state.ts'
 import type { Mode } from '../../src/xds/encode.ts';
 import { startXds, XDS_CHANNEL_OPTIONS, type XdsOptions, type XdsServer } from '../../src/xds/server.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
-import { changeOf, CLUSTER, contents, ENDPOINT, LISTENER, Metrics, MODES, names, silentLog, World } from './support.ts';
+import { CLUSTER, changeOf, contents, ENDPOINT, LISTENER, Metrics, MODES, names, silentLog, World } from './support.ts';
 
 /** Real timers that can be counted. */
 class CountedTimers implements Timers {

@@ -24,9 +24,7 @@ export const flag: Typed<boolean> = { type: 'boolean' };
 export const decimal: Typed<number> = { type: 'number' };
 export const int32: Typed<number> = { type: 'integer', format: 'int32' };
 export const uint32: Typed<number> = { type: 'integer', format: 'uint32' };
-export const int64: Typed<number> = { type: 'integer' };
 export const intOrText: Typed<number | string> = { intOrString: true };
-export const anything: Typed<unknown> = {};
 /** Normalised to the proto-JSON form. */
 export const duration: Typed<string> = { type: 'string', format: 'duration' };
 /** An object of any content: google.protobuf.Struct. */

@@ -18,8 +18,6 @@ import { outboundCluster } from './outbound.ts';
 import { effectivePolicy } from './policy.ts';
 
 export { inboundClusters } from './inbound.ts';
-export { effectivePolicy, subsetOf } from './policy.ts';
-export * from './names.ts';
 
 export interface OutboundClusters {
   /** By hostname. */

@@ -15,6 +15,7 @@ import {
   deriveTable2Steps,
   emptyTable,
   keepList,
+  sameList,
   type Table,
   tableGet,
   tableValues,
@@ -42,6 +43,7 @@ export interface PatchedClass extends Patchable {
   /** Patches that match something that they do not fit. */
   readonly findings: () => readonly Finding[];
   /** What the next run starts from. */
+  readonly lists?: { readonly listeners: KeptList; readonly routes: KeptList } | undefined;
   readonly derived?: DerivedTables | undefined;
 }
 
@@ -56,6 +58,14 @@ interface PatchedList {
   readonly findings: readonly Finding[];
 }
 
+/** A list that remembers what became of each draft: what is memoised for a draft is shared by a limited number of classes. */
+interface KeptList extends PatchedList {
+  readonly source: Drafts;
+  /** Patches, and what else they were matched with. */
+  readonly inputs: readonly unknown[];
+  readonly outcomes: ReadonlyMap<Draft, Patched>;
+}
+
 const NO_FINDINGS = (): readonly Finding[] => [];
 
 /** The resources of a class after its EnvoyFilters; those of before where nothing differs. */
@@ -66,22 +76,26 @@ export function* patchedClass(
 ): Steps<PatchedClass> {
   const set = clientSide(scope);
   if (set === undefined) return { ...rendered, findings: NO_FINDINGS };
-  if (set.listeners.length > 0) yield* patchedOneByOne(rendered.listeners, set.listeners);
-  const listeners = listenersOf(rendered.listeners, set.listeners, NO_PATCHES);
-  const routes = routesOf(rendered.routes, set.routes, scope);
-  yield;
+  const before = previous?.lists;
+  const listeners = yield* patchedLists(rendered.listeners, [set.listeners], before?.listeners, (draft) =>
+    patchedListener(draft, set.listeners, NO_PATCHES),
+  );
+  const { gateway } = scope;
+  const routes = yield* patchedLists(rendered.routes, [set.routes, gateway], before?.routes, (draft) =>
+    patchedRouteConfiguration(draft, set.routes, gateway === undefined ? '' : gatewayOfRoutes(gateway, draft.name)),
+  );
   const tables =
     set.clusters.length === 0 ? undefined : yield* patchedTables(rendered, set.clusters, previous?.derived);
-  const added = addedDrafts(set.addedListeners, (name) => listeners.drafts.some((draft) => draft.name === name));
   return {
     clusters: tables?.clusters.output ?? rendered.clusters,
     endpoints: tables?.endpoints?.output ?? rendered.endpoints,
-    listeners: keepList(previous?.listeners, [...listeners.drafts, ...added.drafts]),
+    listeners: keepList(previous?.listeners, listeners.drafts),
     routes: keepList(previous?.routes, routes.drafts),
     findings: () => [
       ...(tables === undefined ? [] : [...tableValues(tables.groups.output)].flatMap((group) => group.findings)),
-      ...[listeners, routes, added].flatMap((each) => each.findings),
+      ...[listeners, routes].flatMap((each) => each.findings),
     ],
+    lists: { listeners, routes },
     derived: tables,
   };
 }
@@ -99,12 +113,12 @@ export interface PatchedWorkload {
   readonly findings: () => readonly Finding[];
 }
 
-/** The workload's own resources, and clusters that are added: `shared` are those that its class has. */
+/** The workload's own resources, and those that are added as a whole: `shared` are those that its class has. */
 export function patchedWorkload(
   scope: Scope,
   workload: Workload,
   rendered: PatchableWorkload,
-  shared: Table<Drafts>,
+  shared: Pick<Patchable, 'clusters' | 'listeners'>,
 ): PatchedWorkload {
   const out = clientSide(scope);
   const own =
@@ -122,13 +136,16 @@ export function patchedWorkload(
     own?.clusters ?? NO_PATCHES,
   );
   const exists = (name: string): boolean =>
-    [...clusters.drafts, ...(tableGet(shared, parseClusterName(name).host) ?? [])].some((draft) => draft.name === name);
+    [...clusters.drafts, ...(tableGet(shared.clusters, parseClusterName(name).host) ?? [])].some(
+      (draft) => draft.name === name,
+    );
   const addedClusters = addedDrafts([...(out?.addedClusters ?? []), ...(own?.addedClusters ?? [])], exists);
   const outbound = listenersOf(rendered.outbound, out?.listeners ?? NO_PATCHES, NO_PATCHES);
   const inbound = listenersOf(rendered.inbound, own?.listeners ?? NO_PATCHES, own?.routes ?? NO_PATCHES);
   const listeners = joined(outbound.drafts, inbound.drafts);
-  const addedListeners = addedDrafts(own?.addedListeners ?? NO_PATCHES, (name) =>
-    listeners.some((draft) => draft.name === name),
+  const addedListeners = addedDrafts(
+    [...(out?.addedListeners ?? []), ...(own?.addedListeners ?? [])],
+    (name) => namesOf(shared.listeners).has(name) || namesOf(listeners).has(name),
   );
   return {
     clusters: withAdded(clusters.drafts, ...addedClusters.drafts),
@@ -145,6 +162,8 @@ export function extensionPatches(scope: Scope): PatchList {
 function clientSide({ policies, proxyClass }: Scope): PatchSet | undefined {
   return patchSet(policies.envoyFilters, proxyClass, proxyClass.type === 'router' ? 'GATEWAY' : 'SIDECAR_OUTBOUND');
 }
+
+const namesOf = memo((drafts: Drafts): ReadonlySet<string> => new Set(drafts.map((draft) => draft.name)));
 
 const joined = memo((outbound: Drafts, inbound: Drafts): Drafts => [...outbound, ...inbound]);
 
@@ -169,26 +188,29 @@ const patchedListeners = memo(
     patchedList(drafts, (draft) => patchedListener(draft, patches, routes)),
 );
 
-const LISTENERS_IN_A_STEP = 32;
+const DRAFTS_IN_A_STEP = 32;
 
-/** Patches them in steps, for `listenersOf` to find. */
-function* patchedOneByOne(drafts: Drafts, patches: PatchList): Steps<void> {
-  for (const [index, draft] of drafts.entries()) {
-    patchedListener(draft, patches, NO_PATCHES);
-    if (index % LISTENERS_IN_A_STEP === 0) yield;
+/** Without patches, the first of the inputs, the list as it is. */
+function* patchedLists(
+  source: Drafts,
+  inputs: readonly [PatchList, ...unknown[]],
+  before: KeptList | undefined,
+  patch: (draft: Draft) => Patched,
+): Steps<KeptList> {
+  if (inputs[0].length === 0) return { source, inputs, drafts: source, findings: [], outcomes: new Map() };
+  const same = before !== undefined && sameList(before.inputs, inputs);
+  if (same && before.source === source) return before;
+  const outcomes = new Map<Draft, Patched>();
+  for (const draft of source) {
+    outcomes.set(draft, (same ? before.outcomes.get(draft) : undefined) ?? patch(draft));
+    if (outcomes.size % DRAFTS_IN_A_STEP === 0) yield;
   }
+  return { ...patchedList(source, (draft) => outcomes.get(draft) ?? patch(draft)), source, inputs, outcomes };
 }
 
 function listenersOf(drafts: Drafts, patches: PatchList, routes: PatchList): PatchedList {
   if (patches.length === 0 && routes.length === 0) return { drafts, findings: [] };
   return patchedListeners(drafts, patches, routes);
-}
-
-function routesOf(drafts: Drafts, patches: PatchList, { gateway }: Scope): PatchedList {
-  if (patches.length === 0) return { drafts, findings: [] };
-  return patchedList(drafts, (draft) =>
-    patchedRouteConfiguration(draft, patches, gateway === undefined ? '' : gatewayOfRoutes(gateway, draft.name)),
-  );
 }
 
 function* patchedTables(

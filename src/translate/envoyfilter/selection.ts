@@ -41,7 +41,9 @@ const selected = memo(
     metadata: ProxyClass['metadata'],
     context: PatchContext,
   ): PatchSet => {
-    const suitable = filters.flatMap(compiledPatches).filter((patch) => patch.suits(version, metadata));
+    const suitable = filters
+      .flatMap((filter) => compiledPatches(filter))
+      .filter((patch) => patch.suits(version, metadata));
     const inContext = suitable.filter((patch) => appliesIn(patch, context));
     const added = inContext.filter(addsWhole);
     const changing = inContext.filter((patch) => !addsWhole(patch));

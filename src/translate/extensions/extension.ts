@@ -40,7 +40,10 @@ export function extensionsOf(
   plugins: readonly ConfigObject<WasmPluginSpec>[],
   extensions: readonly ConfigObject<TrafficExtensionSpec>[],
 ): readonly Extension[] {
-  return [...plugins.flatMap(fromPlugin), ...extensions.flatMap(fromExtension)].sort(byPriority);
+  return [
+    ...plugins.flatMap((plugin) => fromPlugin(plugin)),
+    ...extensions.flatMap((extension) => fromExtension(extension)),
+  ].sort(byPriority);
 }
 
 const byPriority = orderBy<Extension>(

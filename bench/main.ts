@@ -1,0 +1,46 @@
+// `npm run bench`: every benchmark as a table.
+//
+//   --json FILE       also as JSON
+//   --compare A B     two such files side by side, nothing is run
+//   --services N --proxies N --rounds N
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { changes } from './changes.ts';
+import { codec } from './codec.ts';
+import { comparison, type Report, table } from './report.ts';
+import { startup } from './startup.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'string' },
+    compare: { type: 'boolean', default: false },
+    services: { type: 'string', default: '1000' },
+    proxies: { type: 'string', default: '200' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+
+const readReport = (file = ''): Report => JSON.parse(readFileSync(file, 'utf8')) as Report;
+
+if (values.compare) {
+  console.log(comparison(readReport(positionals[0]), readReport(positionals[1])));
+} else {
+  const rounds = Number(values.rounds);
+  const shape = {
+    services: Number(values.services),
+    endpoints: 5,
+    namespaces: 10,
+    routed: 0.1,
+    flavour: 'kubernetes',
+  } as const;
+  const figures = [
+    ...(await startup(rounds)),
+    ...codec(rounds),
+    ...(await changes({ shape, proxies: Number(values.proxies), rounds })),
+  ];
+  const report: Report = { node: process.version, figures };
+  console.log(table(report));
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+}

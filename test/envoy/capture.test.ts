@@ -1,0 +1,293 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChildProcess } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { issue } from '../support/certificates.ts';
+import { envoysForTests, NEWEST, strictEnvoy } from '../support/envoy.ts';
+import { meshObjects, type PlacedWorkload, podLabels } from '../support/mesh-objects.ts';
+import { type Pod, PodNetwork, whyNoPods } from '../support/netns.ts';
+import { type LocalControlPlane, startLocalControlPlane, TestFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+import { istio, NAMESPACE, routes, to, versions } from './fixtures.ts';
+
+const envoy = envoysForTests([NEWEST]).get(NEWEST) ?? '';
+const obstacle = whyNoPods();
+if (obstacle !== undefined) {
+  if (process.env['CI'] === 'true') throw new Error(`traffic capture can not be tested: ${obstacle}`);
+  console.warn(`tests of traffic capture are skipped: ${obstacle}`);
+}
+
+const MAIN = 'src/main.ts';
+const UID = '1337';
+
+const REQUEST = 'GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n';
+
+/** An agent with its Envoy in a pod, as the user whose traffic is not captured. */
+interface Sidecar {
+  readonly log: string[];
+  stop(): Promise<void>;
+}
+
+describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () => {
+  let network: PodNetwork;
+  let folder: TestFolder;
+  let plane: LocalControlPlane;
+  let client: Pod;
+  let server: Pod;
+  let canary: Pod;
+  let outsider: Pod;
+  const sidecars: Sidecar[] = [];
+
+  const placed = (name: string, pod: Pod, service?: string, labels = {}): PlacedWorkload => ({
+    ...{
+      name,
+      namespace: NAMESPACE,
+      account: service ?? name,
+      service,
+      labels,
+      sidecar: true,
+      captured: true,
+      egress: [],
+    },
+    ...{ pod: pod.address, out: pod.address },
+    ports: service === undefined ? [] : PORTS.map((port) => ({ ...port, appPort: port.number })),
+  });
+  const PORTS = [
+    { name: 'http', number: 8080 },
+    { name: 'tcp-line', number: 7000 },
+  ];
+
+  /** So much of the traffic to web goes to v1. */
+  const split = (weight: number): string =>
+    folder.write('routes', [
+      routes('web', [{ route: [to('web', 'v1', { weight }), to('web', 'v2', { weight: 100 - weight })] }]),
+    ]);
+
+  const iptables = (pod: Pod, ...args: readonly string[]): string =>
+    pod.run(process.execPath, ['--import', 'tsx', MAIN, 'iptables', ...args]);
+
+  beforeAll(async () => {
+    network = new PodNetwork();
+    folder = new TestFolder();
+    [client, server, canary, outsider] = (await Promise.all(
+      ['client', 'server', 'canary', 'outsider'].map((name) => network.pod(name)),
+    )) as [Pod, Pod, Pod, Pod];
+    const workloads = [
+      { pod: client, workload: placed('client', client), mode: 'REDIRECT' },
+      { pod: server, workload: placed('web', server, 'web', { version: 'v1' }), mode: 'REDIRECT' },
+      { pod: canary, workload: placed('canary', canary, 'web', { version: 'v2' }), mode: 'TPROXY' },
+    ] as const;
+    folder.write('workloads', [
+      ...meshObjects(workloads.map(({ workload }) => workload)),
+      istio('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
+      versions('web', ['v1', 'v2']),
+    ]);
+    split(100);
+    plane = await startLocalControlPlane(folder, network.gateway);
+    await Promise.all([server.serve(8080, 'web'), canary.serve(8080, 'canary'), outsider.serve(9090, 'outsider')]);
+    await Promise.all([server, canary].map((pod) => pod.serve(7000, 'tcp-web')));
+    for (const { pod, mode } of workloads) expect(iptables(pod, '-m', mode)).toContain('traffic capture is in force');
+    const starts = workloads.map(({ pod, workload, mode }) => startSidecar(plane, pod, workload, mode));
+    sidecars.push(...(await Promise.all(starts)));
+    await plane.settled();
+  }, 60_000);
+
+  afterAll(async () => {
+    for (const sidecar of sidecars) await sidecar.stop();
+    await network?.remove();
+    await plane?.stop();
+    folder?.delete();
+  });
+
+  const WEB = '10.96.77.1';
+
+  it('goes through both sidecars, with mutual TLS between them', async () => {
+    const answer = await client.call({ url: `http://${WEB}:8080/shop`, headers: { host: 'web' } });
+    expect(answer.status).toBe(200);
+    const echo = JSON.parse(answer.body ?? '') as { headers: Record<string, string>; from: string; path: string };
+    expect(echo.path).toBe('/shop');
+    expect(echo.headers['x-forwarded-client-cert']).toContain('URI=spiffe://cluster.local/ns/shop/sa/client');
+    expect(echo.headers['x-forwarded-client-cert']).toContain('By=spiffe://cluster.local/ns/shop/sa/web');
+    // The address by which the rules know what the sidecar has already seen.
+    expect(echo.from).toBe('127.0.0.6');
+  });
+
+  it('goes through both as bytes too, if it is for a service', async () => {
+    expect((await client.talk(WEB, 7000, 'hello')).body).toBe('tcp-web hello');
+    // Of a bare address the client's sidecar knows nothing: it passes the bytes on, and they are plaintext.
+    expect((await client.talk(server.address, 7000, 'direct')).error).toBeDefined();
+  });
+
+  it('is split 90 to 10 over 2,000 requests', async () => {
+    await plane.settled(split(90));
+    const counts = await client.count({ url: `http://${WEB}:8080/`, headers: { host: 'web' } }, 2000);
+    await plane.settled(split(100));
+    expect(Object.keys(counts).sort()).toEqual(['canary', 'web']);
+    console.info(`90/10 with captured traffic: ${((counts['web'] ?? 0) / 20).toFixed(1)} % of 2,000 went to v1`);
+    expect(Math.abs((counts['web'] ?? 0) / 2000 - 0.9)).toBeLessThanOrEqual(0.03);
+  });
+
+  it('keeps the address of the client with TPROXY', async () => {
+    await plane.settled(split(0));
+    const { body } = await client.call({ url: `http://${WEB}:8080/`, headers: { host: 'web' } });
+    await plane.settled(split(100));
+    expect(JSON.parse(body ?? '')).toMatchObject({ app: 'canary', from: client.address });
+    expect((await outsider.call({ url: `http://${canary.address}:8080/` })).status).toBeUndefined();
+  });
+
+  it('is refused in plaintext by a STRICT pod', async () => {
+    const plain = await outsider.call({ url: `http://${server.address}:8080/` });
+    expect(plain.status).toBeUndefined();
+    expect(plain.error).toMatch(/ECONNRESET|socket hang up/);
+    expect((await outsider.talk(server.address, 7000, 'hello')).error).toBeDefined();
+  });
+
+  it('shows the right identities to OpenSSL', () => {
+    const impostor = issue(folder.sub('impostor'), 'impostor', 'URI:spiffe://cluster.local/ns/shop/sa/client');
+    const certificates = join(folder.path, 'pod-client', 'certs');
+    // Not to end before the server has said what it thinks of the certificate: with TLS 1.3 that comes late.
+    const ask = (cert: string, key: string): string => {
+      const to = `-connect ${server.address}:8080 -alpn istio -CAfile ${folder.rootFile} -cert ${cert} -key ${key}`;
+      return outsider.run('sh', ['-c', `openssl s_client -ign_eof -showcerts ${to} 2>&1 || true`], REQUEST);
+    };
+    const shown = ask(join(certificates, 'cert-chain.pem'), join(certificates, 'key.pem'));
+    expect(shown).toContain('Verify return code: 0 (ok)');
+    expect(shown).toContain('HTTP/1.1 200 OK');
+    const san = outsider.run('openssl', ['x509', '-noout', '-ext', 'subjectAltName'], shown);
+    expect(san).toContain('URI:spiffe://cluster.local/ns/shop/sa/web');
+    const refused = ask(impostor.certFile, impostor.keyFile);
+    expect(refused).toMatch(/alert|reset by peer/);
+    expect(refused).not.toContain('HTTP/1.1');
+  });
+
+  it('reaches what is not of the mesh as it is', async () => {
+    const answer = await client.call({ url: `http://${outsider.address}:9090/out` });
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body ?? '')).toMatchObject({ app: 'outsider', path: '/out', from: client.address });
+  });
+
+  it('comes to the application when a pod calls itself', async () => {
+    const own = await server.call({ url: `http://${server.address}:8080/own` });
+    expect(JSON.parse(own.body ?? '')).toMatchObject({ path: '/own' });
+    const byService = await server.call({ url: `http://${WEB}:8080/self`, headers: { host: 'web' } });
+    const { headers } = JSON.parse(byService.body ?? '') as { headers: Record<string, string> };
+    expect(headers['x-forwarded-client-cert']).toContain('URI=spiffe://cluster.local/ns/shop/sa/web');
+  });
+
+  it('left no warnings and no rejections', async () => {
+    for (const { log } of sidecars)
+      expect(log.filter((line) => /\]\[(warning|error|critical)\]/.test(line))).toEqual([]);
+    expect(await plane.metric('pilot_total_xds_rejects')).toBe(0);
+  });
+
+  describe('rules', () => {
+    it('are left alone when they are in force, and replaced only when asked', () => {
+      const before = server.run('iptables-save', []);
+      expect(iptables(server)).toContain('in force already');
+      expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
+      expect(() => iptables(server, '-b', '8080')).toThrow(/other capture rules are in force/);
+      expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
+      expect(iptables(server, '-b', '8080', '-c', 'eth9', '--reconcile')).toContain('is in force');
+      const changed = server.run('iptables-save', []);
+      expect(changed).toContain('-A ISTIO_INBOUND -p tcp -m tcp --dport 8080 -j ISTIO_IN_REDIRECT');
+      expect(changed).not.toContain('--dport 15090');
+      expect(iptables(server, '-m', 'TPROXY', '--drop-invalid', '--capture-all-dns', '--reconcile')).toContain(
+        'is in force',
+      );
+      const tproxy = server.run('iptables-save', []);
+      expect(tproxy).toContain('ISTIO_TPROXY');
+      expect(tproxy).not.toContain('eth9');
+      expect(server.run('ip', ['rule'])).toContain('fwmark 0x539 lookup 133');
+      expect(iptables(server, '-m', 'TPROXY', '--drop-invalid', '--capture-all-dns')).toContain('in force already');
+      expect(iptables(server, '--reconcile')).toContain('is in force');
+      expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
+      expect(server.run('ip', ['rule'])).not.toContain('lookup 133');
+    }, 60_000);
+
+    it('are gone after a cleanup, whatever they were', () => {
+      iptables(server, '-c', 'eth9', '--capture-all-dns', '--reconcile');
+      server.run('iptables', ['-t', 'nat', '-A', 'POSTROUTING', '-j', 'ACCEPT']);
+      iptables(server, '--cleanup-only');
+      expect(rules(server.run('iptables-save', []))).toEqual(['-A POSTROUTING -j ACCEPT']);
+      iptables(server, '--cleanup-only');
+    }, 60_000);
+  });
+
+  /** Starts `meltemi agent` in a pod; resolves when its Envoy is ready. */
+  async function startSidecar(
+    control: LocalControlPlane,
+    pod: Pod,
+    workload: PlacedWorkload,
+    mode: 'REDIRECT' | 'TPROXY',
+  ): Promise<Sidecar> {
+    const run = folder.sub(`pod-${workload.name}`);
+    mkdirSync(join(run, 'certs'));
+    const tokenFile = join(run, 'token');
+    await folder.token(NAMESPACE, workload.account, tokenFile);
+    const env = {
+      POD_NAME: workload.name,
+      POD_NAMESPACE: NAMESPACE,
+      SERVICE_ACCOUNT: workload.account,
+      INSTANCE_IP: pod.address,
+      ISTIO_META_INTERCEPTION_MODE: mode,
+      ISTIO_METAJSON_LABELS: JSON.stringify(podLabels(workload)),
+      OUTPUT_CERTS: join(run, 'certs'),
+      TERMINATION_DRAIN_DURATION_SECONDS: '0',
+    };
+    const args = [
+      ...['--import', 'tsx', MAIN, 'agent', 'sidecar', '--discoveryAddress', control.discoveryAddress],
+      ...[
+        '--rootFile',
+        folder.rootFile,
+        '--tokenFile',
+        tokenFile,
+        '--runDirectory',
+        run,
+        '--sdsSocket',
+        join(run, 'SDS'),
+      ],
+      ...['--envoyPath', strictEnvoy(envoy, run), '--concurrency', '1', '--proxyComponentLogLevel', 'misc:warning'],
+    ];
+    pod.run('chown', ['-R', `${UID}:${UID}`, run]);
+    // As its own user; it may read what root may read, so that the checkout and Envoy can be anywhere.
+    // With TPROXY it binds addresses that are not its own.
+    const capabilities = `+dac_read_search${mode === 'TPROXY' ? ',+net_admin,+net_raw' : ''}`;
+    const as = [
+      '--reuid',
+      UID,
+      '--regid',
+      UID,
+      '--clear-groups',
+      '--inh-caps',
+      capabilities,
+      '--ambient-caps',
+      capabilities,
+    ];
+    const child = pod.spawn('setpriv', [...as, process.execPath, ...args], ['ignore', 'pipe', 'pipe'], env);
+    const log: string[] = [];
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => log.push(...chunk.toString().split('\n')));
+    const ready = async (): Promise<boolean> => {
+      const { status } = await pod.call({ url: 'http://127.0.0.1:15020/healthz/ready' });
+      return status === 200;
+    };
+    await until(ready, `${workload.name} ready`, 40_000).catch((error: unknown) => {
+      child.kill('SIGTERM');
+      throw new Error([String(error), ...log].join('\n'), { cause: error });
+    });
+    return { log, stop: () => stopped(child) };
+  }
+});
+
+function stopped(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.kill('SIGTERM');
+  });
+}
+
+/** The rules of a saved state, without counters. */
+function rules(saved: string): readonly string[] {
+  return saved.split('\n').filter((line) => line.startsWith('-A ') || line.startsWith(':ISTIO'));
+}
