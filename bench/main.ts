@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { changes } from './changes.ts';
 import { codec } from './codec.ts';
+import { SMALL_MESH } from './mesh.ts';
 import { comparison, type Report, table } from './report.ts';
 import { startup } from './startup.ts';
 
@@ -28,13 +29,7 @@ if (values.compare) {
   console.log(comparison(readReport(positionals[0]), readReport(positionals[1])));
 } else {
   const rounds = Number(values.rounds);
-  const shape = {
-    services: Number(values.services),
-    endpoints: 5,
-    namespaces: 10,
-    routed: 0.1,
-    flavour: 'kubernetes',
-  } as const;
+  const shape = { ...SMALL_MESH, services: Number(values.services) };
   const figures = [
     ...(await startup(rounds)),
     ...codec(rounds),

@@ -249,20 +249,10 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       ...['--envoyPath', strictEnvoy(envoy, run), '--concurrency', '1', '--proxyComponentLogLevel', 'misc:warning'],
     ];
     pod.run('chown', ['-R', `${UID}:${UID}`, run]);
-    // As its own user; it may read what root may read, so that the checkout and Envoy can be anywhere.
-    // With TPROXY it binds addresses that are not its own.
-    const capabilities = `+dac_read_search${mode === 'TPROXY' ? ',+net_admin,+net_raw' : ''}`;
-    const as = [
-      '--reuid',
-      UID,
-      '--regid',
-      UID,
-      '--clear-groups',
-      '--inh-caps',
-      capabilities,
-      '--ambient-caps',
-      capabilities,
-    ];
+    // TPROXY needs root: the rules know the sidecar by its group then. Else it runs as its own user, that may read what
+    // root may read, so that the checkout and Envoy can be anywhere.
+    const user = ['--reuid', UID, '--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'];
+    const as = ['--regid', UID, '--clear-groups', ...(mode === 'TPROXY' ? [] : user)];
     const child = pod.spawn('setpriv', [...as, process.execPath, ...args], ['ignore', 'pipe', 'pipe'], env);
     const log: string[] = [];
     for (const stream of [child.stdout, child.stderr])

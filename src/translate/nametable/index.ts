@@ -50,25 +50,34 @@ interface FixedNames {
 /** What follows from services alone. */
 const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyClass): FixedNames => {
   const { family, clusterId, settings } = proxyClass;
-  const viewer: AddressViewer = { family, clusterId, dnsCapture: settings.dnsCapture };
   const names: Names[] = [];
   const headless: ScopedService[] = [];
   const seen = new Set<Service>();
-  for (const scoped of egress.flatMap((listener) => listener.services)) {
-    const { service } = scoped;
-    if (seen.has(service)) continue;
-    seen.add(service);
-    const addresses = serviceAddresses(service, viewer).filter((address) => reachable(service, address, family));
-    if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
-      if (service.resolution === 'Passthrough' && service.ports.length > 0) headless.push(scoped);
-      continue;
+  for (const { services } of egress) {
+    for (const scoped of services) {
+      if (seen.has(scoped.service)) continue;
+      seen.add(scoped.service);
+      const own = namesOf(scoped.service, family, clusterId, settings.dnsCapture);
+      if (own === 'headless') headless.push(scoped);
+      else if (own !== undefined) names.push(own);
     }
-    // The others are prefixes: nothing to answer.
-    const ips = addresses.filter(isIp);
-    if (ips.length > 0) names.push({ service, infos: new Map([[service.hostname, infoOf(service, ips)]]) });
   }
   return { names, headless };
 });
+
+/** Undefined for services without an address to answer. */
+const namesOf = memo(
+  (service: Service, family: IpFamily, clusterId: string, dnsCapture: boolean): Names | 'headless' | undefined => {
+    const viewer: AddressViewer = { family, clusterId, dnsCapture };
+    const addresses = serviceAddresses(service, viewer).filter((address) => reachable(service, address, family));
+    if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
+      return service.resolution === 'Passthrough' && service.ports.length > 0 ? 'headless' : undefined;
+    }
+    // The others are prefixes.
+    const ips = addresses.filter(isIp);
+    return ips.length === 0 ? undefined : { service, infos: new Map([[service.hostname, infoOf(service, ips)]]) };
+  },
+);
 
 /** Of a Kubernetes Service without an address of the proxy's family the cluster's own DNS knows more. */
 function reachable({ registry }: Service, address: string, family: IpFamily): boolean {

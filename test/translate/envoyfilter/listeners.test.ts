@@ -178,6 +178,27 @@ describe('NETWORK_FILTER', () => {
   });
 });
 
+describe('an Any inside of what is merged', () => {
+  it('is replaced: to a merge it is a type and bytes', () => {
+    const uuid = 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig';
+    const value = {
+      typed_config: {
+        '@type': HCM_TYPE,
+        request_id_extension: { typed_config: { '@type': uuid, pack_trace_reason: false } },
+      },
+    };
+    const path = 'filterChains.0.filters.0.typedConfig.requestIdExtension.typedConfig';
+    expect(at(messageOf(listenerDrafts(plain), HTTP), path)).toEqual({
+      '@type': uuid,
+      useRequestIdForTraceSampling: true,
+    });
+    expect(at(listener(HTTP, patch('NETWORK_FILTER', 'MERGE', inManager(), value)), path)).toEqual({
+      '@type': uuid,
+      packTraceReason: false,
+    });
+  });
+});
+
 describe('FILTER_CHAIN', () => {
   const timeout = { transport_socket_connect_timeout: '3s' };
   const changed = (listenerMatch: object | undefined): readonly string[] => {

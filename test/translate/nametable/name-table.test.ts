@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import { decodeJson } from '../../../src/codec/index.ts';
+import type { ServiceEntrySpec } from '../../../src/config/generated/types.ts';
+import type { ConfigObject } from '../../../src/config/object.ts';
+import { nameTable } from '../../../src/translate/nametable/index.ts';
+import { endpointSlice, type Meta, pod, service, serviceEntry, sidecar } from '../../support/builders.ts';
+import { type ProxyOptions, withObjects, type World, world } from '../../support/snapshot-builders.ts';
+import { sent } from '../envoyfilter/support.ts';
+
+interface Info {
+  readonly ips: readonly string[];
+  readonly registry: string;
+  readonly shortname?: string;
+  readonly namespace?: string;
+}
+
+const CAPTURING: ProxyOptions = { metadata: { DNS_CAPTURE: 'true' } };
+
+function tableAt(at: World, options: ProxyOptions = CAPTURING): Readonly<Record<string, Info>> {
+  const { bytes } = nameTable(sent(at, options).scope);
+  return ((decodeJson('istio.networking.nds.v1.NameTable', bytes) as { table?: Record<string, Info> }).table ??
+    {}) as never;
+}
+
+function table(objects: readonly ConfigObject[], options?: ProxyOptions): Readonly<Record<string, Info>> {
+  return tableAt(world(objects), options);
+}
+
+/** `host: ip,ip` of each entry, sorted. */
+function told(objects: readonly ConfigObject[], options?: ProxyOptions): readonly string[] {
+  return Object.entries(table(objects, options))
+    .map(([host, { ips }]) => `${host}: ${ips.join(',')}`)
+    .sort();
+}
+
+const entry = (name: string, spec: ServiceEntrySpec, meta: Meta = {}) =>
+  serviceEntry(name, { ports: [{ number: 80, name: 'http', protocol: 'HTTP' }], ...spec }, meta);
+
+describe('services', () => {
+  it('are answered with their addresses, Kubernetes ones by short names too', () => {
+    const objects = [
+      service('web', { clusterIPs: ['10.96.0.1'] }),
+      entry('a', { hosts: ['a.example.com', '*.wild.example.com'], addresses: ['240.0.0.1'], resolution: 'STATIC' }),
+    ];
+    expect(table(objects)).toEqual({
+      'web.default.svc.cluster.local': {
+        ips: ['10.96.0.1'],
+        registry: 'Kubernetes',
+        shortname: 'web',
+        namespace: 'default',
+      },
+      'a.example.com': { ips: ['240.0.0.1'], registry: 'External' },
+      '*.wild.example.com': { ips: ['240.0.0.1'], registry: 'External' },
+    });
+  });
+
+  it('are answered with what was allocated for them, where names are captured', () => {
+    const objects = [entry('a', { hosts: ['a.example.com'], resolution: 'DNS' })];
+    expect(told(objects)).toEqual([expect.stringMatching(/^a\.example\.com: 240\.240\./)]);
+    expect(told(objects, {})).toEqual([]);
+  });
+
+  it('are left to the resolver where they have no address, or a prefix only', () => {
+    const objects = [
+      entry('net', { hosts: ['net.example.com'], addresses: ['172.30.0.0/16', '172.31.5.5'], resolution: 'NONE' }),
+      entry('prefix', { hosts: ['prefix.example.com'], addresses: ['172.29.0.0/16'], resolution: 'NONE' }),
+      entry('any', { hosts: ['any.example.com'], resolution: 'NONE' }),
+    ];
+    expect(told(objects)).toEqual(['net.example.com: 172.31.5.5']);
+  });
+
+  it('are those that the proxy may see, each for its own namespace', () => {
+    const objects = [
+      entry(
+        'mine',
+        { hosts: ['x.example.com'], addresses: ['240.0.0.1'], resolution: 'STATIC' },
+        { namespace: 'default' },
+      ),
+      entry(
+        'theirs',
+        { hosts: ['x.example.com'], addresses: ['240.0.0.2'], resolution: 'STATIC' },
+        { namespace: 'other' },
+      ),
+      entry(
+        'hidden',
+        { hosts: ['y.example.com'], addresses: ['240.0.0.3'], resolution: 'STATIC', exportTo: ['.'] },
+        { namespace: 'other' },
+      ),
+    ];
+    expect(told(objects)).toEqual(['x.example.com: 240.0.0.1']);
+    expect(told(objects, { ...CAPTURING, namespace: 'other' })).toEqual([
+      'x.example.com: 240.0.0.2',
+      'y.example.com: 240.0.0.3',
+    ]);
+  });
+
+  it('are those of the Sidecar', () => {
+    const objects = [
+      service('web', { clusterIPs: ['10.96.0.1'] }),
+      service('api', { namespace: 'other', clusterIPs: ['10.96.0.2'] }),
+      sidecar('s', { egress: [{ hosts: ['./*'] }] }),
+    ];
+    expect(told(objects)).toEqual(['web.default.svc.cluster.local: 10.96.0.1']);
+  });
+
+  it('of several addresses are answered with all of them', () => {
+    const objects = [
+      entry('a', { hosts: ['a.example.com'], addresses: ['240.0.0.1', '240.0.0.2'], resolution: 'STATIC' }),
+    ];
+    expect(told(objects)).toEqual(['a.example.com: 240.0.0.1,240.0.0.2']);
+  });
+
+  it('are answered in the families of the proxy', () => {
+    const objects = [
+      service('dual', { clusterIPs: ['10.96.0.1', 'fd00::1'] }),
+      service('four', { clusterIPs: ['10.96.0.2'] }),
+    ];
+    const v6: ProxyOptions = { ...CAPTURING, ip: 'fd00::9', ips: ['fd00::9'] };
+    const both: ProxyOptions = { ...CAPTURING, ips: ['10.0.0.9', 'fd00::9'] };
+    expect(told(objects)).toEqual([
+      'dual.default.svc.cluster.local: 10.96.0.1',
+      'four.default.svc.cluster.local: 10.96.0.2',
+    ]);
+    expect(told(objects, v6)).toEqual(['dual.default.svc.cluster.local: fd00::1']);
+    expect(told(objects, both)).toEqual([
+      'dual.default.svc.cluster.local: 10.96.0.1,fd00::1',
+      'four.default.svc.cluster.local: 10.96.0.2',
+    ]);
+  });
+});
+
+describe('headless services', () => {
+  const headless = (options: Parameters<typeof service>[1] = {}) =>
+    service('db', { ports: ['tcp:5432', 'admin:9000'], clusterIPs: ['None'], selector: { app: 'db' }, ...options });
+  const one = pod('db-0', { ip: '10.0.0.1', hostname: 'db-0', subdomain: 'db', labels: { app: 'db' } });
+  const two = pod('db-1', { ip: '10.0.0.2', ready: false, labels: { app: 'db' } });
+  const slice = endpointSlice('db', [one, two], { ports: ['tcp:5432', 'admin:9000'] });
+  const DB = 'db.default.svc.cluster.local';
+
+  it('are answered with endpoints that are ready, each once, and pods by their names', () => {
+    expect(table([headless(), one, two, slice])).toEqual({
+      [DB]: { ips: ['10.0.0.1'], registry: 'Kubernetes', shortname: 'db', namespace: 'default' },
+      [`db-0.${DB}`]: { ips: ['10.0.0.1'], registry: 'Kubernetes', shortname: 'db-0.db', namespace: 'default' },
+    });
+  });
+
+  it('publish those that are not ready where they say so', () => {
+    expect(table([headless({ publishNotReadyAddresses: true }), one, two, slice])[DB]?.ips).toEqual([
+      '10.0.0.1',
+      '10.0.0.2',
+    ]);
+  });
+
+  it('are not answered without endpoints', () => {
+    expect(told([headless()])).toEqual([]);
+  });
+});
+
+describe('the table', () => {
+  it('is the same draft until an answer changes', () => {
+    const objects = [
+      service('web', { clusterIPs: ['10.96.0.1'], selector: { app: 'web' } }),
+      service('db', { clusterIPs: ['None'], selector: { app: 'db' } }),
+      pod('web-0', { ip: '10.0.0.1', labels: { app: 'web' } }),
+      pod('db-0', { ip: '10.0.0.2', labels: { app: 'db' } }),
+      endpointSlice('web', [pod('web-0', { ip: '10.0.0.1' })]),
+      endpointSlice('db', [pod('db-0', { ip: '10.0.0.2' })]),
+    ];
+    const first = world(objects);
+    const before = sent(first, CAPTURING);
+    const moved = withObjects(
+      first,
+      pod('web-0', { ip: '10.0.0.9', labels: { app: 'web' } }),
+      endpointSlice('web', [pod('web-0', { ip: '10.0.0.9' })]),
+    );
+    const same = sent(moved, CAPTURING, before);
+    expect(same.scope).not.toBe(before.scope);
+    expect(nameTable(same.scope)).toBe(nameTable(before.scope));
+
+    const grown = withObjects(moved, endpointSlice('db', ['10.0.0.3']));
+    const next = nameTable(sent(grown, CAPTURING, same).scope);
+    expect(next).not.toBe(nameTable(before.scope));
+    expect(tableAt(grown)['db.default.svc.cluster.local']?.ips).toEqual(['10.0.0.3']);
+  });
+
+  it('names the objects behind its answers', () => {
+    const { origins } = nameTable(sent(world([service('web', { clusterIPs: ['10.96.0.1'] })]), CAPTURING).scope);
+    expect(origins).toMatchObject([{ kind: 'Service', namespace: 'default', name: 'web' }]);
+  });
+});
