@@ -163,6 +163,10 @@ function rawTable({ captureDns, dnsServers, proxyUid, proxyGid }: CaptureSetting
   return { name: 'raw', chains: ['ISTIO_OUTPUT_DNS', 'ISTIO_INBOUND'], rules };
 }
 
+/**
+ * TPROXY keeps the client's address. For that the sidecar runs as root with the proxy's group: what it hands to its
+ * workload then has neither the address nor the user that the `nat` rules know it by, and passes as the workload's own.
+ */
 function mangleTable(settings: CaptureSettings, family: Family): RuleTable {
   const { loopback, inboundSource } = ADDRESSES[family];
   const chains: string[] = [];

@@ -6,7 +6,7 @@ import { CodecError, keySegment, refuse, within } from './error.ts';
 import { setKey, type Target } from './object.ts';
 import { MAX_DEPTH, type Take, WireReader } from './reader.ts';
 import { scalarOf } from './scalars.ts';
-import { enumInfo, type FieldInfo, messageInfo, type MessageInfo } from './table.ts';
+import { enumInfo, type FieldInfo, type MessageInfo, messageInfo } from './table.ts';
 import { specialReader } from './well-known-read.ts';
 
 interface FieldReader {

@@ -4,9 +4,10 @@
 import { compareStrings } from '../lib/order.ts';
 import { Encoded } from '../messages/index.ts';
 import { CodecError, keySegment, refuse, within } from './error.ts';
+import { keptOf } from './lasting.ts';
 import { isRecord } from './object.ts';
 import { scalarOf, writeText } from './scalars.ts';
-import { enumInfo, type FieldInfo, messageInfo, type MessageInfo } from './table.ts';
+import { enumInfo, type FieldInfo, type MessageInfo, messageInfo } from './table.ts';
 import { packed, specialWriter } from './well-known-write.ts';
 import { type Put, ReverseWriter, type WriteMessage } from './writer.ts';
 
@@ -226,6 +227,9 @@ function fieldsWriter(info: MessageInfo): WriteMessage {
   return (out, message, inAny) => {
     if (message instanceof Encoded) return out.bytes(message.bytes);
     if (!isRecord(message)) return refuse(`${info.name} as an object`);
+    const kept = inAny ? undefined : keptOf(message);
+    if (kept?.bytes !== undefined) return out.bytes(kept.bytes);
+    const start = out.length;
     const base = collect(info, known, message, inAny);
     let current = '';
     try {
@@ -239,6 +243,7 @@ function fieldsWriter(info: MessageInfo): WriteMessage {
     } catch (error) {
       throw within(current, error);
     }
+    if (kept !== undefined) kept.bytes = out.since(start);
   };
 }
 

@@ -10,6 +10,7 @@ import { messageInfo } from './table.ts';
 export { decodeJson } from './decode.ts';
 export { encodeJson } from './encode.ts';
 export { CodecError } from './error.ts';
+export { lasting } from './lasting.ts';
 export { type Merged, type MergeOptions, merge, mergeJson } from './merge.ts';
 export { type CodecProblem, type Normalised, normalise } from './normalise.ts';
 export { decodeShallow, openAny } from './shallow.ts';

@@ -4,8 +4,8 @@
 import { Encoded, type Messages } from '../messages/index.ts';
 import { decodeJson } from './decode.ts';
 import { joinPath } from './error.ts';
-import { isRecord, type Json } from './object.ts';
 import type { CodecProblem } from './normalise.ts';
+import { isRecord, type Json } from './object.ts';
 import { scalarOf } from './scalars.ts';
 import { enumInfo, type FieldInfo, type MessageInfo, messageInfo, typeNameOf } from './table.ts';
 

@@ -2,6 +2,7 @@
 import { compareStrings } from '../lib/order.ts';
 import { Encoded } from '../messages/index.ts';
 import { CodecError, keySegment, refuse, within } from './error.ts';
+import { keptOf } from './lasting.ts';
 import { isRecord, type Json } from './object.ts';
 import { bytesOf, scalarOf, writeText } from './scalars.ts';
 import { type MessageInfo, messageInfo, typeNameOf } from './table.ts';
@@ -139,6 +140,8 @@ function anyWriter(writerOf: (name: string) => WriteMessage): WriteMessage {
   return (writer, value) => {
     if (value instanceof Encoded) return writer.bytes(value.bytes);
     if (!isRecord(value)) return refuse('an object with @type');
+    const kept = keptOf(value);
+    if (kept?.bytes !== undefined) return writer.bytes(kept.bytes);
     const url = value['@type'];
     if (typeof url !== 'string' || !url.includes('/')) throw new CodecError('@type', 'a type URL');
     const before = writer.length;
@@ -149,6 +152,7 @@ function anyWriter(writerOf: (name: string) => WriteMessage): WriteMessage {
     }
     writeText(writer, url);
     writer.varint(0x0a);
+    if (kept !== undefined) kept.bytes = writer.since(before);
   };
 }
 

@@ -29,6 +29,11 @@ export class ReverseWriter {
     return this.buffer.slice(this.position);
   }
 
+  /** A copy of what was written since `length` was so long. */
+  since(length: number): Uint8Array {
+    return this.buffer.slice(this.position, this.buffer.length - length);
+  }
+
   private replace(buffer: Uint8Array<ArrayBuffer>): void {
     this.buffer = buffer;
     this.view = new DataView(buffer.buffer);

@@ -6,7 +6,6 @@ import type { Counter, Meter } from '../lib/ports.ts';
 export interface PlaneMetrics {
   readonly failures: Counter;
   connected(count: number): void;
-  rejected(typeUrl: string): void;
   settled(seconds: number): void;
   snapshot(snapshot: Snapshot): void;
 }
@@ -30,7 +29,6 @@ export function shortType(typeUrl: string): string {
 
 export function planeMetrics(meter: Meter): PlaneMetrics {
   const connected = meter.gauge('pilot_xds', 'Proxies connected over xDS.');
-  const rejects = meter.counter('pilot_total_xds_rejects', 'Responses that proxies rejected.', ['type']);
   const settle = meter.histogram(
     'meltemi_settle_seconds',
     'Time from a change being acted on to all views being up to date.',
@@ -46,7 +44,6 @@ export function planeMetrics(meter: Meter): PlaneMetrics {
       ['class'],
     ),
     connected: (count) => connected.set(count),
-    rejected: (typeUrl) => rejects.inc({ type: shortType(typeUrl) }),
     settled: (seconds) => settle.observe(seconds),
     snapshot: (snapshot) => {
       init.inc();

@@ -1,13 +1,29 @@
-// What proxies refused, traced back to the objects behind it.
+// What proxies refused, traced back to the objects behind it, for as long as they are meant to have it.
+// In: a session and the resources that it refused. Out: findings on objects. Called by the plane.
 
 import type { Finding, Kind, ObjectRef } from '../config/object.ts';
 import type { Resource } from '../resources/resource.ts';
+import { viewGet, type View } from '../resources/view.ts';
 
-/** Refusals kept: the newest of each object, so that a loop of them can't grow. */
-const MAX_OBJECTS = 1000;
+/** A connected proxy, as far as its refusals go. */
+export interface Refuser {
+  readonly id: string;
+  readonly proxy: { readonly instance: string };
+  view(typeUrl: string): View | undefined;
+}
+
+interface Refused {
+  readonly by: Refuser;
+  readonly resource: Resource;
+  readonly finding: Finding;
+}
+
+/** Refusals kept, so that a loop of them can't grow. */
+const MAX_REFUSALS = 1000;
 
 export class NackLedger {
-  readonly #byObject = new Map<string, Finding>();
+  /** The newest of each object and proxy, the newest last. */
+  readonly #refused = new Map<string, Refused>();
   #count = 0;
 
   /** Refusals since the start. */
@@ -15,46 +31,47 @@ export class NackLedger {
     return this.#count;
   }
 
-  record(proxy: string, message: string, suspects: readonly Resource[]): void {
+  record(by: Refuser, message: string, suspects: readonly Resource[]): void {
     this.#count++;
     for (const resource of suspects) {
-      const origins = resource.origins.filter((origin) => isUserPolicy(origin.kind));
-      for (const origin of origins.length > 0 ? origins : resource.origins) {
-        this.#put(
-          { kind: origin.kind, namespace: origin.namespace, name: origin.name },
-          proxy,
-          resource.name,
-          message,
-          origin.field,
-        );
+      const policies = resource.origins.filter((origin) => isUserPolicy(origin.kind));
+      for (const { kind, namespace, name, field } of policies.length > 0 ? policies : resource.origins) {
+        const text = `proxy ${by.proxy.instance} rejected ${resource.name}: ${message.trim()}`;
+        this.#put({ kind, namespace, name }, { by, resource }, text, field);
       }
     }
   }
 
-  /** A refusal is history once the object it was about has changed: the snapshot's own findings take over. */
-  forget(ref: ObjectRef): void {
-    this.#byObject.delete(`${ref.kind}/${ref.namespace}/${ref.name}`);
+  /** Its refusals are history: it will say again what it refuses when it comes back. */
+  forget(by: Refuser): void {
+    for (const [key, refused] of this.#refused) if (refused.by === by) this.#refused.delete(key);
   }
 
+  /** One finding for each object of which a proxy has refused something that it is still meant to have. */
   findings(): readonly Finding[] {
-    return [...this.#byObject.values()];
+    const found = new Map<string, Finding>();
+    for (const [key, { by, resource, finding }] of this.#refused) {
+      const view = by.view(resource.typeUrl);
+      const wanted = view === undefined ? undefined : viewGet(view, resource.name);
+      if (wanted?.version === resource.version) found.set(refText(finding.ref), finding);
+      else this.#refused.delete(key);
+    }
+    return [...found.values()];
   }
 
-  #put(ref: ObjectRef, proxy: string, resource: string, message: string, path: string | undefined): void {
-    const key = `${ref.kind}/${ref.namespace}/${ref.name}`;
-    this.#byObject.delete(key);
-    this.#byObject.set(key, {
-      severity: 'error',
-      code: 'MEL0001',
-      ref,
-      path,
-      message: `proxy ${proxy} rejected ${resource}: ${message}`,
-    });
-    for (const oldest of this.#byObject.keys()) {
-      if (this.#byObject.size <= MAX_OBJECTS) break;
-      this.#byObject.delete(oldest);
+  #put(ref: ObjectRef, { by, resource }: Omit<Refused, 'finding'>, message: string, path: string | undefined): void {
+    const key = `${refText(ref)} ${by.id}`;
+    this.#refused.delete(key);
+    this.#refused.set(key, { by, resource, finding: { severity: 'error', code: 'MEL0001', ref, path, message } });
+    for (const oldest of this.#refused.keys()) {
+      if (this.#refused.size <= MAX_REFUSALS) break;
+      this.#refused.delete(oldest);
     }
   }
+}
+
+function refText(ref: ObjectRef | undefined): string {
+  return `${ref?.kind}/${ref?.namespace}/${ref?.name}`;
 }
 
 /** Services stand behind nearly everything; the policy that shapes them is the likelier culprit. */

@@ -145,6 +145,7 @@ export class Plane implements ViewPort {
   leave(session: PlaneSession): void {
     if (!this.#sessions.delete(session)) return;
     this.#queue.remove(session);
+    this.nacks.forget(session);
     this.#release(session.classState);
     this.#linkage.forget(session);
     this.#metrics.connected(this.#sessions.size);
@@ -157,12 +158,11 @@ export class Plane implements ViewPort {
     message: string,
     suspects: Parameters<NackLedger['record']>[2],
   ): void {
-    this.#metrics.rejected(typeUrl);
     this.#options.log.warn(
       { proxy: session.id, type: typeUrl, message, suspects: suspects.map((resource) => resource.name) },
       'proxy rejected configuration',
     );
-    this.nacks.record(session.id, message, suspects);
+    this.nacks.record(session, message, suspects);
   }
 
   stop(): void {

@@ -1,5 +1,6 @@
 // Small constructors of Envoy messages that several translators need. Nothing here knows an Istio API.
 
+import { lasting } from '../codec/index.ts';
 import { parseCidr } from '../lib/ip.ts';
 import type { AnyMessage, Messages } from '../messages/index.ts';
 
@@ -22,6 +23,15 @@ export function extension<T extends keyof Messages>(
   message: Messages[T],
 ): { readonly name: string; readonly typedConfig: AnyMessage } {
   return { name, typedConfig: typed(type, message) };
+}
+
+/** An extension that stands in many chains as it is: encoded once. */
+export function constantExtension<T extends keyof Messages>(
+  name: string,
+  type: T,
+  message: Messages[T],
+): { readonly name: string; readonly typedConfig: AnyMessage } {
+  return lasting({ name, typedConfig: lasting(typed(type, message)) });
 }
 
 export const UNIX_PREFIX = 'unix://';

@@ -7,8 +7,8 @@ import type { Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import type { Steps } from '../lib/steps.ts';
 import { keepList, type Table } from '../lib/table.ts';
-import { endpointAssignments, type EndpointAssignments } from './endpoints/index.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters } from './clusters/index.ts';
+import { type EndpointAssignments, endpointAssignments } from './endpoints/index.ts';
 import {
   type Patchable,
   type PatchedClass,

@@ -12,6 +12,7 @@ import type { LifetimePolicy } from '../../src/ca/sign.ts';
 import { certificateService } from '../../src/ca/service.ts';
 import { controlPlaneHosts, openServingCert } from '../../src/ca/serving-cert.ts';
 import { mintToken, openTokenKey, TOKEN_ISSUER } from '../../src/ca/token.ts';
+import { findEnvoy } from '../../src/cli/envoy-binary.ts';
 import { newFolder, realTimers, recordingLog, recordingMeter } from '../ca/support.ts';
 
 export const ID = 'spiffe://cluster.local/ns/shop/sa/web';
@@ -20,10 +21,10 @@ export const systemClock = { now: () => Date.now() };
 
 /** The real Envoy to test with, or undefined. Absence is an error where CI must not skip. */
 export function envoyForTests(): string | undefined {
-  const path = process.env['ENVOY'];
+  const path = findEnvoy({ env: process.env });
   if (path !== undefined && existsSync(path)) return path;
-  if (process.env['CI'] === 'true') throw new Error('ENVOY must name an Envoy binary when CI is true');
-  console.warn('tests with a real Envoy are skipped: set ENVOY to its binary');
+  if (process.env['CI'] === 'true') throw new Error('no Envoy: run `npx meltemi envoy install`, or set ENVOY');
+  console.warn('tests with a real Envoy are skipped: run `npx meltemi envoy install`, or set ENVOY');
   return undefined;
 }
 

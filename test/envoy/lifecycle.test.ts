@@ -33,7 +33,8 @@ async function hasWeight(proxy: TestProxy, weight: number): Promise<void> {
     async () =>
       (await proxy.dump('dynamic_route_configs')).replaceAll(/,?\r?\n/g, '\n').includes(text) ? true : undefined,
     `weight ${weight}`,
-    5000,
+    // Envoy waits up to 30 s before it tries a lost control plane again.
+    40_000,
   );
 }
 

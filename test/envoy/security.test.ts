@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { exportJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { call } from '../support/apps.ts';
+import { issue, type Issued } from '../support/certificates.ts';
 import { envoysForTests, NEWEST } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import { type LocalControlPlane, trustBundle } from '../support/server.ts';
@@ -102,9 +103,19 @@ describe.skipIf(envoy === '')('security by real sidecars', () => {
     });
 
     it('refuses a certificate of another authority, and one of another trust domain', async () => {
-      const stranger = selfSigned(mesh.plane.folder.sub('stranger'), ID('client'));
-      const tls = { ...stranger, ca: trustBundle(mesh.plane.folder), rejectUnauthorized: false };
-      await expect(call({ address: mesh.at.pod('web'), port: 8080, tls })).rejects.toThrow();
+      const { folder } = mesh.plane;
+      const own = folder.sub('strangers');
+      const authority = {
+        certFile: join(folder.stateDir, 'ca', 'ca-cert.pem'),
+        keyFile: join(folder.stateDir, 'ca', 'ca-key.pem'),
+      };
+      const ask = ({ cert, key }: Issued) => {
+        const tls = { cert, key, ca: trustBundle(folder), rejectUnauthorized: false };
+        return call({ address: mesh.at.pod('web'), port: 8080, tls });
+      };
+      expect((await ask(issue(own, 'known', `URI:${ID('client')}`, authority))).status).toBe(200);
+      await expect(ask(issue(own, 'self-signed', `URI:${ID('client')}`))).rejects.toThrow();
+      await expect(ask(issue(own, 'foreign', 'URI:spiffe://elsewhere/ns/shop/sa/client', authority))).rejects.toThrow();
     });
   });
 
@@ -247,24 +258,4 @@ function firstCertificate(text: string): string {
 
 function sanOf(pem: string): string {
   return execFileSync('openssl', ['x509', '-noout', '-ext', 'subjectAltName'], { input: pem, encoding: 'utf8' });
-}
-
-/** A certificate that claims an identity and that nobody vouches for. */
-function selfSigned(folder: string, uri: string): { readonly cert: string; readonly key: string } {
-  const key = join(folder, 'key.pem');
-  const cert = join(folder, 'cert.pem');
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
-  const args = [
-    ...request,
-    '-keyout',
-    key,
-    '-out',
-    cert,
-    '-subj',
-    '/',
-    '-addext',
-    `subjectAltName=critical,URI:${uri}`,
-  ];
-  execFileSync('openssl', args, { stdio: 'ignore' });
-  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
 }

@@ -149,16 +149,18 @@ async function settled(server: Server, marker: string | undefined): Promise<void
   await until(read, `configuration ${marker}`);
   // What depends on an answer is sent after it: quiet is when nothing was outstanding several turns in a row.
   let quiet = 0;
+  const refusals: string[] = [];
   await until(async () => {
-    for (const { id, record } of plane.sessions) {
-      for (const [typeUrl, status] of record.types) {
-        if (status.lastError !== '') throw new Error(`${id} refused ${typeUrl}: ${status.lastError}`);
-        if (status.ackedNonce !== status.sentNonce) quiet = -1;
-      }
-    }
-    quiet++;
-    return quiet >= 4;
+    const records = [...plane.sessions].flatMap(({ id, record }) =>
+      [...record.types].map(([typeUrl, status]) => ({ id, typeUrl, status })),
+    );
+    const refused = records.filter(({ status }) => status.lastError !== '');
+    refusals.push(...refused.map(({ id, typeUrl, status }) => `${id} refused ${typeUrl}: ${status.lastError}`));
+    const waiting = records.some(({ status }) => status.ackedNonce !== status.sentNonce);
+    quiet = waiting ? 0 : quiet + 1;
+    return quiet >= 4 || refusals.length > 0;
   }, 'acknowledgement by all proxies');
+  if (refusals.length > 0) throw new Error(refusals.join('\n'));
 }
 
 function pages(host: string, port: number): Pick<ControlPlane, 'metric' | 'debug'> {

@@ -1,7 +1,7 @@
 // How a cluster finds its endpoints: the `type` of the cluster and the fields that go with it.
 
-import type { TrafficPolicy } from '../../config/generated/types.ts';
 import { anyOf } from '../../codec/index.ts';
+import type { TrafficPolicy } from '../../config/generated/types.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';

@@ -5,8 +5,8 @@
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
-import type { Scope } from '../../ir/snapshot.ts';
 import type { ServicePort } from '../../ir/service.ts';
+import type { Scope } from '../../ir/snapshot.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';

@@ -1,15 +1,15 @@
 // One outbound cluster: a port of a service, or a subset of it, as one class of clients sees it.
 
+import { anyOf } from '../../codec/index.ts';
 import type { Subset, TrafficPolicy } from '../../config/generated/types.ts';
 import { type Draft, type Origin, originOf } from '../../ir/draft.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
-import { anyOf } from '../../codec/index.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
 import { draftOf } from '../draft.ts';
-import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
 import { localityWeighted } from '../endpoints/locality-setting.ts';
+import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
 import type { ClusterContext } from './context.ts';
 import { discovery } from './discovery.ts';
 import { outboundClusterName, sniClusterName } from './names.ts';

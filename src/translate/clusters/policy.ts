@@ -1,7 +1,7 @@
 // The traffic policy in force for one port of one subset: DestinationRule levels laid over each other.
 
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { PortTrafficPolicy, Subset, TrafficPolicy } from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 

@@ -1,10 +1,10 @@
 // How a cluster speaks HTTP to its endpoints: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.
 
+import { anyOf } from '../../codec/index.ts';
 import type { ConnectionPoolSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { ProxyType } from '../../ir/proxy.ts';
 import { isHttp2, type Protocol } from '../../ir/service.ts';
-import { anyOf } from '../../codec/index.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { AnyMessage, Messages } from '../../messages/index.ts';
 

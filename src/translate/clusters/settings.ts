@@ -8,8 +8,8 @@ import type {
   TrafficPolicy,
 } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
-import type { Cluster } from '../../messages/index.ts';
 import { protoDuration, wholeSeconds } from '../../lib/duration.ts';
+import type { Cluster } from '../../messages/index.ts';
 
 /** "No limit": Envoy's own defaults (1024) would break large meshes silently. */
 const UNLIMITED = 4294967295;

@@ -1,14 +1,14 @@
 // The clusters that every proxy has whatever the mesh holds.
 
+import { anyOf } from '../../codec/index.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
-import { anyOf } from '../../codec/index.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster } from '../../messages/index.ts';
 import { draftOf } from '../draft.ts';
 import type { ClusterContext } from './context.ts';
-import { inboundSource } from './inbound-source.ts';
 import { anyDnsCache } from './discovery.ts';
+import { inboundSource } from './inbound-source.ts';
 import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
 

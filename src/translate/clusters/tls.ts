@@ -1,10 +1,10 @@
 // Transport sockets towards endpoints: mesh mTLS (inferred or asked for), TLS origination, or none.
 
+import { anyOf } from '../../codec/index.ts';
 import type { ClientTLSSettings } from '../../config/generated/types.ts';
 import type { Dialect } from '../../ir/proxy.ts';
-import type { DestinationRule } from '../../ir/traffic.ts';
 import type { Service } from '../../ir/service.ts';
-import { anyOf } from '../../codec/index.ts';
+import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, Messages } from '../../messages/index.ts';
 import type { ClusterContext } from './context.ts';

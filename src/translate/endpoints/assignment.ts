@@ -2,10 +2,10 @@
 
 import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
-import type { PeerAuthnIndex } from '../../ir/snapshot.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
-import type { ClusterLoadAssignment, Messages } from '../../messages/index.ts';
+import type { PeerAuthnIndex } from '../../ir/snapshot.ts';
 import { compareStrings } from '../../lib/order.ts';
+import type { ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import { socketAddress } from '../envoy.ts';
 import { applyLocality, byLocality, type LocalityGroup, type WeightedEndpoint } from './groups.ts';
 import type { TopologyFacts } from './locality-setting.ts';

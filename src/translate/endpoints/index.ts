@@ -6,8 +6,8 @@ import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
-import type { Networks, PeerAuthnIndex, Scope } from '../../ir/snapshot.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
+import type { Networks, PeerAuthnIndex, Scope } from '../../ir/snapshot.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Steps } from '../../lib/steps.ts';
@@ -16,7 +16,7 @@ import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { outboundClusterName, sniClusterName } from '../clusters/names.ts';
 import { effectivePolicy } from '../clusters/policy.ts';
 import { draftOf, originOfRef } from '../draft.ts';
-import { assignment, type AssignmentInputs } from './assignment.ts';
+import { type AssignmentInputs, assignment } from './assignment.ts';
 import { localitySetting } from './locality-setting.ts';
 
 const ASSIGNMENT = 'envoy.config.endpoint.v3.ClusterLoadAssignment';

@@ -1,10 +1,10 @@
 // Endpoints in other networks are reached through those networks' gateways.
 
 import type { Endpoint } from '../../ir/endpoint.ts';
-import type { NetworkGateway, Networks } from '../../ir/snapshot.ts';
-import { compareStrings } from '../../lib/order.ts';
-import { ipVersion } from '../../lib/ip.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
+import type { NetworkGateway, Networks } from '../../ir/snapshot.ts';
+import { ipVersion } from '../../lib/ip.ts';
+import { compareStrings } from '../../lib/order.ts';
 import type { WeightedEndpoint } from './groups.ts';
 
 export interface NetworkView {

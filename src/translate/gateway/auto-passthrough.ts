@@ -1,10 +1,10 @@
 // AUTO_PASSTHROUGH servers: mesh TLS from other networks, passed on by the name in its SNI without being opened.
 // In: every service that the gateway sees. Out: one chain for each port and subset of those that the server's hosts cover.
 
-import type { DestinationRule, GatewayServer, ScopedService } from '../../ir/traffic.ts';
 import { originOf } from '../../ir/draft.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
+import type { DestinationRule, GatewayServer, ScopedService } from '../../ir/traffic.ts';
 import { hostSubsetOf } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { sniClusterName } from '../clusters/names.ts';

@@ -1,8 +1,8 @@
 // One encoded filter chain of a gateway listener, and what a listener needs to know of it.
 
+import { encode } from '../../codec/index.ts';
 import type { Origin } from '../../ir/draft.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
-import { encode } from '../../codec/index.ts';
 import { HANDSHAKE_TIMEOUT } from '../listeners/listener.ts';
 
 type FilterChain = Messages['envoy.config.listener.v3.FilterChain'];

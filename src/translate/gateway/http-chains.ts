@@ -1,8 +1,8 @@
 // HTTP chains of gateway listeners: plain text, and HTTPS that ends here.
 
+import { originOf } from '../../ir/draft.ts';
 import { type Protocol } from '../../ir/service.ts';
 import type { GatewayServer } from '../../ir/traffic.ts';
-import { originOf } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import type { ChainContext } from '../context.ts';
 import { httpConnectionManager } from '../http/index.ts';

@@ -4,7 +4,7 @@
 // to, so that clusters with TLS of their own (DestinationRule SIMPLE, MUTUAL) are left alone whatever route leads there.
 
 import type { Messages } from '../../messages/index.ts';
-import { extension } from '../envoy.ts';
+import { constantExtension } from '../envoy.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 
@@ -25,18 +25,22 @@ export const ALPN_CLUSTER_METADATA: Readonly<Record<string, { readonly [field: s
   [ALPN_METADATA]: { [ALPN_HTTP]: ALPN_HTTP_OFFER },
 };
 
-const FILTER: HttpFilter = extension(ALPN_METADATA, 'envoy.extensions.filters.http.set_filter_state.v3.Config', {
-  onRequestHeaders: [
-    {
-      objectKey: 'envoy.network.application_protocols',
-      formatString: {
-        textFormatSource: { inlineString: `%CLUSTER_METADATA(${ALPN_METADATA}:${ALPN_HTTP})%` },
-        omitEmptyValues: true,
+const FILTER: HttpFilter = constantExtension(
+  ALPN_METADATA,
+  'envoy.extensions.filters.http.set_filter_state.v3.Config',
+  {
+    onRequestHeaders: [
+      {
+        objectKey: 'envoy.network.application_protocols',
+        formatString: {
+          textFormatSource: { inlineString: `%CLUSTER_METADATA(${ALPN_METADATA}:${ALPN_HTTP})%` },
+          omitEmptyValues: true,
+        },
+        skipIfEmpty: true,
       },
-      skipIfEmpty: true,
-    },
-  ],
-});
+    ],
+  },
+);
 
 export function alpnFilter(): HttpFilter {
   return FILTER;

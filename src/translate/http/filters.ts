@@ -2,7 +2,7 @@
 // A filter is on a chain when its `make` gives something there.
 
 import type { Messages } from '../../messages/index.ts';
-import { extension } from '../envoy.ts';
+import { constantExtension, extension } from '../envoy.ts';
 import { alpnFilter } from './alpn.ts';
 import { proxyHeaders } from './headers.ts';
 import type { HcmInputs } from './index.ts';
@@ -96,21 +96,25 @@ export function httpFilters(inputs: HttpFilterInputs): readonly HttpFilter[] {
   return HTTP_FILTER_ORDER.flatMap((slot) => slot.make(inputs));
 }
 
-const GRPC_WEB: HttpFilter = extension(
+const GRPC_WEB: HttpFilter = constantExtension(
   'envoy.filters.http.grpc_web',
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb',
   {},
 );
 
-const GRPC_STATS: HttpFilter = extension(
+const GRPC_STATS: HttpFilter = constantExtension(
   'envoy.filters.http.grpc_stats',
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
   { emitFilterState: true, statsForAllMethods: false },
 );
 
-const FAULT: HttpFilter = extension('envoy.filters.http.fault', 'envoy.extensions.filters.http.fault.v3.HTTPFault', {});
+const FAULT: HttpFilter = constantExtension(
+  'envoy.filters.http.fault',
+  'envoy.extensions.filters.http.fault.v3.HTTPFault',
+  {},
+);
 
-const CORS: HttpFilter = extension('envoy.filters.http.cors', 'envoy.extensions.filters.http.cors.v3.Cors', {});
+const CORS: HttpFilter = constantExtension('envoy.filters.http.cors', 'envoy.extensions.filters.http.cors.v3.Cors', {});
 
 function dynamicForwardProxy(dnsCacheConfig: NonNullable<HttpFilterInputs['dnsCaches']>[number]): HttpFilter {
   return extension(
@@ -121,7 +125,17 @@ function dynamicForwardProxy(dnsCacheConfig: NonNullable<HttpFilterInputs['dnsCa
 }
 
 function router(suppressEnvoyHeaders: boolean): HttpFilter {
-  return extension('envoy.filters.http.router', 'envoy.extensions.filters.http.router.v3.Router', {
-    suppressEnvoyHeaders: suppressEnvoyHeaders ? true : undefined,
-  });
+  return suppressEnvoyHeaders ? SILENT_ROUTER : ROUTER;
 }
+
+const ROUTER: HttpFilter = constantExtension(
+  'envoy.filters.http.router',
+  'envoy.extensions.filters.http.router.v3.Router',
+  {},
+);
+
+const SILENT_ROUTER: HttpFilter = constantExtension(
+  'envoy.filters.http.router',
+  'envoy.extensions.filters.http.router.v3.Router',
+  { suppressEnvoyHeaders: true },
+);

@@ -1,8 +1,10 @@
 // Inbound listeners of a workload: `virtualInbound` with the chains of every port and of those that no service has, and
 // listeners that bind a port of their own. In: a workload, its chain context. Out: drafts, the same for the same workload.
 
+import { lasting } from '../../codec/index.ts';
 import { type Draft, type Origin, originOf } from '../../ir/draft.ts';
 import type { Workload } from '../../ir/proxy.ts';
+import type { Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings } from '../../lib/order.ts';
@@ -141,52 +143,72 @@ function passthroughChains(
     host: '',
     bindToPort: false,
   };
-  return [[0, mode] as const, ...alone].flatMap(([targetPort, portMode]) =>
-    inboundChains('AUTO', portMode, context.proxyClass.settings).map((chain) =>
-      renderedChain({ ...port, targetPort }, chain, context, {
-        name: chain.http ? `${VIRTUAL_INBOUND}-catchall-http` : VIRTUAL_INBOUND,
-        statPrefix: INBOUND_PASSTHROUGH_CLUSTER,
-      }),
-    ),
-  );
+  return [[0, mode] as const, ...alone].flatMap(([targetPort, portMode]) => {
+    const filters = filtersOf({ ...port, targetPort }, context, INBOUND_PASSTHROUGH_CLUSTER);
+    return inboundChains('AUTO', portMode, context.proxyClass.settings).map((chain) => {
+      const name = chain.http ? `${VIRTUAL_INBOUND}-catchall-http` : VIRTUAL_INBOUND;
+      return renderedChain(name, { ...port, targetPort }, chain, context, filters);
+    });
+  });
 }
 
 function portChains(port: InboundPort, workload: Workload, context: ChainContext): readonly FilterChain[] {
   const { peerAuthn } = workload.policies;
   const mode = peerAuthn.portLevel.get(port.targetPort) ?? peerAuthn.mode;
   const name = inboundName(port);
+  const filters = filtersOf(port, context, `inbound_${name}`);
   return inboundChains(port.protocol, mode, context.proxyClass.settings).map((chain) =>
-    renderedChain(port, chain, context, { name, statPrefix: `inbound_${name}` }),
+    renderedChain(name, port, chain, context, filters),
   );
 }
 
-interface ChainNames {
-  readonly name: string;
-  readonly statPrefix: string;
+type Filters = NonNullable<FilterChain['filters']>;
+type FiltersOfPort = (http: boolean, protocol: Protocol) => Filters;
+
+function renderedChain(
+  name: string,
+  port: InboundPort,
+  chain: InboundChain,
+  { mesh, proxyClass }: ChainContext,
+  filters: FiltersOfPort,
+): FilterChain {
+  const destinationPort = port.bindToPort || port.targetPort === 0 ? undefined : port.targetPort;
+  return {
+    name,
+    filterChainMatch: { ...chain.match, destinationPort },
+    filters: filters(chain.http, chain.terminates ? afterTls(port.protocol) : port.protocol),
+    transportSocket: chain.terminates ? meshDownstreamTls(mesh, proxyClass) : undefined,
+  };
 }
 
-function renderedChain(port: InboundPort, chain: InboundChain, context: ChainContext, names: ChainNames): FilterChain {
-  const destinationPort = port.bindToPort || port.targetPort === 0 ? undefined : port.targetPort;
-  const protocol = chain.terminates ? afterTls(port.protocol) : port.protocol;
-  const { targetPort, cluster } = port;
-  const filters = chain.http
-    ? [
-        ...networkExtensions(context, targetPort),
-        httpConnectionManager({
-          context,
-          statPrefix: names.statPrefix,
-          routes: { kind: 'inline', config: inboundRoutes({ ...port, context }) },
-          protocol,
-          port: targetPort,
-        }),
-      ]
-    : networkFilters({ context, target: { clusters: [{ name: cluster, weight: 1 }] }, protocol, port: targetPort });
-  return {
-    name: names.name,
-    filterChainMatch: { ...chain.match, destinationPort },
-    filters,
-    transportSocket: chain.terminates ? meshDownstreamTls(context.mesh, context.proxyClass) : undefined,
+/** With and without TLS, what comes is treated the same: each list is made once, and encoded once. */
+function filtersOf(port: InboundPort, context: ChainContext, statPrefix: string): FiltersOfPort {
+  const made = new Map<string, Filters>();
+  return (http, protocol) => {
+    const key = `${http} ${protocol}`;
+    let filters = made.get(key);
+    if (filters === undefined) {
+      filters = http ? httpChainFilters(port, protocol, context, statPrefix) : tcpChainFilters(port, protocol, context);
+      made.set(key, filters);
+    }
+    return filters;
   };
+}
+
+function httpChainFilters(port: InboundPort, protocol: Protocol, context: ChainContext, statPrefix: string): Filters {
+  const { targetPort } = port;
+  const manager = httpConnectionManager({
+    context,
+    statPrefix,
+    routes: { kind: 'inline', config: inboundRoutes({ ...port, context }) },
+    protocol,
+    port: targetPort,
+  });
+  return [...networkExtensions(context, targetPort), lasting(manager)];
+}
+
+function tcpChainFilters({ cluster, targetPort }: InboundPort, protocol: Protocol, context: ChainContext): Filters {
+  return networkFilters({ context, target: { clusters: [{ name: cluster, weight: 1 }] }, protocol, port: targetPort });
 }
 
 /** Inspectors look only at ports that need them: bytes of the others may never come before the server speaks. */

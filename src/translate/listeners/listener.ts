@@ -4,7 +4,7 @@ import type { ProxySettings } from '../../ir/proxy.ts';
 import { compareNumbers } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { isWildcardAddress } from '../addresses.ts';
-import { extension, socketAddress, UNIX_PREFIX } from '../envoy.ts';
+import { constantExtension, socketAddress, UNIX_PREFIX } from '../envoy.ts';
 
 export type Listener = Messages['envoy.config.listener.v3.Listener'];
 export type FilterChain = Messages['envoy.config.listener.v3.FilterChain'];
@@ -50,7 +50,7 @@ export function addressFields(
   };
 }
 
-export const ORIGINAL_DST: ListenerFilter = extension(
+export const ORIGINAL_DST: ListenerFilter = constantExtension(
   'envoy.filters.listener.original_dst',
   'envoy.extensions.filters.listener.original_dst.v3.OriginalDst',
   {},
@@ -59,7 +59,7 @@ export const ORIGINAL_DST: ListenerFilter = extension(
 /** The mark by which capture rules know what the proxy sent with a client's address. */
 const ORIGINAL_SRC_MARK = 1337;
 
-export const ORIGINAL_SRC: ListenerFilter = extension(
+export const ORIGINAL_SRC: ListenerFilter = constantExtension(
   'envoy.filters.listener.original_src',
   'envoy.extensions.filters.listener.original_src.v3.OriginalSrc',
   { mark: ORIGINAL_SRC_MARK },
@@ -68,13 +68,13 @@ export const ORIGINAL_SRC: ListenerFilter = extension(
 /** Small on purpose: a ClientHello that is larger makes the inspector read on by itself. */
 const INSPECTOR_BUFFER = 512;
 
-export const TLS_INSPECTOR: ListenerFilter = extension(
+export const TLS_INSPECTOR: ListenerFilter = constantExtension(
   'envoy.filters.listener.tls_inspector',
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
   { initialReadBufferSize: INSPECTOR_BUFFER },
 );
 
-export const HTTP_INSPECTOR: ListenerFilter = extension(
+export const HTTP_INSPECTOR: ListenerFilter = constantExtension(
   'envoy.filters.listener.http_inspector',
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector',
   {},

@@ -1,6 +1,7 @@
 // Outbound listeners as Envoy reads them. In: a plan and its chains. Out: the message. Called by outbound.ts.
 
 import { protoDuration } from '../../lib/duration.ts';
+import { memo } from '../../lib/memo.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
 import type { ChainContext, L4Context } from '../context.ts';
 import { cidrRange } from '../envoy.ts';
@@ -138,12 +139,16 @@ function httpChain(chain: HttpChain, plan: ListenerPlan, anyHost: boolean, conte
 
 /** Caches of the services that share the routes, and the one for any other host. */
 function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: boolean): readonly DnsCache[] {
-  const hosts = plan.claims
-    .filter(({ claim }) => claim.kind !== 'tcp' && claim.scoped.service.resolution === 'DynamicDNS')
-    .map(({ claim }) => claim.scoped.service.hostname);
-  const caches = [...new Set(hosts)].map((host) => serviceDnsCache(host, proxyClass.family));
+  const caches = resolvedHosts(plan).map((host) => serviceDnsCache(host, proxyClass.family));
   return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
 }
+
+const resolvedHosts = memo((plan: ListenerPlan): readonly string[] => {
+  const resolved = plan.claims.filter(
+    ({ claim }) => claim.kind !== 'tcp' && claim.scoped.service.resolution === 'DynamicDNS',
+  );
+  return [...new Set(resolved.map(({ claim }) => claim.scoped.service.hostname))];
+});
 
 /** Before a TCP proxy to a host that is resolved when it is asked for. */
 function sniFilters({ claim }: TcpChain, { proxyClass }: ChainContext): readonly Filter[] {

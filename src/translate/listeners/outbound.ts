@@ -130,8 +130,13 @@ const loneListener = memo(
 const ANYBODY: L4Client = { namespace: '', labels: {} };
 
 function folded(plan: ListenerPlan, { lookup, l4 }: OutboundFrame, client: L4Client = ANYBODY): Folded {
-  return foldClaims({ plan, client, lookup, l4 });
+  return l4 === NO_L4 ? plainlyFolded(plan) : foldClaims({ plan, client, lookup, l4 });
 }
+
+/** Without routes for connections it is the same for every client. */
+const plainlyFolded = memo(
+  (plan: ListenerPlan): Folded => foldClaims({ plan, client: ANYBODY, lookup: () => undefined, l4: NO_L4 }),
+);
 
 function nodesOf({ claim, egress }: ClaimedBy, { l4 }: OutboundFrame): readonly VirtualService[] {
   return l4[egress]?.forHost(claim.scoped.service.hostname) ?? [];

@@ -1,6 +1,7 @@
 // The tracing block of connection managers on one side of a proxy.
 // In: Telemetry objects, MeshConfig, the proxy's own configuration. Out: the block, or none where spans are off.
 
+import { lasting } from '../../codec/index.ts';
 import type { CustomTag } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { TelemetrySelection } from '../../ir/policy.ts';
@@ -51,7 +52,8 @@ export function tracingSettings(inputs: TracingInputs): TracingSettings {
     provider: tracer?.provider,
     spawnUpstreamSpan: tracer !== undefined && role === 'gateway' ? true : undefined,
   };
-  return { block, useRequestId: chosen.useRequestId };
+  // It stands in every connection manager of the proxy.
+  return { block: lasting(block), useRequestId: chosen.useRequestId };
 }
 
 interface Chosen {

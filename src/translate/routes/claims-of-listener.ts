@@ -3,9 +3,9 @@
 // What a VirtualService or a service claimed before is taken over where everything that it looked at is still the same.
 
 import type { Destination } from '../../config/generated/types.ts';
+import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
 import { hostMatches, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Steps } from '../../lib/steps.ts';

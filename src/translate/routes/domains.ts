@@ -4,8 +4,8 @@
 
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../../ir/service.ts';
-import { memo } from '../../lib/memo.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
+import { memo } from '../../lib/memo.ts';
 
 /** The domains that one virtual host asks for. Its identity stands for its content. */
 export interface DomainClaim {

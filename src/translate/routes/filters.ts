@@ -2,11 +2,11 @@
 
 import type { CorsPolicy, HTTPFaultAbort, HTTPFaultDelay, HTTPFaultInjection } from '../../config/generated/types.ts';
 import { protoDuration, wholeSeconds } from '../../lib/duration.ts';
+import { GRPC_STATUS_NAMES } from '../../lib/grpc-status.ts';
 import type { AnyMessage, Messages } from '../../messages/index.ts';
 import { typed } from '../envoy.ts';
 import { fractionOf, hundredths } from './percent.ts';
 import { stringMatcher } from './string-match.ts';
-import { GRPC_STATUS_NAMES } from '../../lib/grpc-status.ts';
 
 type HttpFault = Messages['envoy.extensions.filters.http.fault.v3.HTTPFault'];
 type Cors = Messages['envoy.extensions.filters.http.cors.v3.CorsPolicy'];

@@ -1,8 +1,8 @@
 // What a consistent hash is taken of: DestinationRule says it for a destination, Envoy wants it on the route.
 
 import type { ConsistentHashLB, Destination, TrafficPolicy } from '../../config/generated/types.ts';
-import { protoDuration } from '../../lib/duration.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
+import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
 
 type HashPolicy = Messages['envoy.config.route.v3.RouteAction.HashPolicy'];

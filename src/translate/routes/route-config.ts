@@ -2,15 +2,15 @@
 // A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
 // one after the other, and stays the same draft while they are the same objects.
 
+import { encode } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
+import { TYPE_URL } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
-import { TYPE_URL } from '../../ir/draft.ts';
 import { deepEqual } from '../../lib/equal.ts';
 import { memo } from '../../lib/memo.ts';
 import { sameList } from '../../lib/table.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
-import { encode } from '../../codec/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { uniqueOrigins } from '../draft.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';

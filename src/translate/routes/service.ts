@@ -1,5 +1,6 @@
 // The routes of a service that no VirtualService takes.
 
+import { encode } from '../../codec/index.ts';
 import type { ConsistentHashLB, HTTPRetry } from '../../config/generated/types.ts';
 import { originOf } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
@@ -7,7 +8,6 @@ import type { Service } from '../../ir/service.ts';
 import type { DestinationRule, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { Encoded } from '../../messages/index.ts';
-import { encode } from '../../codec/index.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import { serviceOperation } from './decorator.ts';

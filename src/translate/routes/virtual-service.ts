@@ -2,6 +2,7 @@
 // inputs. In: the linked node and flat values; out: encoded routes in order, the fields that they came from, findings.
 // Called for sidecars (index.ts) and gateways (../gateway/routes.ts).
 
+import { CodecError, encode } from '../../codec/index.ts';
 import type {
   ConsistentHashLB,
   Destination,
@@ -15,7 +16,6 @@ import type { Dialect } from '../../ir/proxy.ts';
 import type { VirtualService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
-import { CodecError, encode } from '../../codec/index.ts';
 import { routeAction } from './action.ts';
 import { ALL_APPLY, APPLIES, type Audience, applicableClauses } from './applicable.ts';
 import { decoratorOperation } from './decorator.ts';

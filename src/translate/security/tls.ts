@@ -1,6 +1,7 @@
 // Downstream TLS: of sidecars inside the mesh, and of gateway servers by the settings of their Gateway.
 // In: mesh, proxy, ServerTLSSettings. Out: a transport socket. Called by listeners and gateway.
 
+import { lasting } from '../../codec/index.ts';
 import type { ServerTLSSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, ProxyClass } from '../../ir/proxy.ts';
@@ -43,7 +44,7 @@ const meshSocket = memo(
   (mesh: MeshConfig, dialect: Dialect, certChain: string, key: string, rootCert: string): TransportSocket => {
     const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
     const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
-    return tlsSocket({
+    const context: DownstreamTlsContext = {
       commonTlsContext: {
         alpnProtocols: ALPN_HTTP,
         tlsParams: meshTlsParameters(mesh),
@@ -58,7 +59,8 @@ const meshSocket = memo(
         ),
       },
       requireClientCertificate: true,
-    });
+    };
+    return lasting(tlsSocket(context));
   },
 );
 
