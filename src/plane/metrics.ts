@@ -13,7 +13,7 @@ export interface PlaneMetrics {
 const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 10, 30];
 
 /** `cds`, `eds`… of a type URL, as metric labels have it. */
-export function shortType(typeUrl: string): string {
+function shortType(typeUrl: string): string {
   const name = typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
   const known: Readonly<Record<string, string>> = {
     Cluster: 'cds',

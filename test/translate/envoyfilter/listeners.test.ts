@@ -120,6 +120,16 @@ describe('HTTP_FILTER', () => {
     );
   });
 
+  it('takes over switches, also back to false', () => {
+    const off = patch('HTTP_FILTER', 'MERGE', inManager('envoy.filters.http.cors'), { disabled: true });
+    const cors = http.indexOf('cors');
+    expect(at(listener(HTTP, off), `filterChains.0.filters.0.typedConfig.httpFilters.${cors}.disabled`)).toBe(true);
+    const normal = { typed_config: { '@type': HCM_TYPE, normalize_path: false } };
+    const path = 'filterChains.0.filters.0.typedConfig.normalizePath';
+    expect(at(messageOf(listenerDrafts(plain), HTTP), path)).toBe(true);
+    expect(at(listener(HTTP, patch('NETWORK_FILTER', 'MERGE', inManager(), normal)), path)).toBe(false);
+  });
+
   it('is for the side and the port that it names', () => {
     const inbound = (portNumber: number) =>
       patch('HTTP_FILTER', 'INSERT_FIRST', { portNumber, ...inManager() }, lua(), 'SIDECAR_INBOUND');
