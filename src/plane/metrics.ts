@@ -12,21 +12,6 @@ export interface PlaneMetrics {
 
 const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 10, 30];
 
-/** `cds`, `eds`… of a type URL, as metric labels have it. */
-function shortType(typeUrl: string): string {
-  const name = typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
-  const known: Readonly<Record<string, string>> = {
-    Cluster: 'cds',
-    ClusterLoadAssignment: 'eds',
-    Listener: 'lds',
-    RouteConfiguration: 'rds',
-    Secret: 'sds',
-    TypedExtensionConfig: 'ecds',
-    NameTable: 'nds',
-  };
-  return known[name] ?? name;
-}
-
 export function planeMetrics(meter: Meter): PlaneMetrics {
   const connected = meter.gauge('pilot_xds', 'Proxies connected over xDS.');
   const settle = meter.histogram(
