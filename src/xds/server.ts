@@ -56,8 +56,6 @@ export const XDS_CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.max_receive_message_length': 32 * 1024 * 1024,
   'grpc.max_send_message_length': -1,
   'grpc.max_concurrent_streams': 100_000,
-  // Statistics for a debug service that is not offered.
-  'grpc.enable_channelz': 0,
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 10_000,
   'grpc.keepalive_permit_without_calls': 1,

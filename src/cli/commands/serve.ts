@@ -31,6 +31,9 @@ export interface ServeFlags {
   readonly maxRequestsPerSecond: string;
 }
 
+/** An orderly end may take so long, ms; what hasn't ended by then is cut off. */
+const STOP_LIMIT = 10_000;
+
 /** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
 export async function serve(flags: ServeFlags, context: CommandContext): Promise<number> {
   const options = serverOptions(flags, context);
@@ -38,7 +41,7 @@ export async function serve(flags: ServeFlags, context: CommandContext): Promise
   await server.ready();
   announce(server, options, context);
   await signalled();
-  await server.stop();
+  await Promise.race([server.stop(), new Promise((resolve) => setTimeout(resolve, STOP_LIMIT).unref())]);
   return 0;
 }
 
