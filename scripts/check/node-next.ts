@@ -25,7 +25,7 @@ try {
     'test/translate',
     'test/xds',
     'test/store',
-    'test/sources',
+    'test/server',
     'test/plane',
   ];
   execFileSync(node, [vitest, 'run', ...folders], { env, stdio: 'inherit' });
