@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // They need a cluster: KUBECONFIG=… npm run test:kube
     exclude: process.env['KUBECONFIG'] === undefined ? ['test/kube/**'] : [],
+    // Real processes on a busy machine: a test that fails there has to fail again to count.
+    retry: process.env['CI'] === 'true' ? 2 : 0,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
