@@ -3,14 +3,16 @@
 //   --json FILE       also as JSON
 //   --compare A B     two such files side by side, nothing is run
 //   --services N --proxies N --rounds N
+//   --only startup,codec,changes,sync
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { changes } from './changes.ts';
 import { codec } from './codec.ts';
 import { SMALL_MESH } from './mesh.ts';
-import { comparison, type Report, table } from './report.ts';
+import { comparison, type Figure, type Report, table } from './report.ts';
 import { startup } from './startup.ts';
+import { sync } from './sync.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -20,6 +22,7 @@ const { values, positionals } = parseArgs({
     services: { type: 'string', default: '1000' },
     proxies: { type: 'string', default: '200' },
     rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: 'startup,codec,changes,sync' },
   },
 });
 
@@ -30,11 +33,22 @@ if (values.compare) {
 } else {
   const rounds = Number(values.rounds);
   const shape = { ...SMALL_MESH, services: Number(values.services) };
-  const figures = [
-    ...(await startup(rounds)),
-    ...codec(rounds),
-    ...(await changes({ shape, proxies: Number(values.proxies), rounds })),
-  ];
+  const proxies = Number(values.proxies);
+  const suites: Readonly<Record<string, () => Promise<readonly Figure[]> | readonly Figure[]>> = {
+    startup: () => startup(rounds),
+    codec: () => codec(rounds),
+    changes: () => changes({ shape, proxies, rounds }),
+    sync: async () => [
+      ...(await sync({ shape, proxies, rounds, mode: 'delta' })),
+      ...(await sync({ shape, proxies, rounds, mode: 'sotw' })),
+    ],
+  };
+  const figures: Figure[] = [];
+  for (const name of values.only.split(',')) {
+    const suite = suites[name];
+    if (suite === undefined) throw new Error(`no suite is called ${name}: ${Object.keys(suites).join(', ')}`);
+    figures.push(...(await suite()));
+  }
   const report: Report = { node: process.version, figures };
   console.log(table(report));
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, undefined, 2)}\n`);

@@ -3,8 +3,8 @@
 
 import { run } from './cli/program.ts';
 
-/** A handle that some library holds on to must not keep a stopped process alive for longer, ms. */
-const LINGER = 2000;
+/** For connections that nobody knows of any more, such as one in the middle of a TLS handshake, when all else has ended. */
+const LEFTOVERS_MS = 1000;
 
 process.exitCode = await run(process.argv.slice(2), process.env);
-setTimeout(() => process.exit(), LINGER).unref();
+setTimeout(() => process.exit(), LEFTOVERS_MS).unref();

@@ -25,7 +25,7 @@ try {
     'test/translate',
     'test/xds',
     'test/store',
-    'test/server',
+    'test/sources',
     'test/plane',
   ];
   execFileSync(node, [vitest, 'run', ...folders], { env, stdio: 'inherit' });

@@ -4,10 +4,10 @@
 import type { Finding } from '../config/object.ts';
 import type { ProxyClass } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
-import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
-import { classFindings } from '../translate/index.ts';
 import type { Counter, Log } from '../lib/ports.ts';
 import type { Steps } from '../lib/steps.ts';
+import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
+import { classFindings } from '../translate/index.ts';
 import { type ClassViews, classViews } from './class-views.ts';
 
 export interface ClassPorts {

@@ -6,6 +6,7 @@ import type { Scope } from '../ir/snapshot.ts';
 import type { ConfigTables } from '../registry/input.ts';
 import { buildRegistry, type Registry } from '../registry/registry.ts';
 import {
+  advanceLinker,
   buildSnapshot,
   DEFAULT_SNAPSHOT_OPTIONS,
   type Link,
@@ -41,6 +42,8 @@ export interface Linkage {
   /** Class and workload of a session; remembered by it until `forget`. */
   link(session: object, proxy: Proxy, snapshot: LinkedSnapshot): ProxyLink;
   forget(session: object): void;
+  /** Classes and workloads that are remembered: those in use, and those of a moment ago. */
+  remembered(): number;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
 }
 
@@ -52,13 +55,15 @@ export function linkage(): Linkage {
     build: (inputs, previous) => {
       registry = buildRegistry(registry, inputs.tables, registryOptions(inputs));
       const { tables, mesh, meshNetworks, domain, clusterId } = inputs;
-      return buildSnapshot(previous, {
+      const snapshot = buildSnapshot(previous, {
         tables,
         registry,
         mesh,
         meshNetworks,
         options: { ...DEFAULT_SNAPSHOT_OPTIONS, domain, clusterId },
       });
+      advanceLinker(linker, snapshot);
+      return snapshot;
     },
     parse: (node) => parseProxy(node),
     link: (session, proxy, snapshot) => {
@@ -69,6 +74,7 @@ export function linkage(): Linkage {
     forget: (session) => {
       links.delete(session);
     },
+    remembered: () => linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size,
     scopeOf: (snapshot, proxyClass, previous) => scopeOf(snapshot, proxyClass, previous as LinkedScope | undefined),
   };
 }

@@ -3,7 +3,7 @@
 
 import type { Finding, Kind, ObjectRef } from '../config/object.ts';
 import type { Resource } from '../resources/resource.ts';
-import { viewGet, type View } from '../resources/view.ts';
+import { type View, viewGet } from '../resources/view.ts';
 
 /** A connected proxy, as far as its refusals go. */
 export interface Refuser {

@@ -3,13 +3,13 @@
 // pushed. Called by server.ts, which wires it, and by the xDS server through ViewPort.
 
 import type { Finding } from '../config/object.ts';
-import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { Steps } from '../lib/steps.ts';
+import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
 import { ClassState } from './class-state.ts';
-import { debounce, type Debounce } from './debounce.ts';
-import { type Linkage, linkage, type LinkInputs } from './linkage.ts';
+import { type Debounce, debounce } from './debounce.ts';
+import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
 import { PlaneSession } from './proxy-session.ts';
@@ -30,7 +30,7 @@ export interface PlaneOptions {
 }
 
 /** Longest time, in ms, for which translation holds the event loop. */
-const SLICE = 8;
+const SLICE = 5;
 
 const UNAVAILABLE = 14;
 const INVALID_ARGUMENT = 3;
@@ -83,6 +83,11 @@ export class Plane implements ViewPort {
 
   get sessions(): ReadonlySet<PlaneSession> {
     return this.#sessions;
+  }
+
+  /** Entries of the tables by which equal proxies share; for tests that nothing stays. */
+  get remembered(): number {
+    return this.#linkage.remembered();
   }
 
   get classes(): ReadonlyMap<string, ClassState> {

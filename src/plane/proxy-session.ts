@@ -1,9 +1,9 @@
 // A connected proxy's session: the port through which its stream sees the plane.
 
 import type { Finding } from '../config/object.ts';
+import { TYPE_URL } from '../ir/draft.ts';
 import type { Proxy, Workload } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
-import { TYPE_URL } from '../ir/draft.ts';
 import type { Clock } from '../lib/ports.ts';
 import { smallTable } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';

@@ -1,18 +1,17 @@
 // Credentials for gateways over SDS: `kubernetes://NAME`, `kubernetes://NS/NAME`, `-cacert` for the CA part.
 // Only a proxy with a proven identity of the secret's own namespace is given any. No value is ever logged.
 
-import type { SecretBody } from '../config/core.ts';
+import { encode } from '../codec/index.ts';
+import type { ConfigMapBody, SecretBody } from '../config/core.ts';
 import type { ConfigObject } from '../config/object.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import type { Proxy } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
-import { encode } from '../codec/index.ts';
 import { memo } from '../lib/memo.ts';
 import { compareStrings } from '../lib/order.ts';
 import { tableGet } from '../lib/table.ts';
 import { type Resource, resourceOf } from '../resources/resource.ts';
 import type { Peer } from '../xds/port.ts';
-import type { ConfigMapBody } from '../config/core.ts';
 
 const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret';
 const CA_SUFFIX = '-cacert';

@@ -65,7 +65,7 @@ export function newLinker(): Linker {
 
 /** The proxy's link in the snapshot; `previous` itself when nothing is different for it. */
 export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, previous: Link | undefined): Link {
-  advance(linker, snapshot);
+  advanceLinker(linker, snapshot);
   const before = previous?.memory;
   if (previous !== undefined && before?.snapshot === snapshot) return touched(linker, previous);
   const inputs = inputsOf(linker, snapshot, proxy.namespace);
@@ -132,7 +132,8 @@ function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): 
   return next;
 }
 
-function advance(linker: Linker, snapshot: LinkedSnapshot): void {
+/** To be told of each snapshot: what nobody used during two of them is forgotten. */
+export function advanceLinker(linker: Linker, snapshot: LinkedSnapshot): void {
   if (linker.snapshot === snapshot) return;
   linker.snapshot = snapshot;
   linker.generation++;

@@ -52,7 +52,7 @@ export class Scheduler {
   }
 
   #run(): void {
-    const { clock, slice = 8 } = this.#options;
+    const { clock, slice = 5 } = this.#options;
     const until = clock.now() + slice;
     for (let stream = this.#next(); stream !== undefined; stream = this.#next()) {
       stream.pump();

@@ -7,6 +7,7 @@ import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
 import { Encoder, type Message, type Mode } from './encode.ts';
 import { outletOf, type XdsCall } from './grpc-outlet.ts';
+import { Intake } from './intake.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
@@ -167,7 +168,9 @@ class AggregatedDiscovery implements XdsServer {
     this.#streams.add(stream);
     metrics.opened.inc({ mode });
     metrics.connected.set(this.#streams.size);
+    const intake = new Intake(call, this.#shared.scheduler, (bytes) => stream.request(bytes));
     const ended = (): void => {
+      intake.drop();
       stream.closed();
       if (!this.#streams.delete(stream)) return;
       metrics.connected.set(this.#streams.size);
@@ -179,7 +182,7 @@ class AggregatedDiscovery implements XdsServer {
         largest = bytes.length;
         this.#sawRequest(largest);
       }
-      stream.request(bytes);
+      intake.take(bytes);
     });
     call.once('end', () => {
       ended();

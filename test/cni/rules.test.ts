@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { iptables } from '../../src/cli/commands/iptables.ts';
 import { readSaved, replaceInput } from '../../src/cni/present.ts';
 import { captureRules, type Family, type TableName } from '../../src/cni/rules.ts';
 import { CAPTURE_DEFAULTS, type CaptureSettings } from '../../src/cni/settings.ts';
-import { iptables } from '../../src/cli/commands/iptables.ts';
 
 /** The rules of one chain in order, without the chain's name. */
 function chainOf(

@@ -1,16 +1,16 @@
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ChildProcess } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { issue } from '../support/certificates.ts';
-import { envoysForTests, NEWEST, strictEnvoy } from '../support/envoy.ts';
+import { newestEnvoy, strictEnvoy } from '../support/envoy.ts';
 import { meshObjects, type PlacedWorkload, podLabels } from '../support/mesh-objects.ts';
 import { type Pod, PodNetwork, whyNoPods } from '../support/netns.ts';
 import { type LocalControlPlane, startLocalControlPlane, TestFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { istio, NAMESPACE, routes, to, versions } from './fixtures.ts';
 
-const envoy = envoysForTests([NEWEST]).get(NEWEST) ?? '';
+const envoy = newestEnvoy();
 const obstacle = whyNoPods();
 if (obstacle !== undefined) {
   if (process.env['CI'] === 'true') throw new Error(`traffic capture can not be tested: ${obstacle}`);

@@ -1,13 +1,13 @@
 import { createServer, type Server } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { call, startHttpApp, type TestApp } from '../support/apps.ts';
-import { issue, type Issued } from '../support/certificates.ts';
-import { envoysForTests, NEWEST } from '../support/envoy.ts';
+import { type Issued, issue } from '../support/certificates.ts';
+import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
 import { istio, NAMESPACE, to } from './fixtures.ts';
 
-const envoy = envoysForTests([NEWEST]).get(NEWEST) ?? '';
+const envoy = newestEnvoy();
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 

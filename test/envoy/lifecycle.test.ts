@@ -1,15 +1,15 @@
-import { connect, type Socket } from 'node:net';
-import { connect as tlsConnect } from 'node:tls';
 import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { connect as tlsConnect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { envoysForTests, NEWEST, type TestProxy } from '../support/envoy.ts';
+import { newestEnvoy, type TestProxy } from '../support/envoy.ts';
 import { type Mesh, startMesh, startMeshAround } from '../support/mesh.ts';
 import { type ChildControlPlane, type LocalControlPlane, startChildControlPlane } from '../support/server.ts';
 import { eventually, pause, until } from '../support/wait.ts';
 import { istio, routes, to, versions } from './fixtures.ts';
 
-const envoy = envoysForTests([NEWEST]).get(NEWEST) ?? '';
+const envoy = newestEnvoy();
 
 const WORKLOADS = [
   {

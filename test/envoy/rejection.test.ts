@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { envoysForTests, NEWEST } from '../support/envoy.ts';
+import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { istio } from './fixtures.ts';
 
-const envoy = envoysForTests([NEWEST]).get(NEWEST) ?? '';
+const envoy = newestEnvoy();
 
 /** A script in front of the application; what Lua thinks of it only Envoy can say. */
 const script = (code: string): object =>

@@ -1,10 +1,11 @@
 // A whole control plane without files and without a network: store, plane, streams, and proxies that talk as Envoy does.
 // Nothing happens but in `settle`, which returns when everything that follows from a change has been sent and answered.
 
-import { parseDocument } from '../../src/config/parse/index.ts';
+import { encode } from '../../src/codec/index.ts';
 import { parseMeshConfig, parseMeshNetworks } from '../../src/config/mesh.ts';
 import type { ConfigObject, Kind, ObjectEvent } from '../../src/config/object.ts';
-import { decode, encode } from '../../src/codec/index.ts';
+import { followUp } from '../../bench/follow.ts';
+import { parseDocument } from '../../src/config/parse/index.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import type { Table } from '../../src/lib/table.ts';
 import type { LinkInputs } from '../../src/plane/linkage.ts';
@@ -150,10 +151,6 @@ export interface Received {
 
 type MakeStream = (outlet: ConstructorParameters<typeof XdsStream>[2]) => XdsStream;
 
-/** What clusters and listeners refer to, found once for each content. */
-const references = new WeakMap<Uint8Array, readonly string[]>();
-const referencesByVersion = new Map<string, readonly string[]>();
-
 export class LabProxy {
   readonly id: string;
   readonly client: ClientState;
@@ -216,15 +213,10 @@ export class LabProxy {
   }
 
   #follow(update: Update): void {
-    const child = update.typeUrl === CLUSTER ? ENDPOINT : update.typeUrl === LISTENER ? ROUTE : undefined;
-    if (child === undefined) return;
-    const known = this.client.names(child);
-    const added = update.resources
-      .flatMap((resource) => referred(update.typeUrl, resource))
-      .filter((name) => !known.has(name));
-    if (added.length > 0) this.#ask(child, [...new Set(added)]);
-    const gone = update.typeUrl === CLUSTER ? update.removed.filter((name) => known.has(name)) : [];
-    if (gone.length > 0) this.stream.request(this.client.unsubscribe(child, gone));
+    const next = followUp(update, (typeUrl) => this.client.names(typeUrl));
+    if (next === undefined) return;
+    if (next.added.length > 0) this.#ask(next.typeUrl, next.added);
+    if (next.gone.length > 0) this.stream.request(this.client.unsubscribe(next.typeUrl, next.gone));
   }
 
   /** Starts counting anew. */
@@ -248,24 +240,4 @@ function plus(sum: Received, update: Update): Received {
     removed: sum.removed + update.removed.length,
     bytes: sum.bytes + update.size,
   };
-}
-
-function referred(typeUrl: string, resource: ClientResource): readonly string[] {
-  const known = resource.version === '' ? references.get(resource.bytes) : referencesByVersion.get(resource.version);
-  if (known !== undefined) return known;
-  const found = typeUrl === CLUSTER ? endpointNames(resource) : routeNames(resource.bytes);
-  if (resource.version === '') references.set(resource.bytes, found);
-  else referencesByVersion.set(resource.version, found);
-  return found;
-}
-
-function endpointNames({ name, bytes }: ClientResource): readonly string[] {
-  const { type, edsClusterConfig: eds } = decode('envoy.config.cluster.v3.Cluster', bytes);
-  return type === 'EDS' ? [(eds !== undefined && 'serviceName' in eds ? eds.serviceName : undefined) ?? name] : [];
-}
-
-function routeNames(bytes: Uint8Array): readonly string[] {
-  const { filterChains = [], defaultFilterChain } = decode('envoy.config.listener.v3.Listener', bytes);
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  return (JSON.stringify(chains).match(/"routeConfigName":"[^"]*"/g) ?? []).map((text) => text.slice(19, -1));
 }

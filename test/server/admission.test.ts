@@ -1,9 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client, credentials, Metadata, type StatusObject } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encode } from '../../src/codec/index.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type LocalControlPlane, startLocalControlPlane, TestFolder, trustBundle } from '../support/server.ts';
 
 const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';

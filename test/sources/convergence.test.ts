@@ -99,5 +99,5 @@ describe('a folder under any treatment', () => {
       }),
       { numRuns: 25 },
     );
-  }, 240_000);
+  });
 });

@@ -94,8 +94,7 @@ export function untilState(store: Store, what: string, fits: (state: StoreState)
     const timer = setTimeout(() => {
       stop();
       reject(new Error(`never saw: ${what}; findings: ${JSON.stringify(store.state().findings, undefined, 1)}`));
-      // Longer than a sweep: hints of the kernel may be missed, and a sweep finds what they would have told.
-    }, 25_000);
+    }, 8000);
     const stop = store.onChange((state) => {
       if (!fits(state)) return;
       clearTimeout(timer);

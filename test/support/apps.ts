@@ -1,7 +1,7 @@
 // Tiny applications and clients for meshes under test. An HTTP application answers with what it was asked; a test may
 // give it a handler for answers of another kind. It remembers every request.
 
-import { type Agent, createServer, type IncomingHttpHeaders, request as httpRequest } from 'node:http';
+import { type Agent, createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { connect, createServer as createTcpServer, type Server } from 'node:net';
 

@@ -2,8 +2,8 @@
 
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Agent, startAgent } from '../../src/agent/agent.ts';
 import { ask, type HttpTarget, readStats } from '../../src/agent/admin.ts';
+import { type Agent, startAgent } from '../../src/agent/agent.ts';
 import { resolveConfig } from '../../src/agent/config.ts';
 import type { AgentFlags } from '../../src/agent/inputs.ts';
 import { findEnvoy } from '../../src/cli/envoy-binary.ts';
@@ -15,18 +15,25 @@ import { until } from './wait.ts';
 export const NEWEST = '1.40.0';
 export const OLDER = '1.36.4';
 
-/** The Envoys to test with: path by version. A missing one is an error where CI must not skip, else a line. */
-export function envoysForTests(versions: readonly string[] = [NEWEST, OLDER]): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  for (const version of versions) {
-    const path = findEnvoy({ env: process.env, version, exact: version !== NEWEST });
-    if (path !== undefined) found.set(version, path);
-    else if (process.env['CI'] === 'true')
-      throw new Error(`Envoy ${version} is missing: meltemi envoy install --version ${version}`);
-    else
-      console.warn(`tests with Envoy ${version} are skipped: \`meltemi envoy install --version ${version}\` gets it`);
-  }
-  return found;
+/**
+ * The Envoys to test with: version and path, which is empty where there is none (`describe.skipIf`). A missing one is an
+ * error where CI must not skip, else a line.
+ */
+export function envoysForTests(
+  versions: readonly string[] = [NEWEST, OLDER],
+): readonly { readonly version: string; readonly envoy: string }[] {
+  return versions.map((version) => {
+    const envoy = findEnvoy({ env: process.env, version, exact: version !== NEWEST }) ?? '';
+    const install = `meltemi envoy install --version ${version}`;
+    if (envoy === '' && process.env['CI'] === 'true') throw new Error(`Envoy ${version} is missing: ${install}`);
+    if (envoy === '') console.warn(`tests with Envoy ${version} are skipped: \`${install}\` gets it`);
+    return { version, envoy };
+  });
+}
+
+/** As `envoysForTests`, the newest alone: its path, or nothing. */
+export function newestEnvoy(): string {
+  return envoysForTests([NEWEST])[0]?.envoy ?? '';
 }
 
 /**
@@ -71,7 +78,7 @@ export interface TestProxy {
   readonly certificates: string;
   /** Envoy's log so far. */
   readonly log: readonly string[];
-  /** Lines of warning and worse. */
+  /** Lines of warning and worse, each once and without its time. */
   complaints(): readonly string[];
   /** Statistics whose name fits the expression. */
   stats(regex: string): Promise<ReadonlyMap<string, number>>;
@@ -85,6 +92,9 @@ export interface TestProxy {
 /** Counters that stay at zero if all that was sent was taken as it was meant. */
 const REFUSALS =
   '(update_rejected|listener_create_failure|key_rotation_failed|dynamic_unknown_fields|static_unknown_fields|deprecated_feature_use)$';
+
+/** Time and thread at the start of a line. */
+const WHEN = /^\[[^\]]*\]\[\d+\]/;
 
 const COMPLAINT = /\]\[(warning|error|critical)\]/;
 
@@ -173,7 +183,7 @@ function proxyOf(
     agent,
     certificates,
     log,
-    complaints: () => log.filter((line) => COMPLAINT.test(line)),
+    complaints: () => [...new Set(log.filter((line) => COMPLAINT.test(line)).map((line) => line.replace(WHEN, '')))],
     stats,
     rejections: async () => {
       const counters = await stats(REFUSALS);

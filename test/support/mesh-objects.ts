@@ -45,7 +45,7 @@ export function meshObjects(workloads: readonly PlacedWorkload[]): readonly obje
 }
 
 function podOf(workload: PlacedWorkload): object {
-  const { name, namespace, account, pod, ports, sidecar } = workload;
+  const { name, namespace, account, pod, ports } = workload;
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -62,7 +62,6 @@ function podOf(workload: PlacedWorkload): object {
       podIPs: [{ ip: pod }],
       conditions: [{ type: 'Ready', status: 'True' }],
     },
-    ...(sidecar ? {} : {}),
   };
 }
 

@@ -5,16 +5,16 @@
 import type { Agent } from 'node:http';
 import {
   type AppAnswer,
-  call,
   type CallAnswer,
+  call,
   type SeenRequest,
   startHttpApp,
   startTcpApp,
-  talk,
   type TestApp,
+  talk,
 } from './apps.ts';
 import { startProxy, type TestProxy } from './envoy.ts';
-import { type Labels, meshObjects, type PlacedWorkload, podLabels, type PortSpec } from './mesh-objects.ts';
+import { type Labels, meshObjects, type PlacedWorkload, type PortSpec, podLabels } from './mesh-objects.ts';
 import { type ControlPlane, type LocalControlPlane, startLocalControlPlane, TestFolder } from './server.ts';
 import { holdSubnet } from './wait.ts';
 

@@ -4,7 +4,7 @@
 import { Agent } from 'node:http';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { call, type CallAnswer, startHttpApp, startTcpApp } from './apps.ts';
+import { type CallAnswer, call, startHttpApp, startTcpApp } from './apps.ts';
 
 interface HttpRequest {
   readonly url: string;

@@ -232,7 +232,7 @@ async function rig(mode: Mode): Promise<Rig> {
 }
 
 /** Asks again and again, since Envoy's admin page can't be subscribed to. */
-async function poll<T>(ask: () => T | undefined | Promise<T | undefined>, limit = 45_000): Promise<T> {
+async function poll<T>(ask: () => T | undefined | Promise<T | undefined>, limit = 10_000): Promise<T> {
   const end = Date.now() + limit;
   for (;;) {
     const answer = await ask();
@@ -255,7 +255,7 @@ describe.skipIf(binary === undefined).each(MODES)('a real Envoy, %s', (mode) => 
 
     // A changed cluster warms until endpoints come; Envoy's own patience is 15 s.
     serve(world, CLUSTER, { a: clusterJson('a', '2s'), b: clusterJson('b', '1s') }).wake();
-    await until(async () => (await clusterInfo('a')).timeout === '2s', 30_000);
+    await until(async () => (await clusterInfo('a')).timeout === '2s', 5_000);
     expect((await clusterInfo('a')).hosts).toBe(1);
     expect(await stat('cluster_manager.warming_clusters')).toBe(0);
 
@@ -263,8 +263,8 @@ describe.skipIf(binary === undefined).each(MODES)('a real Envoy, %s', (mode) => 
     serve(world, CLUSTER, { b: clusterJson('b', '1s'), c: clusterJson('c', '3s') });
     serve(world, ENDPOINT, { b: endpointJson('b', 1), c: endpointJson('c', 1) });
     serve(world, ROUTE, { r: routeJson('r', 'c') }).wake();
-    await until(async () => (await clusterInfo('c')).hosts === 1, 30_000);
-    await until(async () => (await clusterInfo('a')).timeout === undefined, 30_000);
+    await until(async () => (await clusterInfo('c')).hosts === 1, 5_000);
+    await until(async () => (await clusterInfo('a')).timeout === undefined, 5_000);
     await until(
       () =>
         now()

@@ -3,8 +3,9 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
-import { type Server, type ServerOptions, startServer } from '../../server.ts';
 import { tableValues } from '../../lib/table.ts';
+import { tuneEngine } from '../engine.ts';
+import { type Server, type ServerOptions, startServer } from '../../server.ts';
 import { packageVersion } from '../package-version.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 
@@ -31,17 +32,15 @@ export interface ServeFlags {
   readonly maxRequestsPerSecond: string;
 }
 
-/** An orderly end may take so long, ms; what hasn't ended by then is cut off. */
-const STOP_LIMIT = 10_000;
-
 /** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
 export async function serve(flags: ServeFlags, context: CommandContext): Promise<number> {
+  tuneEngine(process.versions.node);
   const options = serverOptions(flags, context);
   const server = await start(options);
   await server.ready();
   announce(server, options, context);
   await signalled();
-  await Promise.race([server.stop(), new Promise((resolve) => setTimeout(resolve, STOP_LIMIT).unref())]);
+  await server.stop();
   return 0;
 }
 
