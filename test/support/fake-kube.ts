@@ -36,6 +36,8 @@ export class FakeKube implements KubeApi {
   readonly #log: { readonly version: number; readonly type: string; readonly key: string; readonly object: Raw }[] = [];
   #version = 1;
   #down = false;
+  /** `GROUP/VERSION/PLURAL` of what discovery tells, beside the core group. */
+  readonly served = new Set<string>();
   /** Called before each write; may throw. */
   onWrite: (write: KubeWrite) => void = () => undefined;
 
@@ -66,6 +68,8 @@ export class FakeKube implements KubeApi {
 
   async get(path: string, query: Query, signal: AbortSignal): Promise<unknown> {
     await this.#reach(signal);
+    const group = /^\/apis\/([^/]+)(?:\/([^/]+))?$/.exec(path);
+    if (group !== null) return this.#discovery(group[1] ?? '', group[2]);
     const target = targetOf(path);
     if (target.name !== undefined) {
       const found = this.read(path);
@@ -127,6 +131,14 @@ export class FakeKube implements KubeApi {
     this.writes.push(`${method} ${path}`);
     const after = method === 'PATCH' ? patched(before, write) : raw;
     return this.#store(key, after);
+  }
+
+  #discovery(group: string, version: string | undefined): unknown {
+    const all = [...this.served].map((each) => each.split('/')).filter(([name]) => name === group);
+    if (all.length === 0) throw new KubeError(404, `${group} not found`);
+    return version === undefined
+      ? { versions: all.map((each) => ({ version: each[1] })) }
+      : { resources: all.filter((each) => each[1] === version).map((each) => ({ name: each[2] })) };
   }
 
   #store(key: string, raw: Raw): Raw {
