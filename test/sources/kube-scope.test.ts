@@ -224,7 +224,10 @@ describe('the mesh configuration of a cluster', () => {
     const kube = new FakeKube();
     kube.put(`${MAPS}/istio`, map('istio', 'trustDomain: wrong'));
     kube.put(`${MAPS}/istio-a`, map('istio-a', 'trustDomain: td\ndefaultConfig: {concurrency: 3}', 'networks: {}'));
-    kube.put(`${MAPS}/base`, map('base', 'trustDomain: base\naccessLogFile: /dev/stdout\ndefaultConfig: {statusPort: 9}'));
+    kube.put(
+      `${MAPS}/base`,
+      map('base', 'trustDomain: base\naccessLogFile: /dev/stdout\ndefaultConfig: {statusPort: 9}'),
+    );
     const { mesh, changes } = await start(kube, 'a', 'base');
     expect(mesh.current().mesh).toMatchObject({
       trustDomain: 'td',
