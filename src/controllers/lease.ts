@@ -6,6 +6,7 @@
 // `leaseDurationSeconds`, measured by the clock of the one who watches, is up for taking. So clocks need not agree.
 // docs/decisions/0010-leases.md has the figures.
 
+import { setMaxListeners } from 'node:events';
 import type { Clock, Log, Timers } from '../lib/ports.ts';
 import { type KubeApi, KubeError } from '../sources/kube-api.ts';
 
@@ -93,14 +94,16 @@ export class Election {
   async #attempt(signal: AbortSignal): Promise<void> {
     const { log, name } = this.#options;
     // A request that hangs must not keep a holder from noticing that its time is up.
-    const deadline = AbortSignal.any([signal, this.#timeout(this.#times.renewMs / 2)]);
+    const bounded = this.#bounded(this.#times.renewMs / 2, signal);
     try {
       const began = this.#options.clock.now();
-      if (await this.#hold(deadline)) this.#held(began);
+      if (await this.#hold(bounded.signal)) this.#held(began);
       else this.#resign('another replica holds the lease');
     } catch (error) {
       if (signal.aborted) return;
       log.debug({ lease: name, error: String(error) }, 'lease not renewed');
+    } finally {
+      bounded.done();
     }
     if (this.leading && this.#options.clock.now() - this.#renewedAt >= this.#times.renewMs)
       this.#resign('the lease could not be renewed in time');
@@ -110,6 +113,8 @@ export class Election {
     this.#renewedAt = began;
     if (this.#leading !== undefined) return;
     this.#leading = new AbortController();
+    // Everything that a leader does listens to it.
+    setMaxListeners(0, this.#leading.signal);
     this.#options.log.info({ lease: this.#options.name, identity: this.#options.identity }, 'leading');
     this.#options.lead(this.#leading.signal);
   }
@@ -175,7 +180,7 @@ export class Election {
   }
 
   async #release(): Promise<void> {
-    const signal = this.#timeout(this.#times.retryMs);
+    const { signal, done } = this.#bounded(this.#times.retryMs);
     try {
       const lease = await this.#read(signal);
       if (lease?.spec?.holderIdentity !== this.#options.identity) return;
@@ -183,6 +188,8 @@ export class Election {
       await this.#options.api.send({ method: 'PUT', path: this.#path(), body: { ...lease, spec } }, signal);
     } catch (error) {
       this.#options.log.info({ lease: this.#options.name, error: String(error) }, 'lease not released, it runs out');
+    } finally {
+      done();
     }
   }
 
@@ -194,10 +201,19 @@ export class Election {
     return `${this.#collection()}/${this.#options.name}`;
   }
 
-  #timeout(ms: number): AbortSignal {
+  /** A signal that is aborted with another one, or after a time; `done` lets go of both. */
+  #bounded(ms: number, outer?: AbortSignal): { readonly signal: AbortSignal; done(): void } {
     const controller = new AbortController();
-    this.#options.timers.setTimeout(() => controller.abort(), ms);
-    return controller.signal;
+    const stop = (): void => controller.abort();
+    const cancel = this.#options.timers.setTimeout(stop, ms);
+    outer?.addEventListener('abort', stop, { once: true });
+    return {
+      signal: controller.signal,
+      done: () => {
+        cancel();
+        outer?.removeEventListener('abort', stop);
+      },
+    };
   }
 
   #wait(ms: number, signal: AbortSignal): Promise<void> {

@@ -43,7 +43,10 @@ const AGE_GRACE = 10_000;
 /** An aged connection is told to go away (GOAWAY), with a tenth of jitter so that those of one moment part. */
 function channelOptions({ maxConnectionAge }: ServerOptions): ChannelOptions {
   if (maxConnectionAge === undefined) return XDS_CHANNEL_OPTIONS;
-  const age = { 'grpc.max_connection_age_ms': maxConnectionAge, 'grpc.max_connection_age_grace_ms': AGE_GRACE };
+  const age = {
+    'grpc.max_connection_age_ms': maxConnectionAge,
+    'grpc.max_connection_age_grace_ms': Math.min(AGE_GRACE, maxConnectionAge),
+  };
   return { ...XDS_CHANNEL_OPTIONS, ...age };
 }
 

@@ -2,6 +2,7 @@
 // In: a kubeconfig, or the cluster that the process runs in. Out: batches of events to the store's sink; synced once
 // every kind has been listed or found absent. Called by server.ts.
 
+import { setMaxListeners } from 'node:events';
 import { KINDS } from '../config/kinds.ts';
 import type { Kind } from '../config/object.ts';
 import type { Log, Meter, Timers } from '../lib/ports.ts';
@@ -55,6 +56,8 @@ export interface KubernetesSource extends Source {
 
 export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
   const stop = new AbortController();
+  // Each kind and each watch waits for it.
+  setMaxListeners(0, stop.signal);
   const listeners = new Set<() => void>();
   let scope: ScopeWatch | undefined;
   let running: Promise<unknown> = Promise.resolve();

@@ -1,7 +1,7 @@
 // A real API server for tests: objects put and taken away, tokens, and servers of ours that serve it.
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Server as TcpServer, type Socket } from 'node:net';
+import { connect, createServer, isIP, type Server as TcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentials as grpcCredentials } from '@grpc/grpc-js';
@@ -214,7 +214,9 @@ export class CuttableProxy {
         name,
         cluster: {
           server: `https://127.0.0.1:${this.#port}`,
-          'tls-server-name': rest.tlsServerName ?? this.#target.hostname,
+          ...(isIP(this.#target.hostname) === 0
+            ? { 'tls-server-name': rest.tlsServerName ?? this.#target.hostname }
+            : {}),
           ...(caData === undefined ? { 'certificate-authority': caFile } : { 'certificate-authority-data': caData }),
         },
       })),
