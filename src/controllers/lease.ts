@@ -202,7 +202,7 @@ export class Election {
   }
 
   /** A signal that is aborted with another one, or after a time; `done` lets go of both. */
-  #bounded(ms: number, outer?: AbortSignal): { readonly signal: AbortSignal; done(): void } {
+  #bounded(ms: number, outer?: AbortSignal): { readonly signal: AbortSignal; readonly done: () => void } {
     const controller = new AbortController();
     const stop = (): void => controller.abort();
     const cancel = this.#options.timers.setTimeout(stop, ms);

@@ -42,7 +42,7 @@ export async function startConfig(
   const { log, clock, timers } = world;
   const { meter } = world.metrics;
   let settled = false;
-  let cluster: KubernetesSource | undefined;
+  let cluster: KubernetesSource | undefined = undefined;
   const onChange = ({ mesh }: MeshSettings): void => {
     cluster?.select(mesh.discoverySelectors ?? [], mesh.rootNamespace);
     plane.signal();

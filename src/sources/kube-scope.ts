@@ -73,6 +73,7 @@ export function selects({ matchLabels, matchExpressions }: LabelSelector, labels
           return value !== undefined;
         case 'DoesNotExist':
           return value === undefined;
+        case undefined:
         default:
           return false;
       }

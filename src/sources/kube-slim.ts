@@ -22,16 +22,11 @@ const INJECTOR_NOTE = 'sidecar.istio.io/status';
 
 /** ConfigMaps of the system namespace are the control plane's own, and stay as they are. */
 export function slim(kind: Kind, raw: RawObject, namespace: string, systemNamespace: string | undefined): RawObject {
-  switch (kind) {
-    case 'Secret':
-      return { ...raw, data: picked(raw['data'], (key) => CREDENTIALS.has(key)) };
-    case 'ConfigMap':
-      return namespace === systemNamespace ? raw : { ...raw, data: picked(raw['data'], (key) => ROOTS.has(key)) };
-    case 'Pod':
-      return withoutNoise(raw);
-    default:
-      return raw;
-  }
+  if (kind === 'Pod') return withoutNoise(raw);
+  if (kind === 'Secret') return { ...raw, data: picked(raw['data'], (key) => CREDENTIALS.has(key)) };
+  if (kind === 'ConfigMap' && namespace !== systemNamespace)
+    return { ...raw, data: picked(raw['data'], (key) => ROOTS.has(key)) };
+  return raw;
 }
 
 function picked(values: unknown, keep: (key: string) => boolean): unknown {

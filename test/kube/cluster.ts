@@ -208,19 +208,18 @@ export class CuttableProxy {
 
   #write(): void {
     const config = loadKubeconfig(kubeconfig);
-    const text = JSON.stringify({
-      ...(JSON.parse(config.exportConfig()) as object),
-      clusters: config.clusters.map(({ name, server: _, skipTLSVerify: __, caData, caFile, ...rest }) => ({
-        name,
-        cluster: {
-          server: `https://127.0.0.1:${this.#port}`,
-          ...(isIP(this.#target.hostname) === 0
-            ? { 'tls-server-name': rest.tlsServerName ?? this.#target.hostname }
-            : {}),
-          ...(caData === undefined ? { 'certificate-authority': caFile } : { 'certificate-authority-data': caData }),
-        },
-      })),
-    });
+    const name = isIP(this.#target.hostname) === 0 ? { 'tls-server-name': this.#target.hostname } : {};
+    const clusters = config.clusters.map((each) => ({
+      name: each.name,
+      cluster: {
+        server: `https://127.0.0.1:${this.#port}`,
+        ...name,
+        ...(each.caData === undefined
+          ? { 'certificate-authority': each.caFile }
+          : { 'certificate-authority-data': each.caData }),
+      },
+    }));
+    const text = JSON.stringify({ ...(JSON.parse(config.exportConfig()) as object), clusters });
     writeFileSync(this.kubeconfig, text);
   }
 

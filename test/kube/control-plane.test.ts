@@ -13,7 +13,7 @@ import { TYPE_URL } from '../../src/ir/draft.ts';
 import type { AdsClient } from '../../src/xds/client.ts';
 import { realTimers } from '../sources/harness.ts';
 import { eventually, until } from '../support/wait.ts';
-import { Cluster, kubeconfig, nodeBytes, proxyWith, type Raw, serve } from './cluster.ts';
+import { Cluster, kubeconfig, type NodeFacts, proxyWith, type Raw, serve } from './cluster.ts';
 
 const NETWORKING = 'networking.istio.io';
 
@@ -32,13 +32,13 @@ describe.skipIf(kubeconfig === undefined)('a control plane in a real cluster', (
   });
   const account = (namespace: string, name: string) =>
     cluster.put({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
-  const connectAs = (token: string, node: Parameters<typeof nodeBytes>[0], more = {}) => {
+  const connectAs = (token: string, node: NodeFacts, more = {}) => {
     const client = proxyWith(server, roots, token, node, more);
     clients.push(client);
     return client;
   };
   /** The status with which a stream is refused, or undefined where it is answered. */
-  const refusal = (token: string, node: Parameters<typeof nodeBytes>[0]) =>
+  const refusal = (token: string, node: NodeFacts) =>
     new Promise<{ code: number; message: string } | undefined>((resolve) => {
       const client = connectAs(token, node, { onEnd: resolve, onUpdate: () => resolve(undefined) });
       client.subscribe(TYPE_URL.cluster);
@@ -86,7 +86,10 @@ describe.skipIf(kubeconfig === undefined)('a control plane in a real cluster', (
     const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'istio-ca-secret', namespace: other } };
     const stored = await cluster.read(secret);
     expect(stored).toMatchObject({ type: 'istio.io/ca-root' });
-    const certificate = Buffer.from((stored?.['data'] as Record<string, string>)['ca-cert.pem'] ?? '', 'base64');
+    const certificate = Buffer.from(
+      (stored?.['data'] as Record<string, string> | undefined)?.['ca-cert.pem'] ?? '',
+      'base64',
+    );
     for (const each of servers) {
       // Its serving certificate verifies by that root, under the name that proxies call it by.
       const socket = connect({
