@@ -37,6 +37,8 @@ const PERMISSION_DENIED = 7;
 
 /** How long streams may take to end when the server stops, ms, unless told otherwise. */
 const STOP_GRACE = 500;
+/** How long last words may take to arrive, ms. */
+const FLUSH = 500;
 /** A connection that was asked to move and didn't is cut after this, ms. */
 const AGE_GRACE = 10_000;
 
@@ -87,7 +89,16 @@ export async function startGrpc(options: ServerOptions, world: World, parts: Grp
 
 async function stop(xds: XdsServer, servers: readonly Server[], grace: number): Promise<void> {
   await xds.close(grace);
-  for (const server of servers) server.forceShutdown();
+  await Promise.all(servers.map(goAway));
+}
+
+/** Lets what was said last reach the peers, and cuts those that stay. */
+async function goAway(server: Server): Promise<void> {
+  let late: NodeJS.Timeout | undefined;
+  const gone = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  await Promise.race([gone, new Promise((resolve) => (late = setTimeout(resolve, FLUSH)))]);
+  clearTimeout(late);
+  server.forceShutdown();
 }
 
 function bind(server: Server, address: ListenAddress, credentials: ServerCredentials): Promise<ListenAddress> {
