@@ -20,6 +20,8 @@ import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
 import { consolePort } from './server/console.ts';
+import { startWebhooks } from './server/webhooks.ts';
+import type { WebhookPort } from './console/port.ts';
 import { type GrpcSide, startGrpc } from './server/grpc.ts';
 import type { ListenAddress } from './lib/listen.ts';
 import type { Clock, Log, Timers } from './lib/ports.ts';
@@ -55,6 +57,11 @@ export interface ServerOptions {
   readonly debounceMax: number;
   /** New streams a second. */
   readonly maxStreamRate: number;
+  /** Folder with the files `config` and `values` of injection; where it has none, the ConfigMap counts. */
+  readonly injectionDirectory?: string | undefined;
+  readonly nativeSidecars?: 'auto' | 'true' | 'false' | undefined;
+  /** Variables that injection templates may read. */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 export interface Server {
@@ -115,10 +122,12 @@ async function startParts(
   closers.push(() => config.stop());
   const security = await startSecurity(options, config, world);
   closers.push(() => security.stop());
-  const port = consolePort(options, world, config);
+  const webhooks = await startWebhooks(options, world, config);
+  closers.push(() => webhooks.stop());
+  const port = consolePort(options, world, config, () => webhooks.findings());
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
   closers.push(() => grpc.stop());
-  const pages = await startPages(options, security, port, closers);
+  const pages = await startPages(options, security, { console: port, webhooks }, closers);
   return {
     log: world.log,
     addresses: { ...grpc.addresses, ...pages },
@@ -211,7 +220,7 @@ async function publishRoot(stateDir: string, authority: Authority, log: Log): Pr
 async function startPages(
   options: ServerOptions,
   security: SecuritySide,
-  port: ReturnType<typeof consolePort>,
+  ports: { readonly console: ReturnType<typeof consolePort>; readonly webhooks: WebhookPort },
   closers: (() => Promise<void> | void)[],
 ): Promise<Server['addresses']> {
   const mayInspect = async (bearer: string | undefined): Promise<boolean> => {
@@ -232,7 +241,14 @@ async function startPages(
   ] as const;
   for (const [name, address, tls] of pages) {
     if (address === undefined) continue;
-    const server: HttpServer = await serveHttp(address, { port, mayInspect, metrics: name !== 'https', tls });
+    const server: HttpServer = await serveHttp(address, {
+      port: ports.console,
+      mayInspect,
+      metrics: name !== 'https',
+      tls,
+      // Behind something else that speaks TLS they are asked in plaintext.
+      webhooks: name === (options.https === undefined ? 'http' : 'https') ? ports.webhooks : undefined,
+    });
     const unfollow = security.serving.onChange((pair) => server.renew({ key: pair.keyPem, cert: pair.certificatePem }));
     closers.push(async () => {
       unfollow();

@@ -1,5 +1,6 @@
 // The running server as the debug pages see it.
 
+import type { Finding } from '../config/object.ts';
 import type { ConnectionInfo, ConsolePort } from '../console/port.ts';
 import { tableValues } from '../lib/table.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
@@ -9,13 +10,19 @@ import type { ConfigSide } from './config.ts';
 /** Kinds whose objects hold secrets: the pages say that they exist and nothing more. */
 const HIDDEN = new Set(['Secret']);
 
-export function consolePort(options: ServerOptions, world: World, config: ConfigSide): ConsolePort {
+/** `about` gives findings that no object of the store carries. */
+export function consolePort(
+  options: ServerOptions,
+  world: World,
+  config: ConfigSide,
+  about: () => readonly Finding[],
+): ConsolePort {
   return {
     version: options.version,
     unready: () => config.unready(),
     connections: () => [...config.plane.sessions].map(connectionInfo),
     snapshot: () => config.plane.snapshot,
-    findings: () => config.findings(),
+    findings: () => [...config.findings(), ...about()],
     objects: () => objects(config),
     scopes: () => world.root.scopes(),
     setLevel: (scope, level) => world.root.setLevel(scope, level),

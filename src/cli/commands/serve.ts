@@ -30,6 +30,7 @@ export interface ServeFlags {
   readonly debounceAfter: string;
   readonly debounceMax: string;
   readonly maxRequestsPerSecond: string;
+  readonly injectionDirectory: string;
 }
 
 /** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
@@ -88,7 +89,16 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     debounceMax: number('debounceMax', flags.debounceMax),
     // Enough for a rolling restart, and not more than this machine can translate for.
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
+    injectionDirectory: flags.injectionDirectory,
+    nativeSidecars: nativeSidecarsOf(env['ENABLE_NATIVE_SIDECARS']),
+    environment: env,
   };
+}
+
+function nativeSidecarsOf(text: string | undefined): 'auto' | 'true' | 'false' {
+  if (text === undefined || text === '') return 'auto';
+  if (text === 'auto' || text === 'true' || text === 'false') return text;
+  throw new UsageError(`ENABLE_NATIVE_SIDECARS ${text}: expected auto, true or false`, 64);
 }
 
 /** What is served, where, and what to try next. */
@@ -136,7 +146,7 @@ function addressLines(addresses: Server['addresses']): readonly string[] {
     ['xDS, plaintext', addresses.grpc],
     ['xDS and certificates, TLS', addresses.secureGrpc],
     ['readiness and debug pages', addresses.http],
-    ['readiness, TLS', addresses.https],
+    ['webhooks, TLS', addresses.https],
     ['metrics', addresses.monitoring],
   ];
   return rows.flatMap(([what, address]) =>
