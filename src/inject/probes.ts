@@ -43,9 +43,9 @@ const HOOKS = [
 export function rewriteProbes(pod: Pod, settings: ProbeSettings): Pod {
   const wanted = booleanOf(annotationsOf(pod)['sidecar.istio.io/rewriteAppHTTPProbers']) ?? settings.enabled;
   if (!wanted || containerOf(pod, PROXY) === undefined) return pod;
-  const probers = probersOf(pod, settings.statusPort);
-  const told = Object.keys(probers).length === 0 ? pod : tell(pod, probers, settings.wasInjected);
   const statusPort = Number(annotationsOf(pod)['status.sidecar.istio.io/port'] ?? settings.statusPort);
+  const probers = probersOf(pod, statusPort);
+  const told = Object.keys(probers).length === 0 ? pod : tell(pod, probers, settings.wasInjected);
   const rewritten = (list: readonly Container[]): readonly Container[] =>
     list.map((container) => (container.name === PROXY ? container : withRewritten(container, statusPort)));
   const { initContainers } = told.spec;
@@ -107,10 +107,15 @@ function tell(pod: Pod, probers: Readonly<Record<string, Prober>>, wasInjected: 
       ...proxy,
       env: [
         ...env.filter(({ name }) => name !== PROBERS),
-        { name: PROBERS, value: JSON.stringify({ ...probers, ...before }) },
+        { name: PROBERS, value: formatProbers({ ...probers, ...before }) },
       ],
     };
   });
+}
+
+/** In order of the keys: what is found again must read the same. */
+function formatProbers(probers: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(Object.fromEntries(Object.entries(probers).toSorted(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 function parsedProbers(text: string | undefined): Readonly<Record<string, unknown>> {

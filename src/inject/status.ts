@@ -3,7 +3,16 @@
 // In: a pod, perhaps injected before. Out: the pod as its user wrote it. So rendering twice gives the same pod.
 
 import { withoutPrometheus, scrapePortOf } from './prometheus.ts';
-import { annotationsOf, type Container, isJson, type Pod, withAnnotations, withSpec } from './pod.ts';
+import {
+  annotationsOf,
+  type Container,
+  containerOf,
+  isJson,
+  type Pod,
+  PROXY,
+  withAnnotations,
+  withSpec,
+} from './pod.ts';
 
 export const STATUS = 'sidecar.istio.io/status';
 export const OVERRIDES = 'proxy.istio.io/overrides';
@@ -57,27 +66,44 @@ export function overridesOf(pod: Pod): Overrides {
 /** The pod without what an earlier injection added, for templates to look at. */
 export function strippedPod(pod: Pod, statusPort: number): Pod {
   const status = statusOf(pod);
-  if (status === undefined) return pod;
+  if (status === undefined) return withProxyLast(pod);
   const saved = overridesOf(pod);
   const { [STATUS]: _status, ...annotations } = annotationsOf(pod);
   const { containers, initContainers } = pod.spec;
   const restored = withSpec(pod, {
     containers: restore(containers, status.containers, saved.containers),
-    ...(initContainers === undefined && saved.initContainers.length === 0
+    ...(initContainers === undefined
       ? {}
-      : { initContainers: restore(initContainers ?? [], status.initContainers, saved.initContainers) }),
+      : { initContainers: restore(initContainers, status.initContainers, saved.initContainers) }),
   });
   const isOurs = scrapePortOf(annotations) === String(statusPort);
-  return withAnnotations(restored, isOurs ? withoutPrometheus(annotations) : annotations);
+  return withProxyLast(withAnnotations(restored, isOurs ? withoutPrometheus(annotations) : annotations));
 }
 
+/** In their places: templates go through containers in order. */
 function restore(
   list: readonly Container[],
   injected: readonly string[],
   saved: readonly Container[],
 ): readonly Container[] {
-  const own = list.filter(({ name }) => !injected.includes(name));
-  return [...own, ...saved.filter(({ name }) => !own.some((each) => each.name === name))];
+  const there = list.flatMap((container) => {
+    if (!injected.includes(container.name)) return [container];
+    const own = saved.find(({ name }) => name === container.name);
+    return own === undefined ? [] : [own];
+  });
+  return [...there, ...saved.filter(({ name }) => !there.some((each) => each.name === name))];
+}
+
+/** Injection moves the proxy; templates find a user's own settings for it in one place, whether it has been moved or not. */
+function withProxyLast(pod: Pod): Pod {
+  const own = containerOf(pod, PROXY);
+  if (own === undefined) return pod;
+  const { containers, initContainers } = pod.spec;
+  const others = (list: readonly Container[]): readonly Container[] => list.filter(({ name }) => name !== PROXY);
+  return withSpec(pod, {
+    containers: [...others(containers), own],
+    ...(initContainers === undefined ? {} : { initContainers: others(initContainers) }),
+  });
 }
 
 function parsed(text: string | undefined): Readonly<Record<string, unknown>> | undefined {

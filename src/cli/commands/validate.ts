@@ -31,11 +31,11 @@ export async function validate(flags: ValidateFlags, { out, err }: CommandContex
 }
 
 function findingsOf({ name, text }: Input, namespace: string, validator: Validator): readonly Finding[] {
-  return splitDocuments(text).flatMap((chunk) => {
+  return splitDocuments(text).flatMap((chunk): readonly Finding[] => {
     const parsed = parseYaml(chunk.text);
     if (parsed.kind === 'problem') {
       const origin = `${name}:${parsed.at.line + chunk.line - 1}:${parsed.at.column}`;
-      return [{ severity: 'error', code: 'MEL0002', origin, message: parsed.message } as const];
+      return [{ severity: 'error', code: 'MEL0002', origin, message: parsed.message }];
     }
     const options = { unknownFields: 'error', defaultNamespace: namespace, origin: name } as const;
     return parseDocument(parsed.value, options).flatMap((each) => {

@@ -46,7 +46,7 @@ interface Scope {
 type Flow = 'go on' | 'break' | 'continue';
 
 /** A template that writes more than this many nodes, or calls itself deeper, will not end. */
-const MAX_STEPS = 1_000_000;
+const MAX_STEPS = 100_000;
 const MAX_CALLS = 100;
 
 export function renderTemplate(
