@@ -77,7 +77,7 @@ function build({ port, mayInspect, metrics, tls, webhooks }: HttpOptions): Fasti
 const MAX_REVIEW_BYTES = 8 * 1024 * 1024;
 
 /** Bodies are handed on as text: what they are is for the webhooks to say. */
-async function addWebhooks(scope: FastifyInstance, { inject, validate }: WebhookPort): Promise<void> {
+async function addWebhooks(scope: FastifyInstance, webhooks: WebhookPort): Promise<void> {
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', { parseAs: 'string', bodyLimit: MAX_REVIEW_BYTES }, (_request, body, done) =>
     done(null, body),
@@ -92,9 +92,8 @@ async function addWebhooks(scope: FastifyInstance, { inject, validate }: Webhook
       return reply.code(status).type(contentType).send(body);
     });
   };
-  route('/inject', inject);
-  route('/inject/*', inject);
-  route('/validate', validate);
+  for (const url of ['/inject', '/inject/*']) route(url, (request) => webhooks.inject(request));
+  route('/validate', (request) => webhooks.validate(request));
 }
 
 function isLoopback(address: string | undefined): boolean {

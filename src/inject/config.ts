@@ -65,7 +65,7 @@ export function loadConfig({ config, values, origin }: ConfigTexts, yaml: YamlPo
   return {
     kind: 'config',
     config: {
-      policy: String(policy),
+      policy: typeof policy === 'string' ? policy : 'disabled',
       defaultTemplates: textsOf(settings['defaultTemplates'], ['sidecar']),
       templates,
       aliases: Object.fromEntries(

@@ -5,8 +5,8 @@ import { annotationsOf, labelsOf, type Pod } from './pod.ts';
 import { type LabelSelector, selects } from './selector.ts';
 
 export const INJECT = 'sidecar.istio.io/inject';
-export const REVISION = 'istio.io/rev';
-export const NAMESPACE_INJECTION = 'istio-injection';
+const REVISION = 'istio.io/rev';
+const NAMESPACE_INJECTION = 'istio-injection';
 
 export interface Decision {
   readonly kind: 'inject' | 'skip';

@@ -130,7 +130,7 @@ const REMEMBERED = 64;
 function remembering(yaml: YamlPort): YamlPort {
   const results = new Map<string, YamlResult>();
   return {
-    format: yaml.format,
+    format: (value) => yaml.format(value),
     parse: (text) => {
       const known = results.get(text) ?? yaml.parse(text);
       results.delete(text);

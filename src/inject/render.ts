@@ -98,11 +98,11 @@ function rendered(
   }
   if ('problem' in template) return template;
   try {
-    const { text, lineOf } = renderTemplate(template, data, functions);
-    const parsed = yaml.parse(text);
+    const result = renderTemplate(template, data, functions);
+    const parsed = yaml.parse(result.text);
     if (parsed.kind === 'problem') {
       return {
-        problem: new TemplateError(name, lineOf(parsed.at.line), `gives wrong YAML: ${parsed.message}`).message,
+        problem: new TemplateError(name, result.lineOf(parsed.at.line), `gives wrong YAML: ${parsed.message}`).message,
       };
     }
     if (parsed.value === undefined || parsed.value === null) return { json: {} };

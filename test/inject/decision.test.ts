@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { decide, revisionFor } from '../../src/inject/decision.ts';
+import { type DecisionSettings, decide, revisionFor } from '../../src/inject/decision.ts';
 import { nativeSidecars } from '../../src/inject/native.ts';
 import { ownerOf } from '../../src/inject/owner.ts';
 import { envOfPath } from '../../src/inject/request-path.ts';
 import { parsedPod } from './support.ts';
 
 const INJECT = 'sidecar.istio.io/inject';
-const base = { policy: 'enabled', neverInjectSelector: [], alwaysInjectSelector: [] };
+const base: DecisionSettings = { policy: 'enabled', neverInjectSelector: [], alwaysInjectSelector: [] };
 
 interface Case {
   readonly labels?: Record<string, string>;
   readonly annotations?: Record<string, string>;
   readonly hostNetwork?: boolean;
   readonly namespace?: string;
-  readonly settings?: Partial<typeof base> & object;
+  readonly settings?: Partial<DecisionSettings>;
 }
 
 const never = { neverInjectSelector: [{ matchLabels: { app: 'x' } }] };
@@ -52,7 +52,7 @@ describe('whether a pod gets a proxy', () => {
     ['own word before never', { labels: { app: 'x', [INJECT]: 'true' }, settings: never }, 'inject', 'label'],
     ['always, policy disabled', { labels: { app: 'y' }, settings: { ...off, ...always } }, 'inject', 'always-inject'],
     ['never before always', { labels: { app: 'x' }, settings: { ...never, ...always } }, 'skip', 'never-inject'],
-    ['an empty selector selects nothing', { settings: { neverInjectSelector: [{}] } as never }, 'inject', 'policy'],
+    ['an empty selector selects nothing', { settings: { neverInjectSelector: [{}] } }, 'inject', 'policy'],
   ])('%s', (_name, { labels = {}, annotations = {}, hostNetwork, namespace = 'shop', settings = {} }, kind, by) => {
     const pod = parsedPod({ metadata: { labels, annotations }, spec: { containers: [], hostNetwork } });
     expect(decide(pod, namespace, { ...base, ...settings })).toMatchObject({ kind, by });

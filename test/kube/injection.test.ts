@@ -24,7 +24,13 @@ if (kubeconfig === undefined) console.log('test/kube/injection is skipped: KUBEC
 
 const goldenObjects = readdirSync(GOLDEN)
   .filter((name) => existsSync(join(GOLDEN, name, 'out.yaml')))
-  .map((name) => [name, parse(readFileSync(join(GOLDEN, name, 'out.yaml'), 'utf8')) as KubernetesObject] as const)
+  .map(
+    (name) =>
+      [
+        name,
+        parse(readFileSync(join(GOLDEN, name, 'out.yaml'), 'utf8')) as { kind?: string; metadata?: object },
+      ] as const,
+  )
   .filter(([, object]) => object.kind !== undefined);
 
 describe.skipIf(kubeconfig === undefined)('an API server that asks the webhooks', () => {

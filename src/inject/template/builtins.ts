@@ -19,7 +19,7 @@ export const BUILTINS: Readonly<Record<string, TemplateFunction>> = {
   ge: (a, b) => !less(a, b),
   len: lengthOf,
   index: (value, ...keys) => keys.reduce(elementOf, value),
-  slice: (value, from = 0, to = undefined) => {
+  slice: (value, from = 0, to) => {
     const end = to === undefined ? undefined : Number(to);
     if (typeof value === 'string' || Array.isArray(value)) return value.slice(Number(from), end);
     throw new ArgumentError('a text or list is needed');
