@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { injectionTemplates } from './generate/injection-templates.ts';
 import { istioSchemas, istioSpecs, istioTypes } from './generate/istio-schemas.ts';
 import { messageSchema } from './generate/message-schema.ts';
 import { messageTypes } from './generate/message-types.ts';
@@ -22,3 +23,5 @@ write('config/generated/schemas.ts', istioSchemas(specs));
 const model = modelOf(loadProtos());
 write('messages/generated/types.ts', messageTypes(model));
 write('messages/generated/schema.ts', messageSchema(model));
+
+write('inject/generated/templates.ts', injectionTemplates());

@@ -44,6 +44,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   ca: { imports: ['lib', 'config'], packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'node-forge', 'jose'] },
   agent: { imports: ['lib', 'codec', 'messages', 'ca'], packages: ['@grpc/grpc-js'] },
   cni: { imports: ['lib'] },
+  inject: { imports: ['lib', 'config'], pure: true },
   console: {
     imports: ['lib', 'config', 'ir', 'messages', 'codec', 'resources', 'xds', 'plane', 'telemetry'],
     packages: ['fastify'],
@@ -65,6 +66,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
         'ca',
         'agent',
         'cni',
+        'inject',
+        'translate',
       ],
       ...['console', 'telemetry', 'server.ts'],
     ],

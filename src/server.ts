@@ -21,6 +21,8 @@ import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
 import { openKube, type KubeSide } from './server/kube.ts';
 import { consolePort } from './server/console.ts';
+import { startWebhooks } from './server/webhooks.ts';
+import type { WebhookPort } from './console/port.ts';
 import { type GrpcSide, startGrpc } from './server/grpc.ts';
 import type { ListenAddress } from './lib/listen.ts';
 import type { Clock, Log, Timers } from './lib/ports.ts';
@@ -66,6 +68,11 @@ export interface ServerOptions {
   readonly maxConnectionAge?: number | undefined;
   /** How long a stop may take to send proxies elsewhere, ms. */
   readonly shutdownDuration?: number | undefined;
+  /** Folder with the files `config` and `values` of injection; where it has none, the ConfigMap counts. */
+  readonly injectionDirectory?: string | undefined;
+  readonly nativeSidecars?: 'auto' | 'true' | 'false' | undefined;
+  /** Variables that injection templates may read. */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 export interface Server {
@@ -128,8 +135,10 @@ async function startParts(
   const security = await startSecurity(options, config, world, kube);
   closers.push(() => security.stop());
   let leaving = false;
-  const port = consolePort(options, world, config, () => leaving);
-  const pages = await startPages(options, security, port, closers);
+  const webhooks = await startWebhooks(options, world, config);
+  closers.push(() => webhooks.stop());
+  const port = consolePort(options, world, config, { leaving: () => leaving, findings: () => webhooks.findings() });
+  const pages = await startPages(options, security, { console: port, webhooks }, closers);
   // From here on the order of stopping is: unready, no longer leading, streams ended one after the other, pages closed.
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
   closers.push(() => grpc.stop());
@@ -235,7 +244,7 @@ async function publishRoot(stateDir: string, authority: Authority, log: Log): Pr
 async function startPages(
   options: ServerOptions,
   security: SecuritySide,
-  port: ReturnType<typeof consolePort>,
+  ports: { readonly console: ReturnType<typeof consolePort>; readonly webhooks: WebhookPort },
   closers: (() => Promise<void> | void)[],
 ): Promise<Server['addresses']> {
   const mayInspect = async (bearer: string | undefined): Promise<boolean> => {
@@ -256,7 +265,14 @@ async function startPages(
   ] as const;
   for (const [name, address, tls] of pages) {
     if (address === undefined) continue;
-    const server: HttpServer = await serveHttp(address, { port, mayInspect, metrics: name !== 'https', tls });
+    const server: HttpServer = await serveHttp(address, {
+      port: ports.console,
+      mayInspect,
+      metrics: name !== 'https',
+      tls,
+      // Behind something else that speaks TLS they are asked in plaintext.
+      webhooks: name === (options.https === undefined ? 'http' : 'https') ? ports.webhooks : undefined,
+    });
     const unfollow = security.serving.onChange((pair) => server.renew({ key: pair.keyPem, cert: pair.certificatePem }));
     closers.push(async () => {
       unfollow();

@@ -49,6 +49,7 @@ function buildProgram(context: CommandContext, finish: (code: number) => void): 
   program.description('An xDS control plane for meshes of stock Envoy proxies.').exitOverride().showHelpAfterError();
   addServe(program, context, finish);
   addWorkload(program, context, finish);
+  addOffline(program, context, finish);
   addInspection(program, context, finish);
   return program;
 }
@@ -66,12 +67,17 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
     .option('--grpcAddr <address>', 'plaintext xDS', ':15010')
     .option('--secureGRPCAddr <address>', 'xDS and certificates over TLS', ':15012')
     .option('--httpAddr <address>', 'readiness and debug pages', ':8080')
-    .option('--httpsAddr <address>', 'readiness over TLS', ':15017')
+    .option('--httpsAddr <address>', 'webhooks and readiness over TLS', ':15017')
     .option('--monitoringAddr <address>', 'metrics, version and debug pages', ':15014')
     .option('--stateDir <dir>', 'where a generated root and signing key are kept; in memory without it')
     .option('--caDir <dir>', 'folder with a root or intermediate to sign with', '/etc/cacerts')
     .option('--jwks <file>', 'JWKS whose keys sign workload tokens, in place of the generated key')
     .option('--tokenIssuer <issuer>', 'accept only tokens of this issuer')
+    .option(
+      '--injectionDirectory <dir>',
+      'folder with the files config and values of injection, in place of the ConfigMap',
+      './var/lib/istio/inject',
+    )
     .option('--log_output_level <levels>', 'none, error, warn, info, debug; or scope:level,…', 'info')
     .option('--log_as_json', 'one JSON object a line')
     .option('--debounceAfter <ms>', 'a burst of changes is over when nothing came for so long', '20')
@@ -86,6 +92,8 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
   agentFlags(
     program
       .command('agent [role]')
+      // What templates written for istiod start.
+      .alias('proxy')
       .description('Run beside one Envoy (role sidecar or router): certificates, bootstrap, xDS relay.'),
   ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).agent(role, flags, context)));
   agentFlags(
@@ -102,6 +110,7 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
     );
   program
     .command('iptables')
+    .alias('istio-iptables')
     .description('Set the rules that lead the traffic of this network namespace through its sidecar.')
     .allowUnknownOption()
     .allowExcessArguments()
@@ -158,6 +167,27 @@ function addInspection(program: Command, context: CommandContext, finish: (code:
       finish(await (await import('./commands/proxy-status.ts')).proxyStatus(proxy, flags, context)),
     );
   addProxyConfig(program, context, finish);
+}
+
+/** Commands that ask no server. */
+function addOffline(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  program
+    .command('kube-inject')
+    .description('Inject proxies into workloads of files, as the webhook does.')
+    .requiredOption('-f, --filename <file>', 'file or folder of YAML; - for standard input')
+    .option('-o, --output <file>', 'where to write; standard output without it')
+    .option('--injectConfigFile <file>', 'injection config; the built-in templates without it')
+    .option('--meshConfigFile <file>', 'MeshConfig')
+    .option('--valuesFile <file>', 'values of the templates')
+    .option('-r, --revision <revision>', 'revision of the control plane')
+    .option('-n, --namespace <namespace>', 'namespace of objects that name none')
+    .action(async (flags) => finish(await (await import('./commands/kube-inject.ts')).kubeInject(flags, context)));
+  program
+    .command('validate')
+    .description('Judge configuration of files as the validation webhook would.')
+    .requiredOption('-f, --filename <file...>', 'files or folders of YAML; - for standard input')
+    .option('-n, --namespace <namespace>', 'namespace of objects that name none')
+    .action(async (flags) => finish(await (await import('./commands/validate.ts')).validate(flags, context)));
 }
 
 function server(command: Command): Command {

@@ -73,6 +73,7 @@ export interface SliceEndpoint {
 }
 
 export interface NodeStatus {
+  readonly kubeletVersion?: string | undefined;
   readonly addresses: readonly { readonly type: string; readonly address: string }[];
 }
 

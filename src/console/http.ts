@@ -5,7 +5,7 @@ import { Server as TlsServer } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ListenAddress } from '../lib/listen.ts';
 import { debugPage, type DebugQuery } from './debug.ts';
-import type { ConsolePort } from './port.ts';
+import type { ConsolePort, WebhookAnswer, WebhookPort, WebhookRequest } from './port.ts';
 
 export interface HttpOptions {
   readonly port: ConsolePort;
@@ -13,6 +13,8 @@ export interface HttpOptions {
   readonly mayInspect: (bearer: string | undefined) => Promise<boolean>;
   readonly metrics: boolean;
   readonly tls?: HttpsPair | undefined;
+  /** Without it this server has no admission webhooks. */
+  readonly webhooks?: WebhookPort | undefined;
 }
 
 export interface HttpsPair {
@@ -42,7 +44,7 @@ export async function serveHttp(address: ListenAddress, options: HttpOptions): P
   };
 }
 
-function build({ port, mayInspect, metrics, tls }: HttpOptions): FastifyInstance {
+function build({ port, mayInspect, metrics, tls, webhooks }: HttpOptions): FastifyInstance {
   const common = { forceCloseConnections: true } as const;
   const app = (tls === undefined ? fastify(common) : fastify({ ...common, https: tls })) as FastifyInstance;
   app.get('/ready', async (_request, reply) => {
@@ -67,7 +69,31 @@ function build({ port, mayInspect, metrics, tls }: HttpOptions): FastifyInstance
   };
   app.get('/debug', page);
   app.get('/debug/:page', page);
+  if (webhooks !== undefined) void app.register((scope) => addWebhooks(scope, webhooks));
   return app;
+}
+
+/** An object that is changed comes twice, new and old, and one alone may have 1.5 MiB in etcd. */
+const MAX_REVIEW_BYTES = 8 * 1024 * 1024;
+
+/** Bodies are handed on as text: what they are is for the webhooks to say. */
+async function addWebhooks(scope: FastifyInstance, webhooks: WebhookPort): Promise<void> {
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser('*', { parseAs: 'string', bodyLimit: MAX_REVIEW_BYTES }, (_request, body, done) =>
+    done(null, body),
+  );
+  const route = (url: string, judge: (request: WebhookRequest) => WebhookAnswer): void => {
+    scope.post(url, async (request, reply) => {
+      const { status, contentType, body } = judge({
+        path: request.url.split('?')[0] ?? '',
+        contentType: request.headers['content-type'],
+        body: typeof request.body === 'string' ? request.body : '',
+      });
+      return reply.code(status).type(contentType).send(body);
+    });
+  };
+  for (const url of ['/inject', '/inject/*']) route(url, (request) => webhooks.inject(request));
+  route('/validate', (request) => webhooks.validate(request));
 }
 
 function isLoopback(address: string | undefined): boolean {

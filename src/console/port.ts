@@ -22,6 +22,25 @@ export interface ConnectionInfo {
   view(typeUrl: string): View | undefined;
 }
 
+export interface WebhookRequest {
+  /** Without a query. */
+  readonly path: string;
+  readonly contentType: string | undefined;
+  readonly body: string;
+}
+
+export interface WebhookAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** What the API server asks before it stores something. */
+export interface WebhookPort {
+  inject(request: WebhookRequest): WebhookAnswer;
+  validate(request: WebhookRequest): WebhookAnswer;
+}
+
 export interface ConsolePort {
   /** Empty when ready, else the parts that are not. */
   unready(): readonly string[];

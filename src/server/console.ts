@@ -1,5 +1,6 @@
 // The running server as the debug pages see it.
 
+import type { Finding } from '../config/object.ts';
 import type { ConnectionInfo, ConsolePort } from '../console/port.ts';
 import { tableValues } from '../lib/table.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
@@ -9,19 +10,19 @@ import type { ConfigSide } from './config.ts';
 /** Kinds whose objects hold secrets: the pages say that they exist and nothing more. */
 const HIDDEN = new Set(['Secret']);
 
-/** `leaving`: the server is being stopped, and nobody should be sent here any more. */
+/** `leaving`: the server is being stopped, and nobody should be sent here any more. `findings`: those that no object of the store carries. */
 export function consolePort(
   options: ServerOptions,
   world: World,
   config: ConfigSide,
-  leaving: () => boolean,
+  beside: { readonly leaving: () => boolean; readonly findings: () => readonly Finding[] },
 ): ConsolePort {
   return {
     version: options.version,
-    unready: () => (leaving() ? ['shutting down'] : config.unready()),
+    unready: () => (beside.leaving() ? ['shutting down'] : config.unready()),
     connections: () => [...config.plane.sessions].map(connectionInfo),
     snapshot: () => config.plane.snapshot,
-    findings: () => config.findings(),
+    findings: () => [...config.findings(), ...beside.findings()],
     objects: () => objects(config),
     scopes: () => world.root.scopes(),
     setLevel: (scope, level) => world.root.setLevel(scope, level),

@@ -1,7 +1,7 @@
 // YAML and JSON text to values, with positions when something is wrong.
 // In: the text of one document. Out: a value, or a problem with line and column. Called by everything that reads files.
 
-import { isMap, isNode, isPair, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isMap, isNode, isPair, isSeq, LineCounter, parseDocument, stringify } from 'yaml';
 import { parsePath, type PathStep } from '../lib/field-path.ts';
 
 export interface Position {
@@ -38,6 +38,11 @@ export function parseYaml(text: string): YamlResult {
     const message = aliases ? 'aliases expand beyond the limit' : 'nested too deeply';
     return problem(aliases ? 'aliases' : 'syntax', message, { line: 1, column: 1 });
   }
+}
+
+/** A value as YAML, ready to be read by people; empty for nothing. */
+export function formatYaml(value: unknown): string {
+  return value === undefined ? '' : stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
 /** JSON is read by its own parser, which is quicker; its mistakes are described by YAML's, which knows positions. */

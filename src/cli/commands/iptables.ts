@@ -1,11 +1,13 @@
 // `meltemi iptables`: the init step of a pod. Flags and their environment fallbacks as istio-iptables has them.
 
+import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { Command } from 'commander';
 import { applyCapture, cleanupCapture } from '../../cni/apply.ts';
 import { replaceInput } from '../../cni/present.ts';
 import { captureRules, type Family } from '../../cni/rules.ts';
 import { CAPTURE_DEFAULTS, type CaptureSettings } from '../../cni/settings.ts';
+import { captureIsInForce, NOT_CAPTURED } from '../../cni/validation.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 
 interface Flags {
@@ -30,6 +32,9 @@ interface Flags {
   readonly dryRun?: boolean;
   readonly cleanupOnly?: boolean;
   readonly reconcile?: boolean;
+  readonly skipRuleApply?: boolean;
+  readonly runValidation?: boolean;
+  readonly forceApply?: boolean;
 }
 
 /** Sets, prints (`--dry-run`) or removes (`--cleanup-only`) the capture rules of this network namespace. */
@@ -47,10 +52,29 @@ export async function iptables(args: readonly string[], context: CommandContext)
     await cleanupCapture(settings);
     return 0;
   }
-  const result = await applyCapture(settings, flags.reconcile === true);
-  if (result.kind === 'conflict') throw new UsageError(result.message);
-  context.out(result.kind === 'applied' ? 'traffic capture is in force' : 'traffic capture was in force already');
-  return 0;
+  if (flags.skipRuleApply !== true) {
+    const result = await applyCapture(settings, flags.reconcile === true || flags.forceApply === true);
+    if (result.kind === 'conflict') throw new UsageError(result.message);
+    context.out(result.kind === 'applied' ? 'traffic capture is in force' : 'traffic capture was in force already');
+  }
+  return flags.runValidation === true ? await runValidation(settings, context) : 0;
+}
+
+const VALIDATION_MS = 5000;
+
+async function runValidation(
+  { outboundPort, inboundPort }: CaptureSettings,
+  { out, err }: CommandContext,
+): Promise<number> {
+  if (await captureIsInForce({ ports: [outboundPort, inboundPort], timeoutMs: VALIDATION_MS })) {
+    out('traffic capture is in force');
+    return 0;
+  }
+  err(
+    'meltemi: no capture rules are in force in this pod: the CNI plugin of the mesh has not set them. ' +
+      'Is it running on this node, and was it when the pod was created?',
+  );
+  return NOT_CAPTURED;
 }
 
 type Env = CommandContext['env'];
@@ -86,6 +110,9 @@ function definition(env: Env): Command {
   toggle('-n, --dry-run', 'print the rules');
   toggle('--cleanup-only', 'remove the rules');
   toggle('--reconcile', 'replace rules of other settings');
+  toggle('--force-apply', 'the same, by its older name');
+  toggle('--skip-rule-apply', 'set no rules');
+  toggle('--run-validation', 'prove that rules are in force; exit status 126 if they are not');
   return command;
 }
 
@@ -96,6 +123,7 @@ function variableOf(flags: string): string {
 
 function settingsOf(flags: Flags, env: Env): CaptureSettings {
   const mode = flags.istioInboundInterceptionMode;
+  const redirectDns = flags.redirectDns === true || env['ISTIO_META_DNS_CAPTURE'] === 'true';
   if (mode !== 'REDIRECT' && mode !== 'TPROXY')
     throw new UsageError(`--istio-inbound-interception-mode ${mode}: expected REDIRECT or TPROXY`, 64);
   return {
@@ -114,11 +142,23 @@ function settingsOf(flags: Flags, env: Env): CaptureSettings {
     excludeOwnerGroups: list(env['ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE'] ?? ''),
     excludeInterfaces: list(flags.istioExcludeInterfaces),
     rerouteInterfaces: list(flags.kubeVirtInterfaces),
-    captureDns: flags.redirectDns === true || flags.captureAllDns === true,
-    dnsServers: flags.captureAllDns === true ? [] : list(flags.dnsServers),
+    captureDns: redirectDns || flags.captureAllDns === true,
+    dnsServers: flags.captureAllDns === true ? [] : dnsServersOf(flags.dnsServers, redirectDns),
     dropInvalid: flags.dropInvalid === true || env['INVALID_DROP'] === 'true',
     ipv6: flags.ipv6 === true || hasIpv6(),
   };
+}
+
+/** Queries to other servers than the pod's own are an application's own affair. */
+function dnsServersOf(given: string, redirects: boolean): readonly string[] {
+  if (given !== '' || !redirects) return list(given);
+  try {
+    return [...readFileSync('/etc/resolv.conf', 'utf8').matchAll(/^nameserver\s+(\S+)/gm)].map(
+      ([, server]) => server ?? '',
+    );
+  } catch {
+    return [];
+  }
 }
 
 /** An address by which others reach this namespace: traffic to it must not get past the sidecar. */

@@ -33,6 +33,7 @@ export interface ServeFlags {
   readonly maxRequestsPerSecond: string;
   readonly keepaliveMaxServerConnectionAge: string;
   readonly shutdownDuration: string;
+  readonly injectionDirectory: string;
 }
 
 /** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
@@ -98,6 +99,9 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
     maxConnectionAge: age === undefined || age === 0 ? undefined : age,
     shutdownDuration: span('shutdownDuration', flags.shutdownDuration),
+    injectionDirectory: flags.injectionDirectory,
+    nativeSidecars: nativeSidecarsOf(env['ENABLE_NATIVE_SIDECARS']),
+    environment: env,
   };
 }
 
@@ -108,6 +112,12 @@ function span(name: string, text: string): number | undefined {
   if (duration === undefined || duration.seconds < 0)
     throw new UsageError(`--${name} ${text}: expected a duration such as 30m or 10s`, 64);
   return duration.seconds * 1000 + duration.nanos / 1e6;
+}
+
+function nativeSidecarsOf(text: string | undefined): 'auto' | 'true' | 'false' {
+  if (text === undefined || text === '') return 'auto';
+  if (text === 'auto' || text === 'true' || text === 'false') return text;
+  throw new UsageError(`ENABLE_NATIVE_SIDECARS ${text}: expected auto, true or false`, 64);
 }
 
 /** What is served, where, and what to try next. */
@@ -155,7 +165,7 @@ function addressLines(addresses: Server['addresses']): readonly string[] {
     ['xDS, plaintext', addresses.grpc],
     ['xDS and certificates, TLS', addresses.secureGrpc],
     ['readiness and debug pages', addresses.http],
-    ['readiness, TLS', addresses.https],
+    ['webhooks, TLS', addresses.https],
     ['metrics', addresses.monitoring],
   ];
   return rows.flatMap(([what, address]) =>

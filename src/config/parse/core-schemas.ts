@@ -92,7 +92,10 @@ export const endpointSliceSchema = partOf({
 });
 
 export const nodeSchema = partOf({
-  status: partOf({ addresses: list(partOf({ type: text, address: text }, ['type', 'address'])) }),
+  status: partOf({
+    addresses: list(partOf({ type: text, address: text }, ['type', 'address'])),
+    nodeInfo: partOf({ kubeletVersion: text }),
+  }),
 });
 
 export const secretSchema = partOf({ type: text, data: textMap, stringData: textMap });

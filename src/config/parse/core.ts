@@ -52,7 +52,11 @@ const PROJECTORS: Partial<Record<Kind, Projector>> = {
   Namespace: bare,
   ServiceAccount: bare,
   Node: projector(schemas.nodeSchema, (node) => {
-    const status: NodeStatus = { addresses: node.status?.addresses ?? [] };
+    const kubeletVersion = node.status?.nodeInfo?.kubeletVersion;
+    const status: NodeStatus = {
+      addresses: node.status?.addresses ?? [],
+      ...(kubeletVersion === undefined ? {} : { kubeletVersion }),
+    };
     return { spec: {}, status };
   }),
   Pod: projector(schemas.podSchema, (pod) => ({ spec: podSpec(pod), status: podStatus(pod) })),
