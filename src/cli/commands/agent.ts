@@ -7,9 +7,19 @@ import { type CommandContext, UsageError } from '../program.ts';
 import { packageVersion } from '../package-version.ts';
 import { ensureEnvoy } from '../envoy-binary.ts';
 
+interface LogFlags {
+  readonly log_output_level?: string;
+  readonly log_as_json?: boolean;
+}
+
 /** Runs until Envoy ends or a signal stops it; gives Envoy's exit code. */
-export async function agent(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
-  const { log } = createLog({ levels: context.env['LOG_LEVEL'] });
+export async function agent(
+  role: string | undefined,
+  flags: AgentFlags & LogFlags,
+  context: CommandContext,
+): Promise<number> {
+  const levels = flags.log_output_level ?? context.env['LOG_LEVEL'];
+  const { log } = createLog({ levels, json: flags.log_as_json });
   const metrics = createMetrics();
   const envoyPath = flags.envoyPath ?? (await ensureEnvoy({ env: context.env, onInstall: context.err }));
   const ports = {
