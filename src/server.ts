@@ -16,6 +16,12 @@ import { type Authority, openAuthority } from './ca/authority.ts';
 import { fileRootStore } from './ca/root-store.ts';
 import { openServingCert, controlPlaneHosts, type ServingCert } from './ca/serving-cert.ts';
 import { openTokenKey, TOKEN_ISSUER } from './ca/token.ts';
+import {
+  WORKLOAD_LIFETIME_SECONDS,
+  type WorkloadLease,
+  type WorkloadSecrets,
+  workloadSecrets,
+} from './ca/workload-secrets.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
@@ -55,6 +61,8 @@ export interface ServerOptions {
   readonly debounceMax: number;
   /** New streams a second. */
   readonly maxStreamRate: number;
+  /** Lifetime of the certificates of proxies without an agent. */
+  readonly workloadCertSeconds?: number | undefined;
 }
 
 export interface Server {
@@ -111,9 +119,12 @@ async function startParts(
   world.metrics.meter
     .gauge('pilot_info', 'Version of this control plane.', ['version'])
     .set(1, { version: options.version });
-  const config = await startConfig(options, world);
+  // The authority's trust domain is part of the configuration; no proxy is connected before both are there.
+  const keys: { of?: WorkloadSecrets } = {};
+  const config = await startConfig(options, world, (identity, changed) => leaseOf(keys.of, identity, changed));
   closers.push(() => config.stop());
   const security = await startSecurity(options, config, world);
+  keys.of = security.workloadSecrets;
   closers.push(() => security.stop());
   const port = consolePort(options, world, config);
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
@@ -129,11 +140,16 @@ async function startParts(
   };
 }
 
+function leaseOf(secrets: WorkloadSecrets | undefined, identity: string, changed: () => void): WorkloadLease {
+  return secrets?.lease(identity, changed) ?? { current: undefined, release: () => undefined };
+}
+
 /** Who signs, and who is believed. */
 export interface SecuritySide {
   readonly authority: Authority;
   readonly authenticators: readonly Authenticator[];
   readonly serving: ServingCert;
+  readonly workloadSecrets: WorkloadSecrets;
   stop(): void;
 }
 
@@ -158,11 +174,15 @@ async function startSecurity(options: ServerOptions, config: ConfigSide, world: 
   ];
   const hosts = controlPlaneHosts(options.systemNamespace, options.revision, options.hosts);
   const serving = await openServingCert(authority, { hosts }, ports);
+  const lifetimeSeconds = options.workloadCertSeconds ?? WORKLOAD_LIFETIME_SECONDS;
+  const secrets = workloadSecrets(authority, { lifetimeSeconds }, { ...ports, random: Math.random });
   return {
     authority,
     authenticators,
     serving,
+    workloadSecrets: secrets,
     stop: () => {
+      secrets.close();
       tokens.close();
       serving.close();
       authority.close();

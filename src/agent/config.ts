@@ -74,6 +74,8 @@ export interface CertificatePolicy {
 }
 
 export interface AgentConfig {
+  /** Envoy is to run alone: only the bootstrap is made from this. */
+  readonly agentless: boolean;
   readonly role: 'sidecar' | 'router';
   readonly nodeId: string;
   readonly serviceCluster: string;
@@ -127,6 +129,7 @@ export function resolveConfig(inputs: AgentInputs): ResolvedConfig {
   const hasCredentials = inputs.found?.credentialSds === true;
   const { ip, namespace, domain } = identity;
   const config: AgentConfig = {
+    agentless: flags.agentless === true,
     role: identity.role,
     nodeId: `${identity.role}~${identity.ip}~${identity.pod}.${identity.namespace}~${identity.domain}`,
     serviceCluster:

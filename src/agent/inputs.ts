@@ -34,6 +34,8 @@ export interface AgentFlags {
   readonly dnsAddress?: string;
   /** Resolvers in place of those in resolv.conf, `HOST[:PORT],…`. */
   readonly dnsResolvers?: string;
+  /** The bootstrap is for an Envoy without an agent. */
+  readonly agentless?: boolean;
 }
 
 /** The fields of the mesh's ProxyConfig that an agent looks at; the rest passes to the control plane untouched. */

@@ -88,7 +88,10 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
   ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).agent(role, flags, context)));
   agentFlags(
     program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'),
-  ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
+  )
+    .option('--agentless', 'for an Envoy that runs alone: it authenticates and gets its secrets by itself')
+    .option('--output <file>', 'write it there; its folder is made')
+    .action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
   program
     .command('wait')
     .description('Wait until the proxy of this pod is ready.')

@@ -14,6 +14,7 @@ import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
 import { PlaneSession } from './proxy-session.ts';
 import { WorkQueue } from './work-queue.ts';
+import type { LeaseWorkloadKeys } from './workload-secrets.ts';
 
 export interface PlaneOptions {
   readonly log: Log;
@@ -27,6 +28,8 @@ export interface PlaneOptions {
   readonly max: number;
   /** The newest inputs whenever a snapshot is built. */
   readonly inputs: () => LinkInputs;
+  /** Makes certificates for proxies without an agent. */
+  readonly workloadKeys?: LeaseWorkloadKeys | undefined;
 }
 
 /** Longest time, in ms, for which translation holds the event loop. */
@@ -144,6 +147,10 @@ export class Plane implements ViewPort {
     this.#entering = undefined;
     this.#metrics.connected(this.#sessions.size);
     return session;
+  }
+
+  get workloadKeys(): LeaseWorkloadKeys | undefined {
+    return this.#options.workloadKeys;
   }
 
   /** Called by the session at the end of its stream. */

@@ -15,6 +15,13 @@ import { type OwnViews, ownViews } from './own-views.ts';
 import { privateExtensions } from './pull-secrets.ts';
 import { readableSecrets } from './secrets.ts';
 import { composedView, SyncRecord } from './session.ts';
+import {
+  type LeaseWorkloadKeys,
+  provenIdentity,
+  wantsWorkloadKeys,
+  type WorkloadKeysLease,
+  workloadSecretResources,
+} from './workload-secrets.ts';
 
 export interface SessionOptions {
   readonly id: string;
@@ -30,6 +37,8 @@ export interface SessionOptions {
 /** What a session tells the plane. */
 export interface SessionHost {
   readonly snapshot: Snapshot | undefined;
+  /** Undefined where certificates are none of this process's business. */
+  readonly workloadKeys: LeaseWorkloadKeys | undefined;
   leave(session: PlaneSession): void;
   refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void;
 }
@@ -47,6 +56,7 @@ export class PlaneSession implements ProxySession {
   #own: OwnViews | undefined;
   #secretNames: ReadonlySet<string> = new Set();
   #secrets: View = emptyView(TYPE_URL.secret);
+  #keys: WorkloadKeysLease | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -128,6 +138,7 @@ export class PlaneSession implements ProxySession {
     this.record.watched(typeUrl);
     if (typeUrl !== TYPE_URL.secret) return;
     this.#secretNames = names;
+    this.#followKeys();
     const { snapshot } = this.#options.plane;
     if (snapshot !== undefined) this.#refreshSecrets(snapshot);
   }
@@ -146,6 +157,7 @@ export class PlaneSession implements ProxySession {
   }
 
   close(): void {
+    this.#keys?.release();
     this.#options.plane.leave(this);
   }
 
@@ -159,8 +171,25 @@ export class PlaneSession implements ProxySession {
     return true;
   }
 
+  /** A key of its own for each stream that asks: none is ever sent to two proxies. */
+  #followKeys(): void {
+    const { proxy, peer, plane } = this.#options;
+    if (this.#keys !== undefined || plane.workloadKeys === undefined || !wantsWorkloadKeys(this.#secretNames)) return;
+    const identity = provenIdentity(proxy, peer);
+    if (identity === undefined) return;
+    this.#keys = plane.workloadKeys(identity, () => {
+      const { snapshot } = this.#options.plane;
+      if (snapshot !== undefined && this.#refreshSecrets(snapshot)) this.wake();
+    });
+  }
+
   #refreshSecrets(snapshot: Snapshot): boolean {
-    const secrets = readableSecrets(snapshot, this.#options.proxy, this.#options.peer, this.#secretNames);
+    const { proxy, peer } = this.#options;
+    const keys = this.#keys?.current;
+    const secrets = [
+      ...(keys === undefined ? [] : workloadSecretResources(keys, this.#secretNames)),
+      ...readableSecrets(snapshot, proxy, peer, this.#secretNames),
+    ];
     const part = this.#secrets.parts[0];
     const same =
       part?.size === secrets.length &&

@@ -7,6 +7,7 @@ import { createValidator } from '../config/validate/index.ts';
 import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
+import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
 import { fileSource } from '../sources/files.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
 import type { Source } from '../sources/source.ts';
@@ -28,7 +29,11 @@ export interface ConfigSide {
   stop(): Promise<void>;
 }
 
-export async function startConfig(options: ServerOptions, world: World): Promise<ConfigSide> {
+export async function startConfig(
+  options: ServerOptions,
+  world: World,
+  workloadKeys?: LeaseWorkloadKeys,
+): Promise<ConfigSide> {
   const { log, clock, timers } = world;
   const { meter } = world.metrics;
   let settled = false;
@@ -50,6 +55,7 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     clock,
     timers,
     yieldLoop: () => nextTurn(),
+    workloadKeys,
     quiet: options.debounceQuiet,
     max: options.debounceMax,
     inputs: () => ({
