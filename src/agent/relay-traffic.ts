@@ -92,11 +92,13 @@ export function openTraffic(form: XdsForm, parts: TrafficParts, ends: TrafficEnd
   };
   const rewrite = (rewriter: ExtensionRewriter, bytes: Buffer): void => {
     rewriting = rewriting.then(async () => {
-      const rewritten = await rewriter.rewrite(form, bytes, again).catch((error: unknown) => {
-        log.error({ reason: String(error) }, 'extensions could not be looked into and are passed on');
-        return bytes;
-      });
-      if (!closed) ends.toEnvoy(rewritten);
+      try {
+        const rewritten = await rewriter.rewrite(form, bytes, again);
+        if (!closed) ends.toEnvoy(rewritten);
+      } catch (error) {
+        // Not passed on: there may be a credential in it, and Envoy would print what it refuses.
+        send(refusalOf(EXTENSION_TYPE, bytes, error, log));
+      }
     });
   };
   return {
@@ -174,10 +176,15 @@ function answerTo(form: XdsForm, subscription: OwnSubscription, bytes: Buffer, l
     if (resources.length > 0) subscription.take(resources);
     return { typeUrl, nonce, version };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    log.error({ type: typeUrl, reason }, 'the agent refused what the control plane sent');
-    return { typeUrl, nonce, version, error: reason };
+    return refusalOf(typeUrl, bytes, error, log);
   }
+}
+
+function refusalOf(typeUrl: string, bytes: Buffer, error: unknown, log: Log): OwnRequest {
+  const reason = error instanceof Error ? error.message : String(error);
+  log.error({ type: typeUrl, reason }, 'the agent refused what the control plane sent');
+  const [nonce, version] = [textIn(bytes, RESPONSE.nonce), textIn(bytes, RESPONSE.version)];
+  return { typeUrl, nonce, version, error: reason };
 }
 
 /** The bytes within the Any of each resource. */

@@ -17,6 +17,7 @@ interface Wasm {
   readonly config?: {
     readonly failurePolicy?: string;
     readonly failOpen?: boolean;
+    readonly configuration?: AnyJson;
     readonly vmConfig?: {
       readonly environmentVariables?: { readonly keyValues?: Readonly<Record<string, string>> };
       readonly code?: { readonly remote?: { readonly httpUri?: { readonly uri?: string }; readonly sha256?: string } };
@@ -200,6 +201,7 @@ function splitWasm(wasm: Wasm): {
     ...wasm,
     config: {
       ...wasm.config,
+      ...emptyConfiguration(wasm.config?.configuration),
       vmConfig: {
         ...vm,
         environmentVariables: { ...environment, keyValues: rest },
@@ -218,6 +220,12 @@ function splitWasm(wasm: Wasm): {
     dockerConfig: secret,
   };
   return { request, config };
+}
+
+/** An Any that packs nothing has a wire form, but no JSON form. */
+function emptyConfiguration(configuration: AnyJson | undefined): { readonly configuration?: Encoded } {
+  const isEmpty = configuration !== undefined && (configuration['@type'] ?? '') === '';
+  return isEmpty ? { configuration: new Encoded(new Uint8Array()) } : {};
 }
 
 /** RBAC without rules lets everything through; with rules that allow nobody, nothing. */
