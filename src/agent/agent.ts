@@ -12,14 +12,7 @@ import { chooseSource } from './certificate-sources.ts';
 import { WorkloadCertificates } from './certificates.ts';
 import type { AgentConfig } from './config.ts';
 import type { DnsServer } from './dns/server.ts';
-import {
-  drainEnvoy,
-  drainListeners,
-  envoyBinary,
-  type EnvoyEnd,
-  type EnvoyProcess,
-  startEnvoy,
-} from './envoy.ts';
+import { drainEnvoy, drainListeners, envoyBinary, type EnvoyEnd, type EnvoyProcess, startEnvoy } from './envoy.ts';
 import { applicationTarget } from './merged-metrics.ts';
 import { checkHealth } from './probes/health.ts';
 import { type Readiness, readinessCheck } from './readiness.ts';

@@ -97,7 +97,12 @@ export function probeListener(config: AgentConfig): { readonly listeners: Json[]
   return { listeners, clusters: [...clusters.values()] };
 }
 
-function probeCluster(name: string, port: number, secure: boolean, target: AgentConfig['features']['application']): Json {
+function probeCluster(
+  name: string,
+  port: number,
+  secure: boolean,
+  target: AgentConfig['features']['application'],
+): Json {
   return {
     name,
     type: 'STATIC',

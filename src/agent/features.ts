@@ -59,8 +59,10 @@ function dnsOf({ env, flags, inputs, namespace, domain, ip, remarks }: FeatureIn
   const { servers, search } = parseResolvConf(inputs.resolvConf ?? '');
   const given = flags.dnsAddress ?? env['DNS_PROXY_ADDR'] ?? '';
   const [, host = 'localhost', port = ''] = /^(.*):(\d+)$/.exec(given) ?? [];
-  if (given !== '' && port === '') remarks.push(`DNS_PROXY_ADDR "${given}" is not HOST:PORT; localhost:${DNS_PORT} is used`);
-  const own = host === 'localhost' ? ['127.0.0.1', ...(ip.includes(':') ? ['::1'] : [])] : [host.replace(/^\[|\]$/g, '')];
+  if (given !== '' && port === '')
+    remarks.push(`DNS_PROXY_ADDR "${given}" is not HOST:PORT; localhost:${DNS_PORT} is used`);
+  const own =
+    host === 'localhost' ? ['127.0.0.1', ...(ip.includes(':') ? ['::1'] : [])] : [host.replace(/^\[|\]$/g, '')];
   return {
     hosts: own,
     port: port === '' ? DNS_PORT : Number(port),

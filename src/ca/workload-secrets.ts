@@ -139,8 +139,8 @@ class Lease implements WorkloadLease {
   }
 
   renew(): void {
-    const { obtain, identity, log, ports } = this.#parts;
-    obtain().then(
+    const { identity, log, ports } = this.#parts;
+    this.#parts.obtain().then(
       (pair) => {
         if (this.#released) return;
         this.#failures = 0;

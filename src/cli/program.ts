@@ -86,9 +86,7 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
       .command('agent [role]')
       .description('Run beside one Envoy (role sidecar or router): certificates, bootstrap, xDS relay.'),
   ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).agent(role, flags, context)));
-  agentFlags(
-    program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'),
-  )
+  agentFlags(program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'))
     .option('--agentless', 'for an Envoy that runs alone: it authenticates and gets its secrets by itself')
     .option('--output <file>', 'write it there; its folder is made')
     .action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));

@@ -52,8 +52,19 @@ describe('HTTP probes', () => {
       seen.push([request.url, host, a, b, agent, request.socket.remoteAddress]);
       response.writeHead(204).end();
     });
-    const httpGet = { path: '/a%20b?c', port, httpHeaders: [{ name: 'Host', value: 'shop' }, { name: 'X-A', value: '1' }] };
-    const result = await runProbe(probeOf({ httpGet }), TARGET, { 'x-b': '2', host: 'agent', 'user-agent': 'kube-probe/1.34' });
+    const httpGet = {
+      path: '/a%20b?c',
+      port,
+      httpHeaders: [
+        { name: 'Host', value: 'shop' },
+        { name: 'X-A', value: '1' },
+      ],
+    };
+    const result = await runProbe(probeOf({ httpGet }), TARGET, {
+      'x-b': '2',
+      host: 'agent',
+      'user-agent': 'kube-probe/1.34',
+    });
     expect(result).toEqual({ ok: true, status: 204, text: '' });
     expect(seen).toEqual([['/a%20b?c', 'shop', '1', '2', 'kube-probe/1.34', '127.0.0.6']]);
   });
@@ -70,7 +81,10 @@ describe('HTTP probes', () => {
 
   it("don't look at certificates", async () => {
     const port = await app((_request, response) => void response.end('ok'), true);
-    expect(await runProbe(probeOf({ httpGet: { port, scheme: 'HTTPS' } }), TARGET)).toMatchObject({ ok: true, text: 'ok' });
+    expect(await runProbe(probeOf({ httpGet: { port, scheme: 'HTTPS' } }), TARGET)).toMatchObject({
+      ok: true,
+      text: 'ok',
+    });
   });
 
   it('follow redirects on the same host, and take those elsewhere as the answer', async () => {
@@ -82,9 +96,15 @@ describe('HTTP probes', () => {
       else if (request.url === '/round') response.writeHead(301, { location: '/round' }).end();
       else response.end();
     });
-    expect(await runProbe(probeOf({ httpGet: { port, path: 'one' } }), TARGET)).toMatchObject({ ok: true, status: 200 });
+    expect(await runProbe(probeOf({ httpGet: { port, path: 'one' } }), TARGET)).toMatchObject({
+      ok: true,
+      status: 200,
+    });
     expect(paths).toEqual(['/one', '/two']);
-    expect(await runProbe(probeOf({ httpGet: { port, path: '/away' } }), TARGET)).toMatchObject({ ok: true, status: 302 });
+    expect(await runProbe(probeOf({ httpGet: { port, path: '/away' } }), TARGET)).toMatchObject({
+      ok: true,
+      status: 302,
+    });
     const round = await runProbe(probeOf({ httpGet: { port, path: '/round' } }), TARGET);
     expect(round).toMatchObject({ ok: false, text: 'stopped after 10 redirects' });
     expect(paths.length).toBe(2 + 1 + 10);
@@ -182,7 +202,12 @@ describe('the health of a workload', () => {
       asked++;
       response.writeHead(status).end();
     });
-    const probe = parseHealthProbe({ httpGet: { port }, periodSeconds: 5, initialDelaySeconds: 2, failureThreshold: 2 });
+    const probe = parseHealthProbe({
+      httpGet: { port },
+      periodSeconds: 5,
+      initialDelaySeconds: 2,
+      failureThreshold: 2,
+    });
     if (typeof probe === 'string') throw new Error(probe);
     const time = manualTime();
     const health = checkHealth({

@@ -26,7 +26,12 @@ function response(form: XdsForm, typeUrl: string, resource: ReturnType<typeof an
           nonce,
           resources: [{ name: 'r', version: 'v1', resource }],
         })
-      : encode('envoy.service.discovery.v3.DiscoveryResponse', { typeUrl, nonce, versionInfo: 'v1', resources: [resource] }),
+      : encode('envoy.service.discovery.v3.DiscoveryResponse', {
+          typeUrl,
+          nonce,
+          versionInfo: 'v1',
+          resources: [resource],
+        }),
   );
 }
 
@@ -222,7 +227,8 @@ describe.each(['delta', 'sotw'] as const)('traffic of a %s stream', (form) => {
     else expect(config.rules ?? {}).not.toHaveProperty('policies');
     expect(log.text()).toContain('no registry');
     expect(log.text()).not.toContain('s3cr3t');
-    const asked = () => (form === 'delta' ? up.filter(({ subscribe }) => subscribe?.includes('plugin')) : restarts).length;
+    const asked = () =>
+      (form === 'delta' ? up.filter(({ subscribe }) => subscribe?.includes('plugin')) : restarts).length;
     for (let round = 0; round < 2; round++) {
       time.advance(20_000);
       await turn();

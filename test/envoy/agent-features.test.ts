@@ -46,7 +46,11 @@ describe.skipIf(ENVOY === '')('what an agent does for its Envoy', () => {
           name: 'web',
           service: 'web',
           ports: [{ name: 'http', number: 8080 }],
-          env: { WASM_INSECURE_REGISTRIES: '127.0.0.1', WASM_MODULE_DIRECTORY: folder, WASM_HTTP_REQUEST_MAX_RETRIES: '0' },
+          env: {
+            WASM_INSECURE_REGISTRIES: '127.0.0.1',
+            WASM_MODULE_DIRECTORY: folder,
+            WASM_HTTP_REQUEST_MAX_RETRIES: '0',
+          },
         },
       ],
       objects: () => [service('db', '10.77.0.1')],
@@ -121,7 +125,9 @@ describe.skipIf(ENVOY === '')('what an agent does for its Envoy', () => {
       const { admin, agent } = mesh.proxy('web');
       const metrics = (await ask({ ...admin, port: agent.statusPort }, 'GET', '/metrics')).body;
       const result = failStrategy === 'FAIL_OPEN' ? 'open' : 'closed';
-      expect(metrics).toMatch(new RegExp(`istio_agent_wasm_config_conversion_count\\{result="fetch_failure_${result}"\\} [1-9]`));
+      expect(metrics).toMatch(
+        new RegExp(`istio_agent_wasm_config_conversion_count\\{result="fetch_failure_${result}"\\} [1-9]`),
+      );
       await mesh.apply('plugin', []);
       await until(async () => (await get()).status === 200, 'no plugin');
     });

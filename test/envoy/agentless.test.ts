@@ -55,7 +55,12 @@ describe.skipIf(ENVOY === '')('proxies without an agent', () => {
 
   const serial = (): Promise<string> =>
     new Promise((resolve, reject) => {
-      const socket = connect({ host: mesh.at.pod('web'), port: 8080, rejectUnauthorized: false, ALPNProtocols: ['istio'] });
+      const socket = connect({
+        host: mesh.at.pod('web'),
+        port: 8080,
+        rejectUnauthorized: false,
+        ALPNProtocols: ['istio'],
+      });
       socket.on('error', reject);
       socket.on('secureConnect', () => {
         const { serialNumber } = socket.getPeerCertificate();
@@ -117,7 +122,10 @@ describe.skipIf(ENVOY === '')('proxies without an agent', () => {
     };
     const keys = await mesh.plane.metric('meltemi_workload_keys_issued_total');
     call.write(Buffer.from(encode('envoy.service.discovery.v3.DeltaDiscoveryRequest', request)));
-    const { resources = [], removedResources } = decode('envoy.service.discovery.v3.DeltaDiscoveryResponse', await answer);
+    const { resources = [], removedResources } = decode(
+      'envoy.service.discovery.v3.DeltaDiscoveryResponse',
+      await answer,
+    );
     expect(resources).toEqual([]);
     expect([...(removedResources ?? [])].sort()).toEqual(['ROOTCA', 'default']);
     expect(await mesh.plane.metric('meltemi_workload_keys_issued_total')).toBe(keys);

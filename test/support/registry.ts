@@ -71,8 +71,10 @@ export async function startRegistry({ tls, login }: RegistryOptions = {}): Promi
       else response.writeHead(403).end();
       return false;
     }
-    if (authorization === (login?.scheme === 'basic' ? basic : 'Bearer granted') || url.startsWith('/store/')) return true;
-    const challenge = login?.scheme === 'basic' ? 'Basic realm="r"' : `Bearer realm="${scheme}://${host}/token",service="r"`;
+    if (authorization === (login?.scheme === 'basic' ? basic : 'Bearer granted') || url.startsWith('/store/'))
+      return true;
+    const challenge =
+      login?.scheme === 'basic' ? 'Basic realm="r"' : `Bearer realm="${scheme}://${host}/token",service="r"`;
     response.writeHead(401, { 'www-authenticate': challenge }).end();
     return false;
   };
@@ -150,7 +152,10 @@ export function imagesOf(module: Buffer): Readonly<Record<string, Image>> {
     },
     'compatible OCI': {
       layers: [
-        { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', bytes: gzipSync(tar({ base: Buffer.from('base') })) },
+        {
+          mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+          bytes: gzipSync(tar({ base: Buffer.from('base') })),
+        },
         { mediaType: 'application/vnd.oci.image.layer.v1.tar', bytes: archive },
       ],
     },

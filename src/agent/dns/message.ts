@@ -33,7 +33,13 @@ export interface Reply {
 
 const HEADER = 12;
 const CLASS_IN = 1;
-const FLAG = { response: 0x8000, authoritative: 0x0400, truncated: 0x0200, desired: 0x0100, available: 0x0080 } as const;
+const FLAG = {
+  response: 0x8000,
+  authoritative: 0x0400,
+  truncated: 0x0200,
+  desired: 0x0100,
+  available: 0x0080,
+} as const;
 /** Smallest size that every client takes over UDP. */
 const MIN_UDP = 512;
 /** What this server says of itself. */

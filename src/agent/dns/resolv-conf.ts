@@ -12,7 +12,8 @@ export function parseResolvConf(text: string): ResolvConf {
   let search: readonly string[] = [];
   for (const line of text.split('\n')) {
     const [keyword, ...values] = (line.split(/[#;]/)[0] ?? '').trim().split(/\s+/);
-    if (keyword === 'nameserver') servers.push(...values.slice(0, 1).filter((value) => isIp(value.split('%')[0] ?? '')));
+    if (keyword === 'nameserver')
+      servers.push(...values.slice(0, 1).filter((value) => isIp(value.split('%')[0] ?? '')));
     // The last one counts, whichever of the two it is.
     if (keyword === 'search') search = values;
     if (keyword === 'domain') search = values.slice(0, 1);

@@ -1,7 +1,7 @@
 // The gRPC health check (grpc.health.v1), over a connection whose source address can be chosen.
 // In: where and what to ask; out: nothing if the service serves, a rejection if not. Called by probe.ts.
 
-import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2';
+import { connect as connectHttp2, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { WireReader } from '../../codec/reader.ts';
 import type { ProbeTarget } from './target.ts';
@@ -15,6 +15,8 @@ export interface GrpcAttempt extends ProbeTarget {
 const PATH = '/grpc.health.v1.Health/Check';
 const STATES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 const SERVING = 1;
+/** Of HTTP. */
+const OK = 200;
 /** Compression flag and length, before each message. */
 const PREFIX = 5;
 
@@ -56,18 +58,18 @@ function varint(value: number): number[] {
 function stateOf(stream: ClientHttp2Stream): Promise<number> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    let status: unknown;
-    const seen = (headers: Readonly<Record<string, unknown>>): void => {
-      status = headers['grpc-status'] ?? status;
-      const http = headers[':status'];
-      if (http !== undefined && http !== 200) reject(new Error(`HTTP status ${String(http)}`));
+    let status = '0';
+    const seen = (headers: IncomingHttpHeaders): void => {
+      status = String(headers['grpc-status'] ?? status);
+      const http = Number(headers[':status'] ?? OK);
+      if (http !== OK) reject(new Error(`HTTP status ${http}`));
     };
     stream.on('response', seen);
     stream.on('trailers', seen);
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.on('error', reject);
     stream.on('end', () => {
-      if (status !== undefined && String(status) !== '0') reject(new Error(`gRPC status ${String(status)}`));
+      if (status !== '0') reject(new Error(`gRPC status ${status}`));
       else resolve(stateIn(Buffer.concat(chunks).subarray(PREFIX)));
     });
   });

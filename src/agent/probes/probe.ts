@@ -48,7 +48,9 @@ function actionOf(value: Json): ProbeAction | string {
   if (isJson(httpGet)) return httpAction(httpGet);
   if (isJson(tcpSocket)) {
     const port = portOf(tcpSocket['port']);
-    return port === undefined ? 'tcpSocket.port: expected a number' : { kind: 'tcp', host: textOf(tcpSocket['host']), port };
+    return port === undefined
+      ? 'tcpSocket.port: expected a number'
+      : { kind: 'tcp', host: textOf(tcpSocket['host']), port };
   }
   if (isJson(grpc)) {
     const port = portOf(grpc['port']);
@@ -138,7 +140,12 @@ function executed([program = '', ...words]: readonly string[], timeoutMs: number
   return new Promise((resolve, reject) => {
     execFile(program, words, { timeout: timeoutMs, maxBuffer: MAX_BODY, killSignal: 'SIGKILL' }, (error, out, err) => {
       if (error === null) resolve();
-      else reject(new Error(`${error.killed === true ? `not done within ${timeoutMs} ms` : error.message.split('\n')[0]}: ${err || out}`.trim()));
+      else
+        reject(
+          new Error(
+            `${error.killed === true ? `not done within ${timeoutMs} ms` : error.message.split('\n')[0]}: ${err || out}`.trim(),
+          ),
+        );
     });
   });
 }

@@ -36,7 +36,8 @@ export async function get(address: string, options: GetOptions): Promise<Got> {
     response.destroy();
     if (redirects >= MAX_REDIRECTS) throw new Error(`${url.host}: more than ${MAX_REDIRECTS} redirects`);
     const next = new URL(location, url);
-    if (next.protocol !== 'http:' && next.protocol !== 'https:') throw new Error(`${url.host}: redirect to ${next.protocol}`);
+    if (next.protocol !== 'http:' && next.protocol !== 'https:')
+      throw new Error(`${url.host}: redirect to ${next.protocol}`);
     if (url.protocol === 'https:' && next.protocol === 'http:' && !options.insecure)
       throw new Error(`${url.host}: redirect from HTTPS to HTTP`);
     if (next.host !== url.host) headers = undefined;
@@ -57,7 +58,12 @@ async function openLeniently(url: URL, options: GetOptions): Promise<IncomingMes
 }
 
 /** How it looks when the server on the other side speaks plain HTTP. */
-const NO_TLS: ReadonlySet<string> = new Set(['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ECONNRESET', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']);
+const NO_TLS: ReadonlySet<string> = new Set([
+  'EPROTO',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ECONNRESET',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+]);
 
 function open(url: URL, { headers, timeoutMs, insecure }: GetOptions): Promise<IncomingMessage> {
   const isSecure = url.protocol === 'https:';

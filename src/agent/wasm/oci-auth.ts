@@ -54,7 +54,10 @@ type Entry = { readonly auth?: unknown; readonly username?: unknown; readonly pa
 export function credentialsFor(dockerConfig: string, registry: string, repository: string): Credentials | undefined {
   let best: { readonly length: number; readonly credentials: Credentials } | undefined;
   for (const [key, entry] of Object.entries(authsIn(dockerConfig))) {
-    const place = key.replace(/^https?:\/\//, '').replace(/\/+$/, '').replace(/\/v[12]$/, '');
+    const place = key
+      .replace(/^https?:\/\//, '')
+      .replace(/\/+$/, '')
+      .replace(/\/v[12]$/, '');
     const [host = '', ...path] = place.split('/');
     const isHub = registry === 'registry-1.docker.io' && /^(index\.|registry-1\.)?docker\.io$/.test(host);
     const prefix = path.join('/');

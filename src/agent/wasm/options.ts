@@ -35,7 +35,12 @@ export function wasmOptionsOf(
   const retries = Number(env['WASM_HTTP_REQUEST_MAX_RETRIES'] || 5);
   return {
     directory: env['WASM_MODULE_DIRECTORY'] || join(dataDirectory, 'wasm'),
-    insecureHosts: new Set((env['WASM_INSECURE_REGISTRIES'] ?? '').split(',').map((host) => host.trim()).filter(Boolean)),
+    insecureHosts: new Set(
+      (env['WASM_INSECURE_REGISTRIES'] ?? '')
+        .split(',')
+        .map((host) => host.trim())
+        .filter(Boolean),
+    ),
     expiryMs: ms('WASM_MODULE_EXPIRY', 24 * HOUR_MS),
     purgeIntervalMs: ms('WASM_PURGE_INTERVAL', HOUR_MS),
     requestTimeoutMs: ms('WASM_HTTP_REQUEST_TIMEOUT', 15_000),

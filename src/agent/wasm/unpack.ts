@@ -27,7 +27,9 @@ function inflated(bytes: Buffer, limit: number): Buffer {
   try {
     return gunzipSync(bytes, { maxOutputLength: limit });
   } catch (error) {
-    throw new FinalError(`what was fetched can't be unpacked: ${error instanceof Error ? error.message : String(error)}`);
+    throw new FinalError(
+      `what was fetched can't be unpacked: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 

@@ -32,7 +32,8 @@ function filePair(name: string): TlsCertificate | undefined {
   return { certificateChain: { filename: certificate }, privateKey: { filename: key } };
 }
 
-type Combined = Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext'];
+type Combined =
+  Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext'];
 type ValidationContext = Messages['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext'];
 
 function validation(common: CommonTlsContext): CommonTlsContext {

@@ -18,9 +18,24 @@ const [A, AAAA, TXT, CNAME] = [1, 28, 16, 5];
 const [NOERROR, SERVFAIL, NXDOMAIN] = [0, 2, 3];
 
 const TABLE = {
-  'web.shop.svc.cluster.local': { ips: ['10.0.0.1', '10.0.0.2'], registry: 'Kubernetes', shortname: 'web', namespace: 'shop' },
-  'db.data.svc.cluster.local': { ips: ['10.0.0.3', 'fd00::3'], registry: 'Kubernetes', shortname: 'db', namespace: 'data' },
-  'db-0.db.data.svc.cluster.local': { ips: ['10.0.0.4'], registry: 'Kubernetes', shortname: 'db-0.db', namespace: 'data' },
+  'web.shop.svc.cluster.local': {
+    ips: ['10.0.0.1', '10.0.0.2'],
+    registry: 'Kubernetes',
+    shortname: 'web',
+    namespace: 'shop',
+  },
+  'db.data.svc.cluster.local': {
+    ips: ['10.0.0.3', 'fd00::3'],
+    registry: 'Kubernetes',
+    shortname: 'db',
+    namespace: 'data',
+  },
+  'db-0.db.data.svc.cluster.local': {
+    ips: ['10.0.0.4'],
+    registry: 'Kubernetes',
+    shortname: 'db-0.db',
+    namespace: 'data',
+  },
   'far.shop.svc.clusterset.local': { ips: ['10.0.0.5'], registry: 'Kubernetes', shortname: '', namespace: '' },
   'api.example.com': { ips: ['240.240.0.1'], registry: 'External' },
   '*.example.com': { ips: ['240.240.0.2'], registry: 'External' },
@@ -43,7 +58,8 @@ async function resolver(reply: (query: Buffer) => Buffer | undefined = refusal) 
     socket.once('data', (bytes) => {
       seen.push('tcp');
       const response = reply(bytes.subarray(2));
-      if (response !== undefined) socket.write(Buffer.concat([Buffer.from([response.length >> 8, response.length & 255]), response]));
+      if (response !== undefined)
+        socket.write(Buffer.concat([Buffer.from([response.length >> 8, response.length & 255]), response]));
     });
   });
   await new Promise<void>((resolve) => tcp.listen(port, '127.0.0.1', resolve));
@@ -106,7 +122,8 @@ describe('the DNS proxy', () => {
       const { answers, authoritative } = await udp(`${name}.shop.svc.cluster.local.`);
       const isOwnName = name === 'web';
       if (isOwnName) expect(answers.map(({ type }) => type)).toEqual([A, A]);
-      else expect(answers[0]).toEqual({ name: `${name}.shop.svc.cluster.local.`, type: CNAME, ttl: 30, data: `${name}.` });
+      else
+        expect(answers[0]).toEqual({ name: `${name}.shop.svc.cluster.local.`, type: CNAME, ttl: 30, data: `${name}.` });
       expect(authoritative).toBe(true);
       if (!isOwnName) expect(answers[1]?.name).toBe(`${name}.`);
     }
@@ -118,7 +135,12 @@ describe('the DNS proxy', () => {
     server.replace(encoded);
     expect(await udp('web.shop', AAAA)).toMatchObject({ rcode: NOERROR, answers: [], authoritative: true });
     expect(seen).toEqual([]);
-    for (const [name, type] of [['web.other', A], ['db', A], ['web.shop.svc.cluster.local', TXT], ['nowhere.test', A]] as const)
+    for (const [name, type] of [
+      ['web.other', A],
+      ['db', A],
+      ['web.shop.svc.cluster.local', TXT],
+      ['nowhere.test', A],
+    ] as const)
       expect(await udp(name, type), name).toMatchObject({ rcode: NXDOMAIN, id: 1 });
     expect(seen.length).toBe(4);
     expect(meter.value('istio_agent_dns_requests_total')).toBe(5);
@@ -176,7 +198,9 @@ describe('the DNS proxy', () => {
     const { at, seen } = await resolver();
     const { server } = await start({ resolvers: [at] });
     const ips = Array.from({ length: 100 }, (_, index) => `10.1.0.${index}`);
-    server.replace(encode('istio.networking.nds.v1.NameTable', { table: { 'many.test': { ips, registry: 'External' } } }));
+    server.replace(
+      encode('istio.networking.nds.v1.NameTable', { table: { 'many.test': { ips, registry: 'External' } } }),
+    );
     const short = await askUdp(server.port, queryBytes('many.test', A));
     expect(short.truncated).toBe(true);
     expect(short.answers.length).toBe(Math.floor((512 - 12 - 15) / 16));
@@ -188,7 +212,12 @@ describe('the DNS proxy', () => {
       queryBytes('many.test', A, { id: 12 }),
     ]);
     const byId = new Map(responses.map((response) => [response.id, response]));
-    expect(byId.get(10)?.answers.map(({ data }) => data).sort()).toEqual([...ips].sort());
+    expect(
+      byId
+        .get(10)
+        ?.answers.map(({ data }) => data)
+        .sort(),
+    ).toEqual([...ips].sort());
     expect(byId.get(12)?.answers.length).toBe(100);
     expect(byId.get(11)?.rcode).toBe(NXDOMAIN);
     expect(seen).toEqual(['tcp']);
@@ -214,7 +243,8 @@ describe('the DNS proxy', () => {
 
 describe('resolv.conf', () => {
   it('gives servers and the search list that counts', () => {
-    const text = '# c\nnameserver 10.0.0.10 \nnameserver fe80::1%eth0\nnameserver x\nsearch a b\ndomain c ; d\noptions ndots:5\n';
+    const text =
+      '# c\nnameserver 10.0.0.10 \nnameserver fe80::1%eth0\nnameserver x\nsearch a b\ndomain c ; d\noptions ndots:5\n';
     expect(parseResolvConf(text)).toEqual({ servers: ['10.0.0.10', 'fe80::1%eth0'], search: ['c'] });
     expect(parseResolvConf('')).toEqual({ servers: [], search: [] });
   });

@@ -107,7 +107,9 @@ export async function askUdp(port: number, query: Buffer, host = '127.0.0.1'): P
 /** All queries at once over one connection, cut into pieces; gives the responses in order of arrival. */
 export async function askTcp(port: number, queries: readonly Buffer[], host = '127.0.0.1'): Promise<ReadResponse[]> {
   const socket = connect(port, host);
-  const stream = Buffer.concat(queries.flatMap((query) => [Buffer.from([query.length >> 8, query.length & 255]), query]));
+  const stream = Buffer.concat(
+    queries.flatMap((query) => [Buffer.from([query.length >> 8, query.length & 255]), query]),
+  );
   socket.write(stream.subarray(0, 5));
   setImmediate(() => socket.write(stream.subarray(5)));
   const responses: ReadResponse[] = [];

@@ -33,7 +33,12 @@ function open(options: Partial<WasmOptions> = {}, clock = systemClock) {
   const meter = recordingMeter();
   const directory = options.directory ?? join(newFolder(), 'wasm');
   const cache = moduleCache(
-    { ...wasmOptionsOf({ WASM_INSECURE_REGISTRIES: '127.0.0.1' }, '/unused', []), maxRetries: 2, ...options, directory },
+    {
+      ...wasmOptionsOf({ WASM_INSECURE_REGISTRIES: '127.0.0.1' }, '/unused', []),
+      maxRetries: 2,
+      ...options,
+      directory,
+    },
     { clock, timers: quick, log: log.log, meter: meter.meter },
   );
   closers.push(() => cache.close());
@@ -187,30 +192,34 @@ describe('modules out of registries', () => {
     await expect(open({ maxRetries: 0 }).cache.get(requestOf(`${url}:v1`))).rejects.toThrow(/not the one of digest/);
   });
 
-  it.each(['bearer', 'basic'] as const)('are pulled with the credentials of the plugin (%s), which nobody is told', async (scheme) => {
-    const { host, push, seen } = await registry({ login: { scheme, userPassword: 'ann:s3cr3t' } });
-    push('team/p', 'v1', imagesOf(MODULE)['Wasm artifact'] ?? { layers: [] });
-    const { cache, log } = open();
-    const auth = Buffer.from('ann:s3cr3t').toString('base64');
-    const dockerConfig = JSON.stringify({ auths: { [`https://${host}/v1/`]: { auth } } });
-    await cache.get(requestOf(`oci://${host}/team/p:v1`, { dockerConfig }));
-    const wrong = JSON.stringify({ auths: { [host]: { username: 'ann', password: 'wr0ng' } } });
-    const asked = seen.length;
-    const failure = await cache
-      .get(requestOf(`oci://${host}/team/p:v1`, { dockerConfig: wrong }))
-      .catch((error: Error) => error.message);
-    expect(failure).toMatch(/HTTP status 40[13]/);
-    expect(seen.length).toBeGreaterThan(asked);
-    await expect(cache.get(requestOf(`oci://${host}/team/p:v1`))).rejects.toThrow();
-    expect(log.text() + failure).not.toMatch(/s3cr3t|wr0ng|granted/);
-  });
+  it.each(['bearer', 'basic'] as const)(
+    'are pulled with the credentials of the plugin (%s), which nobody is told',
+    async (scheme) => {
+      const { host, push, seen } = await registry({ login: { scheme, userPassword: 'ann:s3cr3t' } });
+      push('team/p', 'v1', imagesOf(MODULE)['Wasm artifact'] ?? { layers: [] });
+      const { cache, log } = open();
+      const auth = Buffer.from('ann:s3cr3t').toString('base64');
+      const dockerConfig = JSON.stringify({ auths: { [`https://${host}/v1/`]: { auth } } });
+      await cache.get(requestOf(`oci://${host}/team/p:v1`, { dockerConfig }));
+      const wrong = JSON.stringify({ auths: { [host]: { username: 'ann', password: 'wr0ng' } } });
+      const asked = seen.length;
+      const failure = await cache
+        .get(requestOf(`oci://${host}/team/p:v1`, { dockerConfig: wrong }))
+        .catch((error: Error) => error.message);
+      expect(failure).toMatch(/HTTP status 40[13]/);
+      expect(seen.length).toBeGreaterThan(asked);
+      await expect(cache.get(requestOf(`oci://${host}/team/p:v1`))).rejects.toThrow();
+      expect(log.text() + failure).not.toMatch(/s3cr3t|wr0ng|granted/);
+    },
+  );
 
   it('are pulled again for a new version of the plugin where the tag may have moved', async () => {
     const { host, push } = await registry();
     const image = (bytes: Buffer) => ({ layers: [{ mediaType: 'application/wasm', bytes }] });
     push('p', 'latest', image(MODULE));
     const { cache } = open();
-    const moduleOf = async (url: string, more: Partial<ModuleRequest>) => readFileSync(await cache.get(requestOf(url, more)));
+    const moduleOf = async (url: string, more: Partial<ModuleRequest>) =>
+      readFileSync(await cache.get(requestOf(url, more)));
     await moduleOf(`oci://${host}/p`, {});
     push('p', 'v1', image(MODULE));
     await moduleOf(`oci://${host}/p:v1`, { policy: 'Always' });
@@ -246,9 +255,13 @@ describe('modules out of registries', () => {
   it('say what is wrong with an image that holds none', async () => {
     const { host, push } = await registry();
     push('p', 'v1', { layers: [{ mediaType: 'text/plain', bytes: Buffer.from('x') }] });
-    push('q', 'v1', { layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', bytes: tar({ a: Buffer.from('x') }) }] });
+    push('q', 'v1', {
+      layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', bytes: tar({ a: Buffer.from('x') }) }],
+    });
     const { cache } = open();
-    await expect(cache.get(requestOf(`oci://${host}/p:v1`))).rejects.toThrow('no layer that can hold a Wasm module among: text/plain');
+    await expect(cache.get(requestOf(`oci://${host}/p:v1`))).rejects.toThrow(
+      'no layer that can hold a Wasm module among: text/plain',
+    );
     await expect(cache.get(requestOf(`oci://${host}/q:v1`))).rejects.toThrow('no Wasm module');
   });
 });
@@ -260,7 +273,10 @@ describe('references of images', () => {
     ['a/b', { registry: 'registry-1.docker.io', repository: 'a/b' }],
     ['b:1', { registry: 'registry-1.docker.io', repository: 'library/b', tag: '1' }],
     ['docker.io/b', { registry: 'registry-1.docker.io', repository: 'library/b' }],
-    [`x.io/b:t@sha256:${'a'.repeat(64)}`, { registry: 'x.io', repository: 'b', tag: 't', digest: `sha256:${'a'.repeat(64)}` }],
+    [
+      `x.io/b:t@sha256:${'a'.repeat(64)}`,
+      { registry: 'x.io', repository: 'b', tag: 't', digest: `sha256:${'a'.repeat(64)}` },
+    ],
   ])('%s', (text, expected) => {
     expect(parseImage(text)).toMatchObject(expected);
   });
