@@ -43,6 +43,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   ca: { imports: ['lib', 'config'], packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'node-forge', 'jose'] },
   agent: { imports: ['lib', 'codec', 'messages', 'ca'], packages: ['@grpc/grpc-js'] },
   cni: { imports: ['lib'] },
+  registration: { imports: ['lib', 'config'] },
   console: {
     imports: ['lib', 'config', 'ir', 'messages', 'codec', 'resources', 'xds', 'plane', 'telemetry'],
     packages: ['fastify'],

@@ -63,6 +63,10 @@ export interface ServerOptions {
   readonly maxStreamRate: number;
   /** Lifetime of the certificates of proxies without an agent. */
   readonly workloadCertSeconds?: number | undefined;
+  /** An entry of a workload that registered itself outlives its last stream by this, ms. */
+  readonly entryGraceMs?: number | undefined;
+  /** False: whoever connects may register as any workload of a group. */
+  readonly validateEntryIdentity?: boolean | undefined;
 }
 
 export interface Server {
@@ -163,6 +167,9 @@ async function startSecurity(options: ServerOptions, config: ConfigSide, world: 
       trustDomain,
       bundleDirectory: options.caDir,
       ...(stateDir === undefined ? {} : { rootStore: fileRootStore(stateDir) }),
+      ...(options.workloadCertSeconds === undefined
+        ? {}
+        : { lifetime: { defaultSeconds: options.workloadCertSeconds } }),
     },
     ports,
   );

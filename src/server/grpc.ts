@@ -13,6 +13,7 @@ import type { SecuritySide, ServerOptions, World } from '../server.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
 import { startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
 import type { ConfigSide } from './config.ts';
+import { connectRegistered } from './registration.ts';
 
 export interface GrpcSide {
   readonly addresses: Readonly<Partial<Record<'grpc' | 'secureGrpc', ListenAddress>>>;
@@ -85,7 +86,7 @@ function viewPort(options: ServerOptions, { config, console: pages }: GrpcParts)
     connect: (node, peer, wake) => {
       if (isDebugClient(node)) return debugSession(pages, peer, node, options.systemNamespace);
       const refusal = peer.plaintext ? undefined : identityProblem(node.id, node.metadata ?? {}, peer);
-      return refusal ?? config.plane.connect(node, peer, wake);
+      return refusal ?? connectRegistered(config.registrar, node, peer, () => config.plane.connect(node, peer, wake));
     },
   };
 }
