@@ -45,6 +45,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   agent: { imports: ['lib', 'codec', 'messages', 'ca'], packages: ['@grpc/grpc-js'] },
   cni: { imports: ['lib'] },
   inject: { imports: ['lib', 'config'], pure: true },
+  registration: { imports: ['lib', 'config'] },
   console: {
     imports: ['lib', 'config', 'ir', 'messages', 'codec', 'resources', 'xds', 'plane', 'telemetry'],
     packages: ['fastify'],

@@ -16,6 +16,12 @@ import { type Authority, openAuthority } from './ca/authority.ts';
 import { fileRootStore } from './ca/root-store.ts';
 import { openServingCert, controlPlaneHosts, type ServingCert } from './ca/serving-cert.ts';
 import { openTokenKey, TOKEN_ISSUER } from './ca/token.ts';
+import {
+  WORKLOAD_LIFETIME_SECONDS,
+  type WorkloadLease,
+  type WorkloadSecrets,
+  workloadSecrets,
+} from './ca/workload-secrets.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
@@ -73,6 +79,12 @@ export interface ServerOptions {
   readonly nativeSidecars?: 'auto' | 'true' | 'false' | undefined;
   /** Variables that injection templates may read. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Lifetime of the certificates of proxies without an agent. */
+  readonly workloadCertSeconds?: number | undefined;
+  /** An entry of a workload that registered itself outlives its last stream by this, ms. */
+  readonly entryGraceMs?: number | undefined;
+  /** False: whoever connects may register as any workload of a group. */
+  readonly validateEntryIdentity?: boolean | undefined;
 }
 
 export interface Server {
@@ -129,10 +141,16 @@ async function startParts(
   world.metrics.meter
     .gauge('pilot_info', 'Version of this control plane.', ['version'])
     .set(1, { version: options.version });
+  // The authority's trust domain is part of the configuration; no proxy is connected before both are there.
+  const keys: { of?: WorkloadSecrets } = {};
   const kube = await openKube(options, world);
-  const config = await startConfig(options, world, kube);
+  const config = await startConfig(options, world, {
+    kube,
+    workloadKeys: (identity, changed) => leaseOf(keys.of, identity, changed),
+  });
   closers.push(() => config.stop());
   const security = await startSecurity(options, config, world, kube);
+  keys.of = security.workloadSecrets;
   closers.push(() => security.stop());
   let leaving = false;
   const webhooks = await startWebhooks(options, world, config);
@@ -159,11 +177,16 @@ async function startParts(
   };
 }
 
+function leaseOf(secrets: WorkloadSecrets | undefined, identity: string, changed: () => void): WorkloadLease {
+  return secrets?.lease(identity, changed) ?? { current: undefined, release: () => undefined };
+}
+
 /** Who signs, and who is believed. */
 export interface SecuritySide {
   readonly authority: Authority;
   readonly authenticators: readonly Authenticator[];
   readonly serving: ServingCert;
+  readonly workloadSecrets: WorkloadSecrets;
   stop(): void;
 }
 
@@ -179,7 +202,14 @@ async function startSecurity(
   const { stateDir } = options;
   const rootStore = stateDir === undefined ? kube?.rootStore : fileRootStore(stateDir);
   const authority = await openAuthority(
-    { trustDomain, bundleDirectory: options.caDir, ...(rootStore === undefined ? {} : { rootStore }) },
+    {
+      trustDomain,
+      bundleDirectory: options.caDir,
+      ...(rootStore === undefined ? {} : { rootStore }),
+      ...(options.workloadCertSeconds === undefined
+        ? {}
+        : { lifetime: { defaultSeconds: options.workloadCertSeconds } }),
+    },
     ports,
   );
   if (stateDir !== undefined) await publishRoot(stateDir, authority, log);
@@ -191,11 +221,15 @@ async function startSecurity(
   ];
   const hosts = controlPlaneHosts(options.systemNamespace, options.revision, options.hosts);
   const serving = await openServingCert(authority, { hosts }, ports);
+  const lifetimeSeconds = options.workloadCertSeconds ?? WORKLOAD_LIFETIME_SECONDS;
+  const secrets = workloadSecrets(authority, { lifetimeSeconds }, { ...ports, random: Math.random });
   return {
     authority,
     authenticators,
     serving,
+    workloadSecrets: secrets,
     stop: () => {
+      secrets.close();
       tokens.close();
       serving.close();
       authority.close();

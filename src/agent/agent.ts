@@ -1,4 +1,5 @@
-// The agent as a whole: certificates, SDS, ADS relay, status port, Envoy; started in that order and stopped in reverse.
+// The agent as a whole: DNS proxy, certificates, SDS, ADS relay, status port, Envoy; started in that order and stopped in
+// reverse.
 // In: AgentConfig and ports; out: an Agent whose `ended` resolves when Envoy has. Called by run.ts and by the demo.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -10,14 +11,19 @@ import { caClient } from './ca-client.ts';
 import { chooseSource } from './certificate-sources.ts';
 import { WorkloadCertificates } from './certificates.ts';
 import type { AgentConfig } from './config.ts';
-import { drainEnvoy, envoyBinary, type EnvoyEnd, type EnvoyProcess, startEnvoy } from './envoy.ts';
+import type { DnsServer } from './dns/server.ts';
+import { drainEnvoy, drainListeners, envoyBinary, type EnvoyEnd, type EnvoyProcess, startEnvoy } from './envoy.ts';
 import { applicationTarget } from './merged-metrics.ts';
-import { readinessOf } from './readiness.ts';
+import { checkHealth } from './probes/health.ts';
+import { type Readiness, readinessCheck } from './readiness.ts';
+import type { TrafficParts } from './relay-traffic.ts';
 import { serveRelay } from './relay.ts';
 import { serveSecrets } from './sds.ts';
 import { secretTable } from './secrets.ts';
 import { serveStatus } from './status.ts';
+import { nameTableSubscription, trustBundleSubscription } from './subscriptions.ts';
 import type { UpstreamIdentity } from './upstream.ts';
+import { lazyRewriter } from './wasm/lazy.ts';
 
 export interface AgentPorts {
   readonly clock: Clock;
@@ -36,6 +42,8 @@ export interface AgentPorts {
 export interface Agent {
   readonly certificates: WorkloadCertificates;
   readonly statusPort: number;
+  /** Of the DNS proxy, if there is one. */
+  readonly dnsPort: number | undefined;
   readonly envoyPid: number;
   /** Resolves once Envoy and everything beside it have ended. */
   readonly ended: Promise<EnvoyEnd>;
@@ -47,14 +55,21 @@ export interface Agent {
 export async function startAgent(config: AgentConfig, ports: AgentPorts): Promise<Agent> {
   const started = new Started();
   try {
+    const startedAt = ports.clock.now();
+    const dns = await startDns(config, ports, started);
     const certificates = await startCertificates(config, ports);
     started.add(() => certificates.close());
-    await startSockets(config, ports, certificates, started);
     const control = new EnvoyControl(config, ports);
-    const statusPort = await startStatus(config, ports, certificates, control, started);
+    const ready = readinessCheck(control.admin, { hasNames: () => dns === undefined || dns.table !== undefined });
+    const traffic = startTraffic(config, ports, { certificates, dns, ready }, started);
+    await startSockets(config, ports, certificates, traffic, started);
+    const statusPort = await startStatus(config, ports, { certificates, control, ready, dns }, started);
     const envoy = await launch(config, ports);
     const ended = control.attach(envoy, () => started.close());
-    return { certificates, statusPort, envoyPid: envoy.pid, ended, stop: () => control.stop() };
+    ports.meter
+      .gauge('istio_agent_startup_duration_seconds', 'From the start of the agent to that of Envoy.')
+      .set((ports.clock.now() - startedAt) / 1000);
+    return { certificates, statusPort, dnsPort: dns?.port, envoyPid: envoy.pid, ended, stop: () => control.stop() };
   } catch (error) {
     await started.close();
     throw error;
@@ -81,6 +96,7 @@ class EnvoyControl {
   #envoy: EnvoyProcess | undefined;
   #ended: Promise<EnvoyEnd> | undefined;
   #isStopping = false;
+  #hasDrained = false;
 
   constructor(config: AgentConfig, ports: AgentPorts) {
     this.#config = config;
@@ -101,43 +117,105 @@ class EnvoyControl {
     return this.#ended;
   }
 
-  drain(): Promise<void> {
-    return drainEnvoy(this.admin, this.#config.drain, this.#ports.timers, this.#ports.log);
+  /** Drains now; a later stop then has nothing left to wait for. */
+  drainEarly(): void {
+    if (this.#hasDrained) return;
+    this.#hasDrained = true;
+    this.#ports.log.info({}, 'draining, as asked for');
+    void drainListeners(this.admin, this.#config.drain, { staysUp: true }, this.#ports.log);
+  }
+
+  /** Ends at once, whatever is under way. */
+  quit(): void {
+    this.#hasDrained = true;
+    void this.stop();
   }
 
   async stop(): Promise<EnvoyEnd> {
     const envoy = this.#envoy;
     const ended = this.#ended;
     if (envoy === undefined || ended === undefined) return { code: undefined, signal: undefined };
-    if (!this.#isStopping) {
+    if (!this.#isStopping && !this.#hasDrained) {
       this.#isStopping = true;
-      this.#ports.log.info({ terminationMs: this.#config.drain.terminationMs }, 'draining');
-      await Promise.race([this.drain(), ended]);
+      const { drain } = this.#config;
+      this.#ports.log.info({ terminationMs: drain.terminationMs }, 'draining');
+      await Promise.race([drainEnvoy(this.admin, drain, this.#ports.timers, this.#ports.log), ended]);
     }
     await envoy.stop();
     return ended;
   }
 }
 
+async function startDns(config: AgentConfig, ports: AgentPorts, started: Started): Promise<DnsServer | undefined> {
+  const { dns } = config.features;
+  if (dns === undefined) return undefined;
+  // A proxy that is not to answer names doesn't carry the code for it.
+  const { serveDns } = await import('./dns/server.ts');
+  const server = await serveDns(dns, ports);
+  started.add(() => server.close());
+  return server;
+}
+
+interface TrafficNeeds {
+  readonly certificates: WorkloadCertificates;
+  readonly dns: DnsServer | undefined;
+  readonly ready: () => Promise<Readiness>;
+}
+
+/** What the agent wants of Envoy's stream for itself. */
+function startTraffic(config: AgentConfig, ports: AgentPorts, needs: TrafficNeeds, started: Started): TrafficParts {
+  const { features } = config;
+  const { certificates, dns } = needs;
+  const own = [
+    ...(dns === undefined ? [] : [nameTableSubscription(dns)]),
+    ...(features.trustBundle ? [trustBundleSubscription(certificates)] : []),
+  ];
+  const extensions = lazyRewriter(features.wasm, ports);
+  started.add(() => extensions.close());
+  if (features.health === undefined) return { own, extensions, health: undefined };
+  const health = checkHealth({
+    probe: features.health,
+    target: { ...features.application, host: config.localAddress },
+    envoyProblem: async () => {
+      const readiness = await needs.ready();
+      return readiness.kind === 'ready' ? undefined : readiness.reason;
+    },
+    timers: ports.timers,
+    log: ports.log.child('healthcheck'),
+  });
+  started.add(() => health.close());
+  return { own, extensions, health };
+}
+
 async function startSockets(
   config: AgentConfig,
   ports: AgentPorts,
   certificates: WorkloadCertificates,
+  traffic: TrafficParts,
   started: Started,
 ): Promise<void> {
   const { log, meter, timers } = ports;
-  const sds = await serveSecrets(config.sdsSocket, secretTable(certificates, timers), log, meter);
-  started.add(() => sds.forceShutdown());
+  if (config.foreignSds) log.info({ socket: config.sdsSocket }, "secrets are another server's, none are served here");
+  else {
+    const sds = await serveSecrets(config.sdsSocket, secretTable(certificates, timers), log, meter);
+    started.add(() => sds.forceShutdown());
+  }
   const identity = identityOf(config, ports.clock, () => certificates.current);
-  const relay = await serveRelay({ socket: config.xdsSocket, target: config.discovery, identity }, log, meter);
+  const relay = await serveRelay({ socket: config.xdsSocket, target: config.discovery, identity, traffic }, log, meter);
   started.add(() => relay.forceShutdown());
+}
+
+interface StatusNeeds {
+  readonly certificates: WorkloadCertificates;
+  readonly control: EnvoyControl;
+  readonly ready: () => Promise<Readiness>;
+  readonly dns: DnsServer | undefined;
 }
 
 async function startStatus(
   config: AgentConfig,
   ports: AgentPorts,
-  certificates: WorkloadCertificates,
-  control: EnvoyControl,
+  { certificates, control, ready, dns }: StatusNeeds,
   started: Started,
 ): Promise<number> {
   const { log } = ports;
@@ -147,22 +225,30 @@ async function startStatus(
     certificates.refreshMetrics();
     return ports.renderMetrics();
   };
+  const { admin, status: statusPort, health, prometheus } = config.ports;
+  const reserved = [admin, statusPort, health, prometheus, ...CAPTURE_PORTS];
   const metrics = {
     envoy: control.admin,
-    application: applicationTarget(config.appMetrics, config.localAddress),
+    application: applicationTarget(config.appMetrics, config.localAddress, reserved),
     own,
     failed: (source: string, reason: string) => log.warn({ source, reason }, 'metrics page not fetched'),
   };
   const handlers = {
-    ready: () => readinessOf(control.admin),
-    drain: () => control.drain(),
-    quit: () => void control.stop(),
+    ready,
+    drain: () => control.drainEarly(),
+    quit: () => control.quit(),
+    names: () => dns?.table?.hosts,
     metrics,
+    probes: config.features.probes,
+    application: config.features.application,
   };
   const status = await serveStatus(config.statusAddress, config.ports.status, handlers, log);
   started.add(() => status.close());
   return status.port;
 }
+
+/** Where Envoy takes captured connections. */
+const CAPTURE_PORTS = [15_001, 15_006];
 
 async function startCertificates(config: AgentConfig, ports: AgentPorts): Promise<WorkloadCertificates> {
   // The certificate in use authenticates the request for the next one when there is no token.
@@ -177,6 +263,7 @@ async function startCertificates(config: AgentConfig, ports: AgentPorts): Promis
   const source = await chooseSource(config.certificates, client, ports.timers, rootFile);
   const certificates = new WorkloadCertificates(source, config.certificates, ports);
   current.of = certificates;
+  if (config.foreignSds) return certificates;
   // Not awaited: Envoy starts meanwhile and waits at SDS, and an authority that is away must not stop it from starting.
   void certificates.start();
   return certificates;
@@ -197,19 +284,26 @@ const BOOTSTRAP_FILE = 'envoy-bootstrap.json';
 
 async function launch(config: AgentConfig, ports: AgentPorts): Promise<EnvoyProcess> {
   const binary = envoyBinary(config.envoy, ports.path);
-  await mkdir(config.runDirectory, { recursive: true });
-  const bootstrapFile = join(config.runDirectory, BOOTSTRAP_FILE);
-  await writeFile(bootstrapFile, JSON.stringify(bootstrapOf(config), undefined, 2), { mode: 0o600 });
   const override = config.envoy.bootstrapOverride;
   const overrideYaml = override === undefined ? undefined : await readFile(override, 'utf8');
   const ipVersion = config.localAddress.includes(':') ? 'v6' : 'v4';
   const start = {
     options: config.envoy,
-    bootstrapFile,
+    bootstrapFile: await bootstrapFile(config),
     overrideYaml,
     drainSeconds: config.drain.drainSeconds,
     ipVersion,
     onLine: ports.onEnvoyLine,
   } as const;
   return startEnvoy(binary, start, ports.log.child('envoy'), ports.timers);
+}
+
+/** The user's own whole bootstrap, else one made for this proxy. */
+async function bootstrapFile(config: AgentConfig): Promise<string> {
+  const { customBootstrap } = config.envoy;
+  if (customBootstrap !== undefined) return customBootstrap;
+  await mkdir(config.runDirectory, { recursive: true });
+  const file = join(config.runDirectory, BOOTSTRAP_FILE);
+  await writeFile(file, JSON.stringify(bootstrapOf(config), undefined, 2), { mode: 0o600 });
+  return file;
 }

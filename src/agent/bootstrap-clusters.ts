@@ -4,10 +4,13 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The clusters that Envoy has before the control plane says anything. */
 export function staticClusters(config: AgentConfig): Json[] {
+  const admin = local('prometheus_stats', socketAddress(config.localAddress, config.ports.admin));
+  if (config.agentless) return [admin];
   return [
-    local('prometheus_stats', socketAddress(config.localAddress, config.ports.admin)),
+    admin,
     local('agent', socketAddress(statusAddress(config), config.ports.status)),
     overSocket('sds-grpc', config.sdsSocket, {}),
+    ...(config.credentialSocket === undefined ? [] : [overSocket('sds-external', config.credentialSocket, {})]),
     {
       ...overSocket('xds-grpc', config.xdsSocket, { commonHttpProtocolOptions: { maxRequestsPerConnection: 1 } }),
       circuitBreakers: {

@@ -1,3 +1,4 @@
+import { ADMIN_READY } from './bootstrap-agentless.ts';
 import { socketAddress } from './bootstrap-clusters.ts';
 import type { AgentConfig } from './config.ts';
 
@@ -5,10 +6,12 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The two listeners for kubelet and Prometheus, outside of overload limits: a busy proxy is not an unhealthy one. */
 export function staticListeners(config: AgentConfig): Json[] {
-  const prometheusFilters = config.statsCompression ? [compressor()] : [];
+  const { ports, statsCompression, agentless } = config;
+  const filters = statsCompression ? [compressor()] : [];
+  const ready = agentless ? { cluster: 'prometheus_stats', ...ADMIN_READY } : { cluster: 'agent' };
   return [
-    listener(config, 'prometheus', config.ports.prometheus, '/stats/prometheus', 'prometheus_stats', prometheusFilters),
-    listener(config, 'health', config.ports.health, '/healthz/ready', 'agent', []),
+    listener(config, 'prometheus', ports.prometheus, '/stats/prometheus', { cluster: 'prometheus_stats' }, filters),
+    listener(config, 'health', ports.health, '/healthz/ready', ready, []),
   ];
 }
 
@@ -17,7 +20,7 @@ function listener(
   kind: string,
   port: number,
   path: string,
-  cluster: string,
+  action: Json,
   filters: readonly Json[],
 ): Json {
   return {
@@ -26,7 +29,7 @@ function listener(
     ...additionalAddresses(config, port),
     ignoreGlobalConnLimit: true,
     bypassOverloadManager: true,
-    filterChains: [{ filters: [connectionManager(kind, path, cluster, filters)] }],
+    filterChains: [{ filters: [connectionManager(kind, path, action, filters)] }],
   };
 }
 
@@ -39,8 +42,8 @@ function additionalAddresses(config: AgentConfig, port: number): Json {
   return isDual && isWildcard ? { additionalAddresses: [{ address: socketAddress(other, port) }] } : {};
 }
 
-function connectionManager(kind: string, path: string, cluster: string, filters: readonly Json[]): Json {
-  const route = { match: { prefix: path }, route: { cluster } };
+function connectionManager(kind: string, path: string, action: Json, filters: readonly Json[]): Json {
+  const route = { match: { prefix: path }, route: action };
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typedConfig: {

@@ -2,6 +2,7 @@
 // In: AgentConfig; out: the JSON form of envoy.config.bootstrap.v3.Bootstrap. Pure.
 // Called by agent.ts, and by `meltemi bootstrap` which prints it.
 
+import { agentlessService, probeListener } from './bootstrap-agentless.ts';
 import { staticClusters } from './bootstrap-clusters.ts';
 import { staticListeners } from './bootstrap-listeners.ts';
 import type { AgentConfig } from './config.ts';
@@ -43,7 +44,15 @@ export function bootstrapOf(config: AgentConfig): Json {
     deferredStatOptions: { enableDeferredCreationStats: true },
     statsConfig: { statsMatcher: { inclusionList: { patterns: statsPatterns(config) } } },
     dynamicResources: dynamicResources(config),
-    staticResources: { clusters: staticClusters(config), listeners: staticListeners(config) },
+    staticResources: staticResources(config),
+  };
+}
+
+function staticResources(config: AgentConfig): Json {
+  const probes = config.agentless ? probeListener(config) : undefined;
+  return {
+    clusters: [...staticClusters(config), ...(probes?.clusters ?? [])],
+    listeners: [...staticListeners(config), ...(probes?.listeners ?? [])],
   };
 }
 
@@ -57,7 +66,7 @@ function dynamicResources(config: AgentConfig): Json {
       apiType: config.delta ? 'DELTA_GRPC' : 'GRPC',
       transportApiVersion: 'V3',
       setNodeOnFirstMessageOnly: true,
-      grpcServices: [{ envoyGrpc: { clusterName: 'xds-grpc' } }],
+      grpcServices: [config.agentless ? agentlessService(config) : { envoyGrpc: { clusterName: 'xds-grpc' } }],
     },
   };
 }

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bundleOf } from '../ca/pem.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { SecretSource, WorkloadSecret } from './certificate-sources.ts';
 import type { CertificatePolicy } from './config.ts';
@@ -46,11 +47,15 @@ export class WorkloadCertificates {
   readonly #listeners = new Set<(change: SecretChange) => void>();
   readonly #metrics: ReturnType<typeof metricsOf>;
   #current: WorkloadSecret | undefined;
+  /** As the source gave it. */
+  #obtained: WorkloadSecret | undefined;
   #pending: Promise<void> | undefined;
   #cancelTimer: () => void = () => undefined;
   #stopFollowing: () => void = () => undefined;
   #failures = 0;
   #closed = false;
+  /** Trusted besides those that came with the certificate, PEM. */
+  #extraRoots = '';
 
   constructor(source: SecretSource, policy: CertificatePolicy, ports: CertificatePorts) {
     this.#source = source;
@@ -84,6 +89,14 @@ export class WorkloadCertificates {
     return this.#pending;
   }
 
+  /** Trusts further roots from now on, in place of those given before, and has a new certificate signed. */
+  trustAlso(rootsPem: string): void {
+    if (rootsPem === this.#extraRoots) return;
+    this.#extraRoots = rootsPem;
+    if (this.#obtained !== undefined) this.#publish(this.#obtained);
+    void this.renew();
+  }
+
   /** Brings the remaining life up to date; called before each scrape. */
   refreshMetrics(): void {
     if (this.#current === undefined) return;
@@ -104,14 +117,20 @@ export class WorkloadCertificates {
       const secret = await this.#source.obtain();
       if (this.#closed) return;
       this.#failures = 0;
-      await this.#write(secret);
+      this.#obtained = secret;
+      await this.#write(this.#whole(secret));
       this.#publish(secret);
     } catch (error) {
       if (!this.#closed) this.#failed(error);
     }
   }
 
-  #publish(secret: WorkloadSecret): void {
+  #whole(secret: WorkloadSecret): WorkloadSecret {
+    return this.#extraRoots === '' ? secret : { ...secret, rootsPem: bundleOf(secret.rootsPem, this.#extraRoots) };
+  }
+
+  #publish(obtained: WorkloadSecret): void {
+    const secret = this.#whole(obtained);
     const old = this.#current;
     const certificate = old?.certificatePem !== secret.certificatePem || old.keyPem !== secret.keyPem;
     const roots = old?.rootsPem !== secret.rootsPem;

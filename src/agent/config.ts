@@ -5,7 +5,15 @@
 import { join } from 'node:path';
 import type { KeyChoice } from '../ca/keys.ts';
 import { durationMillis, parseDuration } from '../lib/duration.ts';
-import type { AgentFlags, AgentInputs, ProxyConfig } from './inputs.ts';
+import { type AgentFeatures, featuresOf } from './features.ts';
+import {
+  type AgentFlags,
+  type AgentInputs,
+  CREDENTIAL_SOCKET,
+  MOUNTED_ROOT,
+  type ProxyConfig,
+  WORKLOAD_SOCKET,
+} from './inputs.ts';
 import { metadataFrom } from './metadata.ts';
 
 /** Where trust in a server comes from: a bundle in a file, or the operating system's. */
@@ -34,6 +42,10 @@ export interface EnvoyOptions {
   readonly logLevel: string;
   readonly componentLogLevel: string;
   readonly bootstrapOverride: string | undefined;
+  /** A whole bootstrap, used as it is. */
+  readonly customBootstrap: string | undefined;
+  readonly flushIntervalMs: number;
+  readonly flushMinSizeKb: number | undefined;
 }
 
 export interface DrainOptions {
@@ -42,6 +54,10 @@ export interface DrainOptions {
   /** Wait for the last connection instead of a fixed time. */
   readonly untilIdle: boolean;
   readonly minimumMs: number;
+  /** Listeners for what the application itself calls go on. */
+  readonly inboundOnly: boolean;
+  /** Connections of kubelet and Prometheus to these do not count. */
+  readonly ownPorts: readonly number[];
 }
 
 export interface CertificatePolicy {
@@ -58,6 +74,8 @@ export interface CertificatePolicy {
 }
 
 export interface AgentConfig {
+  /** Envoy is to run alone: only the bootstrap is made from this. */
+  readonly agentless: boolean;
   readonly role: 'sidecar' | 'router';
   readonly nodeId: string;
   readonly serviceCluster: string;
@@ -80,8 +98,13 @@ export interface AgentConfig {
   readonly runDirectory: string;
   readonly xdsSocket: string;
   readonly sdsSocket: string;
+  /** Somebody else, such as SPIRE, serves the workload's secrets on that socket. */
+  readonly foreignSds: boolean;
+  /** Where somebody serves credentials of gateways. */
+  readonly credentialSocket: string | undefined;
   readonly envoy: EnvoyOptions;
   readonly drain: DrainOptions;
+  readonly features: AgentFeatures;
   readonly proxyConfig: ProxyConfig;
   readonly statsCompression: boolean;
   readonly appMetrics: string | undefined;
@@ -103,17 +126,23 @@ export function resolveConfig(inputs: AgentInputs): ResolvedConfig {
   const identity = identityOf(env, flags, inputs);
   const runDirectory = flags.runDirectory ?? proxyConfig.configPath ?? './etc/istio/proxy';
   const bindAddress = flags.bindAddress ?? (identity.ip.includes(':') ? '::' : '0.0.0.0');
+  const hasCredentials = inputs.found?.credentialSds === true;
+  const { ip, namespace, domain } = identity;
   const config: AgentConfig = {
+    agentless: flags.agentless === true,
     role: identity.role,
     nodeId: `${identity.role}~${identity.ip}~${identity.pod}.${identity.namespace}~${identity.domain}`,
     serviceCluster:
       flags.serviceCluster ?? proxyConfig.serviceCluster ?? serviceClusterOf(inputs.labels, identity, env),
     clusterId: identity.clusterId,
-    metadata: metadataFrom({ env, inputs, identity, remarks }),
+    metadata: {
+      ...metadataFrom({ env, inputs, identity, remarks }),
+      ...(hasCredentials ? { credential: 'true' } : {}),
+    },
     locality: localityOf(inputs.labels),
     instanceIps: identity.ips,
     delta: env['ISTIO_DELTA_XDS'] !== 'false',
-    ...serversOf(env, flags, proxyConfig),
+    ...serversOf(env, flags, inputs),
     xdsHeaders: headersOf(env),
     tokenFile: flags.tokenFile ?? env['MELTEMI_TOKEN_FILE'] ?? './var/run/secrets/tokens/istio-token',
     certificates: certificatePolicyOf(env, identity, remarks),
@@ -123,10 +152,12 @@ export function resolveConfig(inputs: AgentInputs): ResolvedConfig {
     statusAddress: flags.statusAddress ?? bindAddress,
     runDirectory,
     xdsSocket: flags.xdsSocket ?? join(runDirectory, 'XDS'),
-    sdsSocket:
-      flags.sdsSocket ?? env['WORKLOAD_IDENTITY_SOCKET_FILE'] ?? './var/run/secrets/workload-spiffe-uds/socket',
+    sdsSocket: flags.sdsSocket ?? env['WORKLOAD_IDENTITY_SOCKET_FILE'] ?? WORKLOAD_SOCKET,
+    foreignSds: inputs.found?.workloadSds === true,
+    credentialSocket: hasCredentials ? CREDENTIAL_SOCKET : undefined,
     envoy: envoyOf(env, flags, proxyConfig),
-    drain: drainOf(env, proxyConfig, remarks),
+    drain: drainOf(env, identity.role, inputs, remarks),
+    features: featuresOf({ env, flags, proxyConfig, inputs, ip, namespace, domain, remarks }),
     proxyConfig,
     statsCompression: proxyConfig.statsCompression !== false,
     appMetrics: env['ISTIO_PROMETHEUS_ANNOTATIONS'],
@@ -193,15 +224,19 @@ function localityOf(labels: Readonly<Record<string, string>>): string {
 
 const DEFAULT_DISCOVERY = 'istiod.istio-system.svc:15012';
 
-function serversOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): Pick<AgentConfig, 'discovery' | 'ca'> {
+function serversOf(env: Env, flags: AgentFlags, inputs: AgentInputs): Pick<AgentConfig, 'discovery' | 'ca'> {
+  const { proxyConfig } = inputs;
   const address = flags.discoveryAddress ?? proxyConfig.discoveryAddress ?? DEFAULT_DISCOVERY;
   const caAddress = flags.caAddress ?? (env['CA_ADDR'] || address);
   const security = proxyConfig.controlPlaneAuthPolicy === 'NONE' ? 'plaintext' : 'tls';
   const serverName = (of: string) => env['ISTIOD_SAN'] || serverNameOf(of);
-  const roots = (own: string | undefined) => rootsOf(own, env['PROV_CERT'], flags.rootFile);
+  const isOwnAuthority = (env['CA_PROVIDER'] || 'Citadel') === 'Citadel';
+  const isMounted = inputs.found?.mountedRoot === true;
+  const xdsRoots = rootsOf(env['XDS_ROOT_CA'], isMounted, env, flags.rootFile);
+  const caRoots = rootsOf(env['CA_ROOT_CA'], isMounted && !isOwnAuthority, env, flags.rootFile);
   return {
-    discovery: { address, security, roots: roots(env['XDS_ROOT_CA']), serverName: serverName(address) },
-    ca: { address: caAddress, security, roots: roots(env['CA_ROOT_CA']), serverName: serverName(caAddress) },
+    discovery: { address, security, roots: xdsRoots, serverName: serverName(address) },
+    ca: { address: caAddress, security, roots: caRoots, serverName: serverName(caAddress) },
   };
 }
 
@@ -211,13 +246,23 @@ function serverNameOf(address: string): string {
   return /^[\d.]+$|:/.test(host) ? 'istiod.istio-system.svc' : host;
 }
 
-function rootsOf(own: string | undefined, provided: string | undefined, flag: string | undefined): RootSource {
+/** The first that is there: said for this server, mounted, a provider's, the workload's own, the mesh's. */
+function rootsOf(own: string | undefined, isMounted: boolean, env: Env, flag: string | undefined): RootSource {
   if (own === 'SYSTEM') return { kind: 'system' };
   if (own !== undefined && own !== '') return { kind: 'file', path: own };
   if (flag !== undefined) return { kind: 'file', path: flag };
-  if (provided !== undefined && provided !== '') return { kind: 'file', path: join(provided, 'root-cert.pem') };
-  return { kind: 'file', path: './var/run/secrets/istio/root-cert.pem' };
+  if (isMounted) return { kind: 'file', path: MOUNTED_ROOT };
+  const provided = env['PROV_CERT'] ?? '';
+  if (provided !== '') return { kind: 'file', path: join(provided, 'root-cert.pem') };
+  const workload = env['FILE_MOUNTED_CERTS'] === 'true' ? (env['ISTIO_META_TLS_CLIENT_ROOT_CERT'] ?? '') : '';
+  if (workload !== '') return { kind: 'file', path: workload };
+  return { kind: 'file', path: PROVIDER_ROOTS[env['PILOT_CERT_PROVIDER'] ?? ''] ?? MESH_ROOT };
 }
+
+const MESH_ROOT = './var/run/secrets/istio/root-cert.pem';
+const PROVIDER_ROOTS: Readonly<Record<string, string>> = {
+  kubernetes: './var/run/secrets/kubernetes.io/serviceaccount/ca.crt',
+};
 
 const XDS_HEADER = 'XDS_HEADER_';
 
@@ -270,15 +315,36 @@ function portsOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): ProxyPo
 
 function envoyOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): EnvoyOptions {
   return {
-    path: flags.envoyPath ?? (env['ENVOY'] || undefined),
-    concurrency: flags.concurrency ?? proxyConfig.concurrency,
+    path: flags.envoyPath ?? (env['ENVOY'] || proxyConfig.binaryPath),
+    concurrency: concurrencyOf(env, flags, proxyConfig),
     logLevel: flags.proxyLogLevel ?? 'warning',
     componentLogLevel: flags.proxyComponentLogLevel ?? 'misc:error',
     bootstrapOverride: env['ISTIO_BOOTSTRAP_OVERRIDE'] || undefined,
+    customBootstrap: proxyConfig.customConfigFile || undefined,
+    flushIntervalMs: flushInterval(proxyConfig.fileFlushInterval),
+    flushMinSizeKb: proxyConfig.fileFlushMinSizeKb,
   };
 }
 
-function drainOf(env: Env, proxyConfig: ProxyConfig, remarks: string[]): DrainOptions {
+/** A thread for each CPU that the container may use; all of the machine's where nothing limits it. */
+function concurrencyOf(env: Env, flags: AgentFlags, proxyConfig: ProxyConfig): number | undefined {
+  const wanted = flags.concurrency ?? proxyConfig.concurrency;
+  const threads = wanted ?? Math.ceil(Number(env['ISTIO_CPU_LIMIT'] || 0));
+  return Number.isFinite(threads) && threads > 0 ? threads : undefined;
+}
+
+function flushInterval(text: string | undefined): number {
+  const parsed = text === undefined ? undefined : parseDuration(text);
+  return parsed === undefined ? 1000 : Math.max(1, Math.round(durationMillis(parsed)));
+}
+
+function drainOf(
+  env: Env,
+  role: AgentConfig['role'],
+  { flags, proxyConfig }: AgentInputs,
+  remarks: string[],
+): DrainOptions {
+  const { health, prometheus } = portsOf(env, flags, proxyConfig);
   const ms = (text: string | undefined, fallback: number, name: string) => millisOf(text, fallback, name, remarks);
   return {
     drainSeconds: Math.max(1, Math.round(ms(proxyConfig.drainDuration, 45_000, 'drainDuration') / 1000)),
@@ -291,5 +357,8 @@ function drainOf(env: Env, proxyConfig: ProxyConfig, remarks: string[]): DrainOp
     ),
     untilIdle: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
     minimumMs: ms(env['MINIMUM_DRAIN_DURATION'], 5000, 'MINIMUM_DRAIN_DURATION'),
+    // The application behind a sidecar may still have calls to make.
+    inboundOnly: role === 'sidecar',
+    ownPorts: [health, prometheus],
   };
 }

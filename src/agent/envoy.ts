@@ -40,7 +40,8 @@ export function envoyArguments(start: EnvoyStart): string[] {
     '--drain-time-s', String(start.drainSeconds),
     '--drain-strategy', 'immediate',
     '--local-address-ip-version', start.ipVersion,
-    '--file-flush-interval-msec', '1000',
+    '--file-flush-interval-msec', String(options.flushIntervalMs),
+    ...(options.flushMinSizeKb === undefined ? [] : ['--file-flush-min-size-kb', String(options.flushMinSizeKb)]),
     '--disable-hot-restart',
     '--allow-unknown-static-fields',
     '-l', options.logLevel,
@@ -103,31 +104,53 @@ function stopped(child: ChildProcess, ended: Promise<EnvoyEnd>, timers: Timers):
   return ended.finally(cancel);
 }
 
-/** Lets connections finish: listeners discourage new ones, then a while passes or the last connection ends. */
-export async function drainEnvoy(admin: HttpTarget, options: DrainOptions, timers: Timers, log: Log): Promise<void> {
+export interface DrainMode {
+  /** Envoy itself is to stay after the last listener has drained. */
+  readonly staysUp: boolean;
+}
+
+/** Discourages new connections, and has listeners closed when the drain time is over. Gives false if Envoy doesn't answer. */
+export async function drainListeners(
+  admin: HttpTarget,
+  options: DrainOptions,
+  { staysUp }: DrainMode,
+  log: Log,
+): Promise<boolean> {
+  const query = ['graceful', ...(options.inboundOnly ? ['inboundonly'] : []), ...(staysUp ? ['skip_exit'] : [])];
   try {
-    await ask(admin, 'POST', '/drain_listeners?graceful');
+    await ask(admin, 'POST', `/drain_listeners?${query.join('&')}`);
+    return true;
   } catch (error) {
     log.warn({ reason: String(error) }, 'Envoy could not be asked to drain');
-    return;
+    return false;
   }
+}
+
+/** Looks at the statistics that fail one after the other before they are given up on. */
+const MAX_STAT_ERRORS = 5;
+const POLL_MS = 1000;
+
+/** Lets connections finish: listeners discourage new ones, then a while passes or the last connection ends. */
+export async function drainEnvoy(admin: HttpTarget, options: DrainOptions, timers: Timers, log: Log): Promise<void> {
+  if (!(await drainListeners(admin, options, { staysUp: false }, log))) return;
   const wait = (ms: number) => new Promise<void>((resolve) => void timers.setTimeout(resolve, ms));
   if (!options.untilIdle) return wait(options.terminationMs);
   await wait(options.minimumMs);
-  while ((await activeConnections(admin)) > 0) await wait(1000);
+  for (let errors = 0; errors < MAX_STAT_ERRORS; await wait(POLL_MS)) {
+    const active = await activeConnections(admin, options.ownPorts).catch(() => undefined);
+    if (active === 0) return;
+    errors = active === undefined ? errors + 1 : 0;
+  }
+  log.warn({}, 'Envoy does not tell its connections; it is not waited for any longer');
 }
 
 /** Connections of the application's listeners; those of the admin and of the probes would never end. */
-async function activeConnections(admin: HttpTarget): Promise<number> {
-  try {
-    const { body } = await ask(admin, 'GET', '/stats?usedonly&filter=downstream_cx_active$');
-    let sum = 0;
-    for (const [name, value] of readStats(body)) {
-      const isOwn = !name.startsWith('listener.') || name.startsWith('listener.admin.') || name.includes('.worker_');
-      if (!isOwn) sum += value;
-    }
-    return sum;
-  } catch {
-    return 0;
+async function activeConnections(admin: HttpTarget, ownPorts: readonly number[]): Promise<number> {
+  const { body } = await ask(admin, 'GET', '/stats?usedonly&filter=downstream_cx_active$');
+  let sum = 0;
+  for (const [name, value] of readStats(body)) {
+    const isOwn = !name.startsWith('listener.') || name.startsWith('listener.admin.') || name.includes('.worker_');
+    if (!isOwn && !ownPorts.some((port) => name.endsWith(`_${port}.downstream_cx_active`))) sum += value;
   }
+  return sum;
 }

@@ -3,6 +3,7 @@
 // Called by run.ts.
 
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 
 /** What the command line can say; it wins over everything else. */
@@ -29,6 +30,12 @@ export interface AgentFlags {
   readonly concurrency?: number;
   readonly proxyLogLevel?: string;
   readonly proxyComponentLogLevel?: string;
+  /** host:port of the DNS proxy. */
+  readonly dnsAddress?: string;
+  /** Resolvers in place of those in resolv.conf, `HOST[:PORT],…`. */
+  readonly dnsResolvers?: string;
+  /** The bootstrap is for an Envoy without an agent. */
+  readonly agentless?: boolean;
 }
 
 /** The fields of the mesh's ProxyConfig that an agent looks at; the rest passes to the control plane untouched. */
@@ -50,7 +57,22 @@ export interface ProxyConfig {
     readonly inclusionSuffixes?: readonly string[];
     readonly inclusionRegexps?: readonly string[];
   };
+  readonly binaryPath?: string;
+  readonly customConfigFile?: string;
+  readonly statsdUdpAddress?: string;
+  readonly fileFlushInterval?: string;
+  readonly fileFlushMinSizeKb?: number;
   readonly [other: string]: unknown;
+}
+
+/** What was found on the file system. */
+export interface FoundFiles {
+  /** `./etc/certs/root-cert.pem` */
+  readonly mountedRoot: boolean;
+  /** Somebody else serves secrets on the workload's socket. */
+  readonly workloadSds: boolean;
+  /** Somebody serves credentials of gateways. */
+  readonly credentialSds: boolean;
 }
 
 export interface AgentInputs {
@@ -65,12 +87,20 @@ export interface AgentInputs {
   readonly trustDomain: string | undefined;
   readonly proxyConfig: ProxyConfig;
   readonly remarks: readonly string[];
+  /** Text of resolv.conf. */
+  readonly resolvConf?: string | undefined;
+  readonly found?: FoundFiles | undefined;
 }
 
 const LABELS_FILE = './etc/istio/pod/labels';
 const ANNOTATIONS_FILE = './etc/istio/pod/annotations';
 const MESH_FILE = './etc/istio/config/mesh';
 const CONFIG_ANNOTATION = 'proxy.istio.io/config';
+const RESOLV_CONF = '/etc/resolv.conf';
+/** Where roots lie on machines outside Kubernetes. */
+export const MOUNTED_ROOT = './etc/certs/root-cert.pem';
+export const WORKLOAD_SOCKET = './var/run/secrets/workload-spiffe-uds/socket';
+export const CREDENTIAL_SOCKET = './var/run/secrets/credential-uds/socket';
 
 /** Loads YAML's parser only when there is YAML: a parser is memory in every sidecar. */
 export type ParseYaml = (text: string) => Promise<unknown>;
@@ -100,7 +130,30 @@ export async function readInputs(
     trustDomain: typeof mesh['trustDomain'] === 'string' ? mesh['trustDomain'] : undefined,
     proxyConfig: mergeLayers(layers),
     remarks,
+    resolvConf: await textOf(RESOLV_CONF),
+    found: {
+      mountedRoot: (await textOf(MOUNTED_ROOT)) !== undefined,
+      workloadSds: await answers(flags.sdsSocket ?? env['WORKLOAD_IDENTITY_SOCKET_FILE'] ?? WORKLOAD_SOCKET),
+      credentialSds: await answers(CREDENTIAL_SOCKET),
+    },
   };
+}
+
+/** How long somebody else's socket may take to take a connection. */
+const SOCKET_TIMEOUT_MS = 1000;
+
+/** True if somebody listens; a socket that a predecessor left behind does not count. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const finish = (found: boolean) => (): void => {
+      socket.destroy();
+      resolve(found);
+    };
+    socket.setTimeout(SOCKET_TIMEOUT_MS, finish(false));
+    socket.once('connect', finish(true));
+    socket.once('error', finish(false));
+  });
 }
 
 /** Later layers win field by field; the maps in them are merged by key. */

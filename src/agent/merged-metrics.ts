@@ -13,12 +13,17 @@ export interface MetricsSources {
 }
 
 /** Where the application's page is, from the annotations that the injector moved into the environment. */
-export function applicationTarget(annotations: string | undefined, host: string): MetricsSources['application'] {
+export function applicationTarget(
+  annotations: string | undefined,
+  host: string,
+  /** Of agent and Envoy: scraping these would come back here, or double what is there already. */
+  refused: readonly number[] = [],
+): MetricsSources['application'] {
   if (annotations === undefined || annotations === '') return undefined;
   try {
     const { scrape, path, port } = JSON.parse(annotations) as Readonly<Record<string, unknown>>;
     const number = Number(port ?? 80);
-    if (String(scrape) !== 'true' || !Number.isInteger(number)) return undefined;
+    if (String(scrape) !== 'true' || !Number.isInteger(number) || refused.includes(number)) return undefined;
     const given = typeof path === 'string' && path !== '' ? path : '/metrics';
     return { target: { host, port: number }, path: given.startsWith('/') ? given : `/${given}` };
   } catch {
@@ -36,7 +41,8 @@ export async function writeMergedMetrics(sources: MetricsSources, response: Serv
     try {
       const page = await open(part.target, 'GET', part.path);
       if (page.statusCode !== 200) throw new Error(`status ${page.statusCode}`);
-      await copyLines(page, response, part.name === 'envoy' ? withoutPrefix : (line) => line);
+      if (part.name === 'envoy') await copyLines(page, response, withoutPrefix, Number.POSITIVE_INFINITY);
+      else await copyLines(page, response, (line) => line, MAX_PAGE);
     } catch (error) {
       sources.failed(part.name, error instanceof Error ? error.message : String(error));
     }
@@ -49,17 +55,35 @@ function withoutPrefix(line: string): string {
   return line.replace(/^(# (?:TYPE|HELP) )?envoy_istio_/, '$1istio_');
 }
 
-async function copyLines(from: IncomingMessage, to: ServerResponse, edit: (line: string) => string): Promise<void> {
+/** Ends a page of OpenMetrics, and would end the merged page before the next part. */
+const END_MARK = '# EOF';
+
+/** Longest page of an application, characters: one that runs away must not be the end of all metrics. */
+const MAX_PAGE = 10 * 1024 * 1024;
+
+async function copyLines(
+  from: IncomingMessage,
+  to: ServerResponse,
+  edit: (line: string) => string,
+  limit: number,
+): Promise<void> {
   from.setEncoding('utf8');
   let rest = '';
-  for await (const chunk of from) {
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop() ?? '';
+  let size = 0;
+  for await (const chunk of from as AsyncIterable<string>) {
+    size += chunk.length;
+    if (size > limit) {
+      from.destroy();
+      throw new Error(`page of more than ${limit} characters, cut off`);
+    }
+    const whole = (rest + chunk).split('\n');
+    rest = whole.pop() ?? '';
+    const lines = whole.filter((line) => line !== END_MARK);
     if (lines.length === 0) continue;
     const isFull = !to.write(`${lines.map(edit).join('\n')}\n`);
     if (isFull && !to.destroyed) await drained(to);
   }
-  if (rest !== '') to.write(`${edit(rest)}\n`);
+  if (rest !== '' && rest !== END_MARK) to.write(`${edit(rest)}\n`);
 }
 
 function drained(response: ServerResponse): Promise<void> {

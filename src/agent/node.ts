@@ -1,3 +1,4 @@
+import { AGENTLESS_METADATA } from './bootstrap-agentless.ts';
 import type { AgentConfig } from './config.ts';
 
 /** Envoy's `config.core.v3.Node` in JSON form. */
@@ -15,7 +16,12 @@ export function nodeOf(config: AgentConfig): NodeJson {
   return {
     id: config.nodeId,
     cluster: config.serviceCluster,
-    metadata: { ...config.metadata, ENVOY_STATUS_PORT: health, ENVOY_PROMETHEUS_PORT: prometheus },
+    metadata: {
+      ...config.metadata,
+      ...(config.agentless ? AGENTLESS_METADATA : {}),
+      ENVOY_STATUS_PORT: health,
+      ENVOY_PROMETHEUS_PORT: prometheus,
+    },
     ...(region ? { locality: { region, ...(zone ? { zone } : {}), ...(subZone ? { subZone } : {}) } } : {}),
   };
 }

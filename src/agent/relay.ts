@@ -1,4 +1,4 @@
-// Envoy's ADS stream, passed on to the control plane byte for byte.
+// Envoy's ADS stream, passed on to the control plane byte for byte; what the agent adds to it is in relay-traffic.ts.
 // In: streams on a unix socket; out: one stream upstream for each. Either side's end ends the other, so that Envoy starts over
 // with all it knows; a slow side slows the other down, so that nothing piles up here. Called by agent.ts.
 
@@ -12,6 +12,7 @@ import {
 import type { Log, Meter } from '../lib/ports.ts';
 import type { ServerTarget } from './config.ts';
 import { rawMethod, sameBytes, serveOnSocket } from './raw-grpc.ts';
+import { openTraffic, type TrafficParts, type XdsForm } from './relay-traffic.ts';
 import { openUpstream, type Upstream, type UpstreamIdentity } from './upstream.ts';
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
@@ -29,14 +30,16 @@ export interface RelayOptions {
   readonly socket: string;
   readonly target: ServerTarget;
   readonly identity: UpstreamIdentity;
+  /** What the agent wants of the stream for itself. */
+  readonly traffic: TrafficParts;
 }
 
 /** Serves until the server is shut down. */
 export async function serveRelay(options: RelayOptions, log: Log, meter: Meter): Promise<Server> {
   const context: RelayContext = { options, log: log.child('xdsproxy'), counters: countersOf(meter) };
   return serveOnSocket(options.socket, METHODS, {
-    StreamAggregatedResources: (call: Downstream) => void relay(call, METHODS.StreamAggregatedResources.path, context),
-    DeltaAggregatedResources: (call: Downstream) => void relay(call, METHODS.DeltaAggregatedResources.path, context),
+    StreamAggregatedResources: (call: Downstream) => void relay(call, 'sotw', context),
+    DeltaAggregatedResources: (call: Downstream) => void relay(call, 'delta', context),
   });
 }
 
@@ -46,7 +49,12 @@ interface RelayContext {
   readonly counters: ReturnType<typeof countersOf>;
 }
 
-async function relay(down: Downstream, path: string, context: RelayContext): Promise<void> {
+const PATHS: Readonly<Record<XdsForm, string>> = {
+  sotw: METHODS.StreamAggregatedResources.path,
+  delta: METHODS.DeltaAggregatedResources.path,
+};
+
+async function relay(down: Downstream, form: XdsForm, context: RelayContext): Promise<void> {
   const { log, options } = context;
   // Every way in which a stream of grpc-js ends is looked at below; an unheard 'error' would end the process.
   down.on('error', () => undefined);
@@ -62,9 +70,9 @@ async function relay(down: Downstream, path: string, context: RelayContext): Pro
     client.close();
     return;
   }
-  log.debug({ address: options.target.address, path }, 'stream opened');
-  const up = client.makeBidiStreamRequest(path, sameBytes, sameBytes, metadata, {});
-  tie(down, up, upstream, context);
+  log.debug({ address: options.target.address, form }, 'stream opened');
+  const up = client.makeBidiStreamRequest(PATHS[form], sameBytes, sameBytes, metadata, {});
+  tie(down, up, form, upstream, context);
 }
 
 function notReached(down: Downstream, reason: string, { log, counters, options }: RelayContext): void {
@@ -74,20 +82,40 @@ function notReached(down: Downstream, reason: string, { log, counters, options }
 }
 
 /** Ties the two streams together for the rest of their lives. */
-function tie(down: Downstream, up: Upward, { client }: Upstream, context: RelayContext): void {
-  const { log, counters } = context;
+function tie(down: Downstream, up: Upward, form: XdsForm, { client }: Upstream, context: RelayContext): void {
+  const { log, counters, options } = context;
   let isConnected = false;
   let end: StatusObject | undefined;
   let isOver = false;
   const finish = (act: () => void): void => {
     if (isOver) return;
     isOver = true;
+    traffic.close();
     act();
     client.close();
   };
-  pass(down, up, () => counters.requests.inc());
-  pass(up, down, () => counters.responses.inc());
-  down.on('end', () => up.end());
+  const ends = {
+    toControlPlane: (bytes: Buffer) => up.write(bytes),
+    toEnvoy: (bytes: Buffer) => down.write(bytes),
+    restart: (reason: string) => {
+      log.info({ reason }, 'stream ended, for Envoy to start over');
+      up.cancel();
+      finish(() => fail(down, { code: status.UNAVAILABLE, details: reason }));
+    },
+  };
+  const traffic = openTraffic(form, options.traffic, ends, log);
+  pass(down, up, (bytes) => {
+    counters.requests.inc();
+    return traffic.request(bytes);
+  });
+  pass(up, down, (bytes) => {
+    counters.responses.inc();
+    return traffic.response(bytes);
+  });
+  down.on('end', () => {
+    traffic.close();
+    up.end();
+  });
   down.on('cancelled', () => {
     up.cancel();
     finish(() => counters.envoyTerminations.inc());
@@ -123,15 +151,13 @@ interface Source {
 }
 
 interface Sink {
-  write(bytes: Buffer): boolean;
   once(event: 'drain', listener: () => void): unknown;
 }
 
-/** Passes messages on, and reads no further while the sink is full. */
-function pass(source: Source, sink: Sink, counted: () => void): void {
+/** Hands messages over, and reads no further while the sink is full. */
+function pass(source: Source, sink: Sink, hand: (bytes: Buffer) => boolean): void {
   source.on('data', (bytes) => {
-    counted();
-    if (sink.write(bytes)) return;
+    if (hand(bytes)) return;
     source.pause();
     sink.once('drain', () => source.resume());
   });

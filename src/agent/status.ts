@@ -1,16 +1,25 @@
-// The agent's HTTP port: is the proxy ready, what does it count, drain it, stop it.
+// The agent's HTTP port: is the proxy ready, is the application, what do both count, drain the proxy, stop it.
 // In: requests of kubelet, Prometheus and people; out: answers. What changes state is for this machine alone. Called by agent.ts.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Log } from '../lib/ports.ts';
 import { type MetricsSources, writeMergedMetrics } from './merged-metrics.ts';
+import { answerProbe, isProbePath } from './probes/app-probes.ts';
+import type { Probe } from './probes/probe.ts';
+import type { ProbeTarget } from './probes/target.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface StatusHandlers {
   ready(): Promise<Readiness>;
-  drain(): Promise<void>;
+  /** Begins to drain, whether or not the process is to end afterwards. Resolves at once. */
+  drain(): void;
   quit(): void;
+  /** The names that the DNS proxy knows, for debugging; undefined without one. */
+  names(): ReadonlyMap<string, readonly string[]> | undefined;
   readonly metrics: MetricsSources;
+  /** The application's probes, by path. */
+  readonly probes: ReadonlyMap<string, Probe>;
+  readonly application: ProbeTarget;
 }
 
 export interface StatusServer {
@@ -34,7 +43,7 @@ export async function serveStatus(
   const scoped = log.child('status');
   const routes = routesOf(handlers, scoped);
   const server = createServer((request, response) => {
-    dispatch(routes, request, response).catch((error: unknown) => {
+    dispatch(routes, handlers, request, response).catch((error: unknown) => {
       scoped.error({ path: request.url, reason: String(error) }, 'status request failed');
       if (!response.headersSent) response.writeHead(500);
       response.end();
@@ -82,7 +91,7 @@ function routesOf(handlers: StatusHandlers, log: Log): ReadonlyMap<string, Route
     method: 'POST',
     localOnly: true,
     answer: async (_request, response) => {
-      await handlers.drain();
+      handlers.drain();
       reply(response, 200, 'OK\n');
     },
   };
@@ -94,7 +103,18 @@ function routesOf(handlers: StatusHandlers, log: Log): ReadonlyMap<string, Route
       handlers.quit();
     },
   };
+  const names: Route = {
+    method: 'GET',
+    localOnly: true,
+    answer: async (_request, response) => {
+      const known = handlers.names();
+      if (known === undefined) return reply(response, 404, 'no DNS proxy, or no name table yet\n');
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(`${JSON.stringify(Object.fromEntries(known), undefined, 2)}\n`);
+    },
+  };
   return new Map([
+    ['/debug/ndsz', names],
     ['/healthz/ready', ready],
     ['/stats/prometheus', metrics],
     ['/metrics', metrics],
@@ -105,10 +125,13 @@ function routesOf(handlers: StatusHandlers, log: Log): ReadonlyMap<string, Route
 
 async function dispatch(
   routes: ReadonlyMap<string, Route>,
+  { probes, application }: StatusHandlers,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const route = routes.get((request.url ?? '').split('?')[0] ?? '');
+  const path = (request.url ?? '').split('?')[0] ?? '';
+  if (isProbePath(path)) return answerProbe(probes, application, request, response);
+  const route = routes.get(path);
   if (route === undefined) return reply(response, 404, 'not found\n');
   if (route.localOnly && !isLoopback(request.socket.remoteAddress ?? ''))
     return reply(response, 403, 'only from this machine\n');

@@ -96,9 +96,25 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
       .alias('proxy')
       .description('Run beside one Envoy (role sidecar or router): certificates, bootstrap, xDS relay.'),
   ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).agent(role, flags, context)));
-  agentFlags(
-    program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'),
-  ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
+  agentFlags(program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'))
+    .option('--agentless', 'for an Envoy that runs alone: it authenticates and gets its secrets by itself')
+    .option('--output <file>', 'write it there; its folder is made')
+    .action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
+  program
+    .command('wait')
+    .description('Wait until the proxy of this pod is ready.')
+    .option('--url <url>', 'what says so', 'http://localhost:15021/healthz/ready')
+    .option('--timeoutSeconds <n>', 'how long to wait', '60')
+    .option('--requestTimeoutMillis <n>', 'for one answer', '500')
+    .option('--periodMillis <n>', 'between two questions', '500')
+    .action(async (flags) => finish(await (await import('./commands/agent-tools.ts')).waitForProxy(flags, context)));
+  program
+    .command('request <method> <path>')
+    .description('Ask the admin interface of the proxy of this pod.')
+    .option('--debug-port <port>', '15000 is Envoy, 15020 the agent', '15000')
+    .action(async (method, path, flags) =>
+      finish(await (await import('./commands/agent-tools.ts')).requestOf(method, path, flags, context)),
+    );
   program
     .command('token <workload>')
     .description('Mint a token for a workload: NAMESPACE/SERVICEACCOUNT.')
@@ -150,7 +166,11 @@ function agentFlags(command: Command): Command {
     .option('--envoyPath <file>', 'Envoy binary; otherwise ENVOY, PATH or the cache')
     .option('--concurrency <n>', 'worker threads of Envoy', Number)
     .option('--proxyLogLevel <level>', 'log level of Envoy')
-    .option('--proxyComponentLogLevel <levels>', 'log levels of components of Envoy');
+    .option('--proxyComponentLogLevel <levels>', 'log levels of components of Envoy')
+    .option('--dnsAddress <address>', 'host:port of the DNS proxy')
+    .option('--dnsResolvers <addresses>', 'resolvers to ask in place of those in resolv.conf, with commas')
+    .option('--log_output_level <levels>', 'none, error, warn, info, debug; or scope:level,…')
+    .option('--log_as_json', 'one JSON object a line');
 }
 
 function addInspection(program: Command, context: CommandContext, finish: (code: number) => void): void {

@@ -98,6 +98,8 @@ export interface ProxySettings {
   readonly generator: string;
   /** credential metadata present: external SDS available. */
   readonly externalSds: boolean;
+  /** No agent beside this Envoy: its secrets come over the stream that brings everything else. Absent otherwise. */
+  readonly agentless?: true | undefined;
   readonly enableSelfDiscovery: boolean;
   /** PROXY_CONFIG metadata over mesh defaultConfig, parsed JSON; same object for equal content. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;

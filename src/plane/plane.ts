@@ -15,6 +15,7 @@ import { NackLedger } from './nacks.ts';
 import { PlaneSession } from './proxy-session.ts';
 import { OPEN_ACCESS, type SecretAccess } from './secret-access.ts';
 import { WorkQueue } from './work-queue.ts';
+import type { LeaseWorkloadKeys } from './workload-secrets.ts';
 
 export interface PlaneOptions {
   readonly log: Log;
@@ -30,6 +31,8 @@ export interface PlaneOptions {
   readonly inputs: () => LinkInputs;
   /** Who may read Secrets; without it whoever is of their namespace. */
   readonly secretAccess?: SecretAccess | undefined;
+  /** Makes certificates for proxies without an agent. */
+  readonly workloadKeys?: LeaseWorkloadKeys | undefined;
 }
 
 /** Longest time, in ms, for which translation holds the event loop. */
@@ -151,6 +154,10 @@ export class Plane implements ViewPort {
     this.#entering = undefined;
     this.#metrics.connected(this.#sessions.size);
     return session;
+  }
+
+  get workloadKeys(): LeaseWorkloadKeys | undefined {
+    return this.#options.workloadKeys;
   }
 
   /** Called by the session at the end of its stream. */

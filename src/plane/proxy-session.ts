@@ -16,6 +16,13 @@ import { privateExtensions } from './pull-secrets.ts';
 import type { SecretAccess } from './secret-access.ts';
 import { readableSecrets } from './secrets.ts';
 import { composedView, SyncRecord } from './session.ts';
+import {
+  type LeaseWorkloadKeys,
+  provenIdentity,
+  wantsWorkloadKeys,
+  type WorkloadKeysLease,
+  workloadSecretResources,
+} from './workload-secrets.ts';
 
 export interface SessionOptions {
   readonly id: string;
@@ -32,6 +39,8 @@ export interface SessionOptions {
 export interface SessionHost {
   readonly snapshot: Snapshot | undefined;
   readonly secretAccess: SecretAccess;
+  /** Undefined where certificates are none of this process's business. */
+  readonly workloadKeys: LeaseWorkloadKeys | undefined;
   leave(session: PlaneSession): void;
   refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void;
 }
@@ -49,6 +58,7 @@ export class PlaneSession implements ProxySession {
   #own: OwnViews | undefined;
   #secretNames: ReadonlySet<string> = new Set();
   #secrets: View = emptyView(TYPE_URL.secret);
+  #keys: WorkloadKeysLease | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -130,6 +140,7 @@ export class PlaneSession implements ProxySession {
     this.record.watched(typeUrl);
     if (typeUrl !== TYPE_URL.secret) return;
     this.#secretNames = names;
+    this.#followKeys();
     const { snapshot } = this.#options.plane;
     if (snapshot !== undefined) this.#refreshSecrets(snapshot);
   }
@@ -149,6 +160,7 @@ export class PlaneSession implements ProxySession {
 
   close(): void {
     this.#options.plane.secretAccess.leave(this.#accessChanged);
+    this.#keys?.release();
     this.#options.plane.leave(this);
   }
 
@@ -168,11 +180,27 @@ export class PlaneSession implements ProxySession {
     return true;
   }
 
+  /** A key of its own for each stream that asks: none is ever sent to two proxies. */
+  #followKeys(): void {
+    const { proxy, peer, plane } = this.#options;
+    if (this.#keys !== undefined || plane.workloadKeys === undefined || !wantsWorkloadKeys(this.#secretNames)) return;
+    const identity = provenIdentity(proxy, peer);
+    if (identity === undefined) return;
+    this.#keys = plane.workloadKeys(identity, () => {
+      const { snapshot } = this.#options.plane;
+      if (snapshot !== undefined && this.#refreshSecrets(snapshot)) this.wake();
+    });
+  }
+
   #refreshSecrets(snapshot: Snapshot): boolean {
     const { proxy, peer, plane } = this.#options;
     const mayRead = (namespace: string, account: string): boolean =>
       plane.secretAccess.mayRead(namespace, account, this.#accessChanged);
-    const secrets = readableSecrets(snapshot, proxy, peer, this.#secretNames, mayRead);
+    const keys = this.#keys?.current;
+    const secrets = [
+      ...(keys === undefined ? [] : workloadSecretResources(keys, this.#secretNames)),
+      ...readableSecrets(snapshot, proxy, peer, this.#secretNames, mayRead),
+    ];
     const part = this.#secrets.parts[0];
     const same =
       part?.size === secrets.length &&

@@ -1,6 +1,7 @@
 // The configuration half of the server: sources, store, mesh settings, plane.
 
 import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
@@ -8,6 +9,10 @@ import { createValidator } from '../config/validate/index.ts';
 import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
+import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
+import { memoryEntries } from '../registration/memory.ts';
+import type { EntryWriter } from '../registration/port.ts';
+import { Registrar } from '../registration/registrar.ts';
 import { fileSource } from '../sources/files.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
@@ -19,12 +24,15 @@ import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
 import { RENDER_COUNTS } from '../translate/counts.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { KubeSide } from './kube.ts';
+import { storeReader } from './registration.ts';
 
 export interface ConfigSide {
   readonly plane: Plane;
   readonly store: Store;
   /** The cluster that is served, if one is. */
   readonly cluster: KubernetesSource | undefined;
+  /** Undefined where nothing can be written to. */
+  readonly registrar: Registrar | undefined;
   mesh(): MeshConfig;
   /** Findings about objects, files and what proxies refused. */
   findings(): readonly Finding[];
@@ -34,10 +42,18 @@ export interface ConfigSide {
   stop(): Promise<void>;
 }
 
+/** What the configuration stands on beside its own options. */
+export interface ConfigPorts {
+  /** Undefined without a cluster. */
+  readonly kube: KubeSide | undefined;
+  /** Makes certificates for proxies without an agent. */
+  readonly workloadKeys: LeaseWorkloadKeys;
+}
+
 export async function startConfig(
   options: ServerOptions,
   world: World,
-  kube: KubeSide | undefined,
+  { kube, workloadKeys }: ConfigPorts,
 ): Promise<ConfigSide> {
   const { log, clock, timers } = world;
   const { meter } = world.metrics;
@@ -69,6 +85,7 @@ export async function startConfig(
     clock,
     timers,
     yieldLoop: () => nextTurn(),
+    workloadKeys,
     quiet: options.debounceQuiet,
     max: options.debounceMax,
     inputs: () => ({
@@ -85,7 +102,13 @@ export async function startConfig(
   const { mesh } = await files.start();
   countRenders(world);
   cluster = kube?.source(mesh);
-  const sources = [...fileSources(options, world), ...(cluster === undefined ? [] : [cluster])];
+  // With Kubernetes entries are objects of its API, and whoever writes those has to bring the port.
+  const entries = kube === undefined ? memoryEntries() : undefined;
+  const sources = [
+    ...fileSources(options, world),
+    ...(cluster === undefined ? [] : [cluster]),
+    ...(entries === undefined ? [] : [entries]),
+  ];
   // Every sink before any start: the store is ready when all that it knows of have said so.
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
   for (const { source, sink } of sinks) await source.start(sink);
@@ -94,6 +117,7 @@ export async function startConfig(
     store.onChange(() => plane.signal());
     settled = true;
   });
+  const registrar = entries === undefined ? undefined : registrarOf(options, world, store, entries);
   const findings = (): readonly Finding[] => [
     ...files.current().findings,
     ...store.state().findings,
@@ -103,16 +127,33 @@ export async function startConfig(
     plane,
     store,
     cluster,
+    registrar,
     mesh: () => files.current().mesh,
     findings,
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,
     stop: async () => {
+      registrar?.close();
       plane.stop();
       for (const source of sources) await source.stop();
       await files.stop();
     },
   };
+}
+
+/** Proxies reconnect within seconds; what is gone for longer is gone. */
+const ENTRY_GRACE_MS = 10_000;
+
+function registrarOf(options: ServerOptions, world: World, store: Store, writer: EntryWriter): Registrar {
+  const { clock, timers, log } = world;
+  const settings = {
+    controller: hostname(),
+    graceMs: options.entryGraceMs ?? ENTRY_GRACE_MS,
+    maxConnectionAgeMs: undefined,
+    validateIdentity: options.validateEntryIdentity !== false,
+  };
+  const reader = storeReader(() => store.state());
+  return new Registrar(settings, { reader, writer, clock, timers, log, meter: world.metrics.meter });
 }
 
 /** Renderers count for themselves; a page of metrics takes over what was added since the last. */

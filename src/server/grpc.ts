@@ -17,6 +17,7 @@ import type { Store } from '../store/store.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
 import { startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
 import type { ConfigSide } from './config.ts';
+import { connectRegistered } from './registration.ts';
 
 export interface GrpcSide {
   readonly addresses: Readonly<Partial<Record<'grpc' | 'secureGrpc', ListenAddress>>>;
@@ -116,7 +117,7 @@ function viewPort(options: ServerOptions, { config, console: pages }: GrpcParts)
     connect: (node, peer, wake) => {
       if (isDebugClient(node)) return debugSession(pages, peer, node, options.systemNamespace);
       const refusal = peer.plaintext ? undefined : identityProblem(node.id, node.metadata ?? {}, peer, config.store);
-      return refusal ?? config.plane.connect(node, peer, wake);
+      return refusal ?? connectRegistered(config.registrar, node, peer, () => config.plane.connect(node, peer, wake));
     },
   };
 }

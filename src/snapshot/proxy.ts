@@ -140,6 +140,7 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
     prometheusPort: number(metadata, 'ENVOY_PROMETHEUS_PORT'),
     generator: text(metadata, 'GENERATOR'),
     externalSds: metadata['credential'] !== undefined,
+    ...(flag(metadata, 'MELTEMI_AGENTLESS') ? { agentless: true as const } : {}),
     enableSelfDiscovery: flag(metadata, 'ENABLE_SELF_DISCOVERY'),
     proxyConfig: proxyConfigOf(metadata['PROXY_CONFIG'], mesh),
     meshId: text(metadata, 'MESH_ID'),

@@ -51,6 +51,8 @@ export interface ProxySession {
   sent(typeUrl: string, event: SentEvent): void;
   acked(typeUrl: string, nonce: string): void;
   nacked(typeUrl: string, event: NackEvent): void;
+  /** The agent's probe of the workload: undefined when well, else what is wrong. Left out where nobody listens. */
+  health?(problem: string | undefined): void;
   close(): void;
 }
 

@@ -108,10 +108,12 @@ export class XdsStream implements Pumped {
     const { pool } = this.#context;
     if (this.#mode === 'sotw') {
       const request = readSotwRequest(bytes, pool, (typeUrl) => this.#find(typeUrl)?.exchange.listed);
+      if (request.typeUrl === HEALTH) return this.#session?.health?.(request.error);
       const exchange = this.#exchangeFor(request.typeUrl, request.node);
       if (exchange !== undefined) this.#apply(exchange, sotwEvents(exchange.exchange, request, pool));
     } else {
       const request = readDeltaRequest(bytes, pool);
+      if (request.typeUrl === HEALTH) return this.#session?.health?.(request.error);
       const exchange = this.#exchangeFor(request.typeUrl, request.node);
       if (exchange !== undefined) this.#apply(exchange, deltaEvents(exchange.exchange, request, pool));
     }
@@ -120,7 +122,6 @@ export class XdsStream implements Pumped {
   /** The exchange that a request belongs to, if any; the first request also makes the session. */
   #exchangeFor(typeUrl: string, node: NodeInfo | undefined): Conversation | undefined {
     if (this.#session === undefined) {
-      if (typeUrl === HEALTH) return undefined;
       if (!this.#connect(node)) return undefined;
     }
     return this.#find(typeUrl) ?? this.#begin(typeUrl);

@@ -31,7 +31,9 @@ describe('the ADS relay', () => {
     };
     const meter = recordingMeter();
     const socket = join(newFolder(), 'XDS');
-    const server = await serveRelay({ socket, target: config.discovery, identity }, recordingLog().log, meter.meter);
+    const traffic = { own: [], extensions: undefined, health: undefined };
+    const options = { socket, target: config.discovery, identity, traffic };
+    const server = await serveRelay(options, recordingLog().log, meter.meter);
     closers.push(() => server.forceShutdown());
     const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), {
       'grpc.max_receive_message_length': -1,

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ask } from '../../src/agent/admin.ts';
 import { applicationTarget } from '../../src/agent/merged-metrics.ts';
 import { type Readiness, readinessOf } from '../../src/agent/readiness.ts';
+import { parseAppProbes } from '../../src/agent/probes/app-probes.ts';
 import { serveStatus } from '../../src/agent/status.ts';
 import { recordingLog } from '../ca/support.ts';
 
@@ -59,16 +60,27 @@ describe('readinessOf', () => {
   });
 });
 
+interface StatusParts {
+  readonly readiness?: Readiness;
+  readonly envoy?: RequestListener;
+  readonly application?: RequestListener;
+  readonly names?: ReadonlyMap<string, readonly string[]>;
+  readonly probes?: Readonly<Record<string, unknown>>;
+}
+
 describe('the status port', () => {
-  async function start(parts: { readiness?: Readiness; envoy?: RequestListener; application?: RequestListener } = {}) {
+  async function start(parts: StatusParts = {}) {
     const calls: string[] = [];
     const refuse: RequestListener = (_request, response) => void response.writeHead(500).end();
     const envoy = await httpServer(parts.envoy ?? refuse);
     const application = parts.application && { target: await httpServer(parts.application), path: '/metrics' };
     const handlers = {
       ready: async () => parts.readiness ?? ({ kind: 'ready' } as const),
-      drain: async () => void calls.push('drain'),
+      drain: () => void calls.push('drain'),
       quit: () => void calls.push('quit'),
+      names: () => parts.names,
+      probes: parseAppProbes(JSON.stringify(parts.probes ?? {})).probes,
+      application: { host: '127.0.0.1', source: '127.0.0.6' },
       metrics: {
         envoy,
         application,

@@ -4,7 +4,9 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask, type HttpTarget, readStats } from '../../src/agent/admin.ts';
 import { type Agent, startAgent } from '../../src/agent/agent.ts';
-import { resolveConfig } from '../../src/agent/config.ts';
+import { bootstrapOf } from '../../src/agent/bootstrap.ts';
+import { type AgentConfig, resolveConfig } from '../../src/agent/config.ts';
+import { startEnvoy } from '../../src/agent/envoy.ts';
 import type { AgentFlags } from '../../src/agent/inputs.ts';
 import { findEnvoy } from '../../src/cli/envoy-binary.ts';
 import type { Log } from '../../src/lib/ports.ts';
@@ -100,14 +102,75 @@ const COMPLAINT = /\]\[(warning|error|critical)\]/;
 
 /** Starts an agent in this process, and its Envoy. Statistics of all kinds are on. */
 export async function startProxy(plane: ControlPlane, options: ProxyOptions): Promise<TestProxy> {
+  const { config, certificates } = await proxyConfigOf(plane, options);
+  const log: string[] = [];
+  const agentLog: string[] = [];
+  const metrics = createMetrics();
+  const agent = await startAgent(config, {
+    clock: { now: Date.now },
+    timers: {
+      setTimeout: (fn, ms) => {
+        const timer = setTimeout(fn, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    random: Math.random,
+    log: collectingLog(agentLog),
+    meter: metrics.meter,
+    renderMetrics: () => metrics.render(),
+    onEnvoyLine: (line) => log.push(line),
+    path: '',
+  });
+  const proxy = proxyOf(options, { host: config.localAddress, port: config.ports.admin }, agent, certificates, log);
+  if (options.wait === false) return proxy;
+  return whenReady(proxy, { host: config.localAddress, port: agent.statusPort }, agentLog);
+}
+
+/** Starts an Envoy alone, with the bootstrap that an init container would have written. It has no `agent`. */
+export async function startAgentless(plane: ControlPlane, options: ProxyOptions): Promise<TestProxy> {
+  const { config } = await proxyConfigOf(plane, { ...options, flags: { ...options.flags, agentless: true } });
+  const bootstrapFile = join(config.runDirectory, 'bootstrap.json');
+  writeFileSync(bootstrapFile, JSON.stringify(bootstrapOf(config)));
+  const log: string[] = [];
+  const start = {
+    options: config.envoy,
+    bootstrapFile,
+    drainSeconds: 1,
+    ipVersion: 'v4',
+    onLine: (line: string) => void log.push(line),
+  } as const;
+  const timers = { setTimeout: () => () => undefined };
+  const envoy = await startEnvoy(config.envoy.path ?? '', start, collectingLog([]), timers);
+  const admin = { host: config.localAddress, port: config.ports.admin };
+  const proxy: TestProxy = {
+    ...proxyOf(options, admin, undefined, '', log),
+    stop: async () => {
+      await envoy.stop();
+    },
+  };
+  return whenReady(proxy, { host: config.bindAddress, port: config.ports.health }, []);
+}
+
+async function whenReady(proxy: TestProxy, status: HttpTarget, agentLog: readonly string[]): Promise<TestProxy> {
+  const ready = async (): Promise<boolean> => (await ask(status, 'GET', '/healthz/ready')).status === 200;
+  try {
+    await until(ready, `${proxy.name} ready`, 30_000);
+  } catch (error) {
+    await proxy.stop();
+    throw new Error([String(error), ...proxy.log, ...agentLog].join('\n'), { cause: error });
+  }
+  return proxy;
+}
+
+async function proxyConfigOf(
+  plane: ControlPlane,
+  options: ProxyOptions,
+): Promise<{ readonly config: AgentConfig; readonly certificates: string }> {
   const { folder } = plane;
   const run = folder.sub(`proxy-${options.name}.${options.namespace}`);
   const certificates = folder.sub(`certs-${options.name}.${options.namespace}`);
   const tokenFile = join(run, 'token');
   await folder.token(options.namespace, options.account, tokenFile);
-  const log: string[] = [];
-  const agentLog: string[] = [];
-  const metrics = createMetrics();
   const { config } = resolveConfig({
     env: {
       POD_NAME: options.name,
@@ -139,38 +202,13 @@ export async function startProxy(plane: ControlPlane, options: ProxyOptions): Pr
     proxyConfig: { terminationDrainDuration: '0s', ...options.proxyConfig },
     remarks: [],
   });
-  const agent = await startAgent(config, {
-    clock: { now: Date.now },
-    timers: {
-      setTimeout: (fn, ms) => {
-        const timer = setTimeout(fn, ms);
-        return () => clearTimeout(timer);
-      },
-    },
-    random: Math.random,
-    log: collectingLog(agentLog),
-    meter: metrics.meter,
-    renderMetrics: () => metrics.render(),
-    onEnvoyLine: (line) => log.push(line),
-    path: '',
-  });
-  const proxy = proxyOf(options, { host: config.localAddress, port: config.ports.admin }, agent, certificates, log);
-  if (options.wait === false) return proxy;
-  const status = { host: config.localAddress, port: agent.statusPort };
-  const ready = async (): Promise<boolean> => (await ask(status, 'GET', '/healthz/ready')).status === 200;
-  try {
-    await until(ready, `${options.name} ready`, 30_000);
-  } catch (error) {
-    await proxy.stop();
-    throw new Error([String(error), ...log, ...agentLog].join('\n'), { cause: error });
-  }
-  return proxy;
+  return { config, certificates };
 }
 
 function proxyOf(
   { name, ip }: ProxyOptions,
   admin: HttpTarget,
-  agent: Agent,
+  agent: Agent | undefined,
   certificates: string,
   log: readonly string[],
 ): TestProxy {
@@ -180,7 +218,7 @@ function proxyOf(
     name,
     ip,
     admin,
-    agent,
+    agent: agent as Agent,
     certificates,
     log,
     complaints: () => [...new Set(log.filter((line) => COMPLAINT.test(line)).map((line) => line.replace(WHEN, '')))],
@@ -191,7 +229,7 @@ function proxyOf(
     },
     dump: async (resource) => (await ask(admin, 'GET', `/config_dump?resource=${resource}`)).body,
     stop: async () => {
-      await agent.stop();
+      await agent?.stop();
     },
   };
 }

@@ -13,7 +13,8 @@ import {
   type TestApp,
   talk,
 } from './apps.ts';
-import { startProxy, type TestProxy } from './envoy.ts';
+import type { ServerOptions } from '../../src/server.ts';
+import { startAgentless, startProxy, type TestProxy } from './envoy.ts';
 import { type Labels, meshObjects, type PlacedWorkload, type PortSpec, podLabels } from './mesh-objects.ts';
 import { type ControlPlane, type LocalControlPlane, startLocalControlPlane, TestFolder } from './server.ts';
 import { holdSubnet } from './wait.ts';
@@ -33,6 +34,8 @@ export interface WorkloadSpec {
   readonly role?: 'sidecar' | 'router' | undefined;
   /** False: an application alone, outside of the mesh's protection. */
   readonly proxied?: boolean | undefined;
+  /** True: an Envoy alone, without an agent. */
+  readonly agentless?: boolean | undefined;
   readonly ports?: readonly InboundPort[] | undefined;
   readonly egress?: readonly (PortSpec & { readonly hosts?: readonly string[] })[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -48,6 +51,8 @@ export interface MeshOptions {
   readonly objects?: ((at: Addresses) => string | readonly object[]) | undefined;
   /** A control plane of another kind than the one in this process. */
   readonly controlPlane?: ((folder: TestFolder) => Promise<ControlPlane>) | undefined;
+  /** Options of the control plane in this process. */
+  readonly server?: Partial<ServerOptions> | undefined;
 }
 
 export interface Addresses {
@@ -94,7 +99,7 @@ const NAMESPACE = 'shop';
 export async function startMesh(options: MeshOptions): Promise<Mesh<LocalControlPlane>> {
   return build(
     options,
-    (folder) => startLocalControlPlane(folder),
+    (folder) => startLocalControlPlane(folder, '127.0.0.1', options.server),
     async (plane, marker) => plane.settled(marker),
   );
 }
@@ -199,7 +204,7 @@ async function startProxies(
     const spec = workloads[index];
     if (spec === undefined || spec.proxied === false) return undefined;
     const { name, namespace, account, pod: ip } = workload;
-    const proxy = await startProxy(plane, {
+    const proxy = await (spec.agentless === true ? startAgentless : startProxy)(plane, {
       name,
       namespace,
       account,

@@ -1,5 +1,7 @@
 // `meltemi agent` and `meltemi bootstrap`. Nothing of the control plane is loaded here.
 
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type AgentFlags, renderBootstrap, runAgent } from '../../agent/run.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
@@ -7,9 +9,19 @@ import { type CommandContext, UsageError } from '../program.ts';
 import { packageVersion } from '../package-version.ts';
 import { ensureEnvoy } from '../envoy-binary.ts';
 
+interface LogFlags {
+  readonly log_output_level?: string;
+  readonly log_as_json?: boolean;
+}
+
 /** Runs until Envoy ends or a signal stops it; gives Envoy's exit code. */
-export async function agent(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
-  const { log } = createLog({ levels: context.env['LOG_LEVEL'] });
+export async function agent(
+  role: string | undefined,
+  flags: AgentFlags & LogFlags,
+  context: CommandContext,
+): Promise<number> {
+  const levels = flags.log_output_level ?? context.env['LOG_LEVEL'];
+  const { log } = createLog({ levels, json: flags.log_as_json });
   const metrics = createMetrics();
   const envoyPath = flags.envoyPath ?? (await ensureEnvoy({ env: context.env, onInstall: context.err }));
   const ports = {
@@ -33,15 +45,25 @@ export async function agent(role: string | undefined, flags: AgentFlags, context
   );
 }
 
-/** Prints the bootstrap as JSON; remarks about the environment go to stderr. */
-export async function bootstrap(role: string | undefined, flags: AgentFlags, context: CommandContext): Promise<number> {
-  context.out(
-    JSON.stringify(
-      await renderBootstrap({ flags: withRole(role, flags), env: withVersion(context.env), parseYaml }, context.err),
-      undefined,
-      2,
-    ),
-  );
+/** Prints the bootstrap as JSON, or writes it to a file; remarks about the environment go to stderr. */
+export async function bootstrap(
+  role: string | undefined,
+  flags: AgentFlags & { readonly output?: string },
+  context: CommandContext,
+): Promise<number> {
+  const request = { flags: withRole(role, flags), env: withVersion(context.env), parseYaml };
+  const text = JSON.stringify(await renderBootstrap(request, context.err), undefined, 2);
+  const { output } = flags;
+  if (output === undefined) {
+    context.out(text);
+    return 0;
+  }
+  try {
+    await mkdir(dirname(output), { recursive: true });
+    await writeFile(output, `${text}\n`);
+  } catch (error) {
+    throw new UsageError(`--output ${output}: ${error instanceof Error ? error.message : String(error)}`);
+  }
   return 0;
 }
 

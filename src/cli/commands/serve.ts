@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { parseDuration } from '../../lib/duration.ts';
+import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
 import { tuneEngine } from '../engine.ts';
@@ -96,6 +96,9 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     debounceQuiet: number('debounceAfter', flags.debounceAfter),
     debounceMax: number('debounceMax', flags.debounceMax),
     // Enough for a rolling restart, and not more than this machine can translate for.
+    workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
+    entryGraceMs: milliseconds(env, 'PILOT_WORKLOAD_ENTRY_GRACE_PERIOD'),
+    validateEntryIdentity: env['ISTIO_WORKLOAD_ENTRY_VALIDATE_IDENTITY'] !== 'false',
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
     maxConnectionAge: age === undefined || age === 0 ? undefined : age,
     shutdownDuration: span('shutdownDuration', flags.shutdownDuration),
@@ -118,6 +121,20 @@ function nativeSidecarsOf(text: string | undefined): 'auto' | 'true' | 'false' {
   if (text === undefined || text === '') return 'auto';
   if (text === 'auto' || text === 'true' || text === 'false') return text;
   throw new UsageError(`ENABLE_NATIVE_SIDECARS ${text}: expected auto, true or false`, 64);
+}
+
+/** A duration in the environment; undefined where there is none. */
+function milliseconds(env: CommandContext['env'], name: string): number | undefined {
+  const text = env[name] ?? '';
+  if (text === '') return undefined;
+  const parsed = parseDuration(text);
+  if (parsed === undefined) throw new UsageError(`${name} "${text}": expected a duration such as 10s`, 64);
+  return durationMillis(parsed);
+}
+
+function seconds(env: CommandContext['env'], name: string): number | undefined {
+  const ms = milliseconds(env, name);
+  return ms === undefined ? undefined : ms / 1000;
 }
 
 /** What is served, where, and what to try next. */

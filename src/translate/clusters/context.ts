@@ -15,6 +15,8 @@ export interface ClusterContext {
   readonly clientCertChain: string;
   readonly clientKey: string;
   readonly clientRootCert: string;
+  /** See ProxySettings. */
+  readonly agentless: boolean;
 }
 
 const contexts = memo(
@@ -26,14 +28,16 @@ const contexts = memo(
     clientCertChain: string,
     clientKey: string,
     clientRootCert: string,
+    agentless: boolean,
   ): ClusterContext => {
-    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert };
+    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert, agentless };
   },
 );
 
 export function clusterContext(mesh: MeshConfig, { type, family, dialect, settings }: ProxyClass): ClusterContext {
   const { tlsClientCertChain = '', tlsClientKey = '', tlsClientRootCert = '' } = settings;
-  return contexts(mesh, type, family, dialect, tlsClientCertChain, tlsClientKey, tlsClientRootCert);
+  const agentless = settings.agentless === true;
+  return contexts(mesh, type, family, dialect, tlsClientCertChain, tlsClientKey, tlsClientRootCert, agentless);
 }
 
 export function scopeContext(scope: Scope): ClusterContext {

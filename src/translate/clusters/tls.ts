@@ -7,12 +7,13 @@ import type { Service } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, Messages } from '../../messages/index.ts';
+import { withoutAgent } from '../security/agentless.ts';
 import type { ClusterContext } from './context.ts';
 import type { UpstreamProtocol } from './protocol.ts';
 
 const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
-type UpstreamTlsContext = Messages[typeof TLS];
 type CommonTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext'];
+type OwnTlsContext = Messages[typeof TLS] & { readonly commonTlsContext: CommonTlsContext };
 type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig'];
 type ValidationContext = Messages['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext'];
 type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
@@ -92,7 +93,7 @@ function meshSocket(inputs: UpstreamTlsInputs): TransportSocket {
       ? workloadSecret('default')
       : fileSecret(`file-cert:${clientCertChain}~${clientKey}`);
   const root = clientRootCert === '' ? workloadSecret('ROOTCA') : fileSecret(`file-root:${clientRootCert}`);
-  return tlsSocket({
+  return tlsSocket(context, {
     sni: tls?.sni !== undefined && tls.sni !== '' ? tls.sni : inputs.sni,
     commonTlsContext: {
       alpnProtocols: inputs.protocol === 'http2' ? ['istio', 'h2'] : ['istio'],
@@ -126,7 +127,7 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
   };
   const autoSni = sni === '';
   return {
-    fields: { transportSocket: tlsSocket({ sni: sni === '' ? undefined : sni, commonTlsContext: common }) },
+    fields: { transportSocket: tlsSocket(context, { sni: sni === '' ? undefined : sni, commonTlsContext: common }) },
     autoSni,
     autoSanValidation: autoSni && sans.length === 0 && tls.insecureSkipVerify !== true,
     originated: true,
@@ -206,6 +207,7 @@ function memo1(build: (name: string) => SdsSecretConfig): (name: string) => SdsS
   return (name) => run(anchor, name);
 }
 
-function tlsSocket(context: UpstreamTlsContext): TransportSocket {
+function tlsSocket({ agentless }: ClusterContext, settings: OwnTlsContext): TransportSocket {
+  const context = agentless ? { ...settings, commonTlsContext: withoutAgent(settings.commonTlsContext) } : settings;
   return { name: 'envoy.transport_sockets.tls', typedConfig: anyOf(TLS, context) };
 }

@@ -7,6 +7,7 @@ import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, ProxyClass } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
+import { withoutAgent } from './agentless.ts';
 import { ADS_SECRET_SOURCE, agentSecret, EXTERNAL_SDS_CLUSTER, extension, localSecretSource } from '../envoy.ts';
 
 type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
@@ -36,28 +37,36 @@ const MESH_CIPHERS: readonly string[] = [
 
 /** Mutual TLS between workloads: any identity of the mesh's trust domains may connect, authorization comes after. */
 export function meshDownstreamTls(mesh: MeshConfig, proxyClass: ProxyClass): TransportSocket {
-  const { tlsServerCertChain = '', tlsServerKey = '', tlsServerRootCert = '' } = proxyClass.settings;
-  return meshSocket(mesh, proxyClass.dialect, tlsServerCertChain, tlsServerKey, tlsServerRootCert);
+  const { tlsServerCertChain = '', tlsServerKey = '', tlsServerRootCert = '', agentless = false } = proxyClass.settings;
+  return meshSocket(mesh, proxyClass.dialect, tlsServerCertChain, tlsServerKey, tlsServerRootCert, agentless);
 }
 
 const meshSocket = memo(
-  (mesh: MeshConfig, dialect: Dialect, certChain: string, key: string, rootCert: string): TransportSocket => {
+  (
+    mesh: MeshConfig,
+    dialect: Dialect,
+    certChain: string,
+    key: string,
+    rootCert: string,
+    agentless: boolean,
+  ): TransportSocket => {
     const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
     const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
-    const context: DownstreamTlsContext = {
-      commonTlsContext: {
-        alpnProtocols: ALPN_HTTP,
-        tlsParams: meshTlsParameters(mesh),
-        ...secrets(
-          fileCertificate(certChain, key) ?? WORKLOAD_SECRET,
-          fileRoot(rootCert) ?? ROOT_SECRET,
-          sanMatchers(
-            unique.map((domain) => `spiffe://${domain}/`),
-            'prefix',
-            dialect,
-          ),
+    const common: CommonTlsContext = {
+      alpnProtocols: ALPN_HTTP,
+      tlsParams: meshTlsParameters(mesh),
+      ...secrets(
+        fileCertificate(certChain, key) ?? WORKLOAD_SECRET,
+        fileRoot(rootCert) ?? ROOT_SECRET,
+        sanMatchers(
+          unique.map((domain) => `spiffe://${domain}/`),
+          'prefix',
+          dialect,
         ),
-      },
+      ),
+    };
+    const context: DownstreamTlsContext = {
+      commonTlsContext: agentless ? withoutAgent(common) : common,
       requireClientCertificate: true,
     };
     return lasting(tlsSocket(context));
@@ -91,6 +100,14 @@ export function downstreamTls(inputs: DownstreamTlsInputs): TransportSocket | un
 
 /** As `downstreamTls`, the bare context (QUIC wraps it in a socket of its own). */
 export function downstreamTlsContext(inputs: DownstreamTlsInputs): DownstreamTlsContext | undefined {
+  const context = withAgent(inputs);
+  if (context === undefined || inputs.proxyClass.settings.agentless !== true) return context;
+  return { ...context, commonTlsContext: withoutAgent(context.commonTlsContext) };
+}
+
+type ServerTlsContext = DownstreamTlsContext & { readonly commonTlsContext: CommonTlsContext };
+
+function withAgent(inputs: DownstreamTlsInputs): ServerTlsContext | undefined {
   const { tls, mesh, proxyClass, alpn = ALPN_HTTP } = inputs;
   const mode = tls.mode ?? 'PASSTHROUGH';
   switch (mode) {
