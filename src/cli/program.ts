@@ -156,6 +156,21 @@ function addInspection(program: Command, context: CommandContext, finish: (code:
       finish(await (await import('./commands/proxy-status.ts')).proxyStatus(proxy, flags, context)),
     );
   addProxyConfig(program, context, finish);
+  addReview(program, context, finish);
+}
+
+/** What configuration does, before and after it is applied. */
+function addReview(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  server(
+    program
+      .command('explain <proxy> [type] [name]')
+      .description('Which objects a proxy has something from: listener, route, cluster, endpoint, secret, extension.'),
+  )
+    .option('-n, --namespace <namespace>', 'namespace of the proxy when its name has none')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (proxy, type, name, flags) =>
+      finish(await (await import('./commands/explain.ts')).explain(proxy, type, name, flags, context)),
+    );
 }
 
 function server(command: Command): Command {

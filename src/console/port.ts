@@ -1,7 +1,9 @@
 // What the debug pages need from the running control plane, and all that they know of it.
 
 import type { Finding } from '../config/object.ts';
+import type { Origin } from '../ir/draft.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
+import type { Resource } from '../resources/resource.ts';
 import type { View } from '../resources/view.ts';
 import type { TypeStatus } from '../plane/session.ts';
 
@@ -20,6 +22,10 @@ export interface ConnectionInfo {
   readonly identities: readonly string[];
   readonly types: ReadonlyMap<string, TypeStatus>;
   view(typeUrl: string): View | undefined;
+  /** The objects that a resource of its views was made from. */
+  origins(resource: Resource): readonly Origin[];
+  /** The objects that shape the proxy as a whole. */
+  shapedBy(): readonly Origin[];
 }
 
 export interface ConsolePort {

@@ -2,6 +2,7 @@
 
 import type { ConnectionInfo, ConsolePort } from '../console/port.ts';
 import { tableValues } from '../lib/table.ts';
+import { type ObjectTables, proxyOrigins, resourceOrigins } from '../plane/explain.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { ConfigSide } from './config.ts';
@@ -13,7 +14,7 @@ export function consolePort(options: ServerOptions, world: World, config: Config
   return {
     version: options.version,
     unready: () => config.unready(),
-    connections: () => [...config.plane.sessions].map(connectionInfo),
+    connections: () => [...config.plane.sessions].map((session) => connectionInfo(session, config)),
     snapshot: () => config.plane.snapshot,
     findings: () => config.findings(),
     objects: () => objects(config),
@@ -31,9 +32,10 @@ function* objects({ store }: ConfigSide): Generator<object> {
   }
 }
 
-function connectionInfo(session: PlaneSession): ConnectionInfo {
+function connectionInfo(session: PlaneSession, { plane, store }: ConfigSide): ConnectionInfo {
   const { proxy, peer } = session;
   const versions = [proxy.metadata['ISTIO_VERSION'], proxy.metadata['MELTEMI_VERSION'], session.node.userAgentVersion];
+  const tables: ObjectTables = (kind) => store.state().byKind[kind];
   const version = versions.find((each): each is string => typeof each === 'string' && each !== '');
   return {
     connectionId: session.id,
@@ -48,5 +50,8 @@ function connectionInfo(session: PlaneSession): ConnectionInfo {
     identities: peer.identities,
     types: session.record.types,
     view: (typeUrl) => session.view(typeUrl),
+    origins: (resource) =>
+      plane.snapshot === undefined ? [] : resourceOrigins(session, resource, plane.snapshot, tables),
+    shapedBy: () => (plane.snapshot === undefined ? [] : proxyOrigins(session, plane.snapshot, tables)),
   };
 }

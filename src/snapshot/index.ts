@@ -12,5 +12,6 @@
 export { advanceLinker, type Link, type Linker, newLinker, relink } from './link.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
 export { type LinkedScope, scopeOf } from './scope.ts';
+export { shapingObjects } from './shaping.ts';
 export { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from './settings.ts';
 export { buildSnapshot, type LinkedSnapshot, type SnapshotInput } from './snapshot.ts';

@@ -61,6 +61,8 @@ export function connection(
     identities: [],
     types: new Map(),
     view: (typeUrl) => byType.get(typeUrl),
+    origins: (one) => one.origins,
+    shapedBy: () => [],
     ...more,
   };
 }
