@@ -159,6 +159,18 @@ function addInspection(program: Command, context: CommandContext, finish: (code:
   addReview(program, context, finish);
 }
 
+/** The mesh that objects are looked at in, when it isn't a server's. */
+function meshFlags(command: Command): Command {
+  return command
+    .option('--meshConfig <file>', 'MeshConfig', './etc/istio/config/mesh')
+    .option('--networksConfig <file>', 'MeshNetworks', '/etc/istio/config/meshNetworks')
+    .option('--domain <suffix>', 'DNS domain of Kubernetes services', 'cluster.local')
+    .option('--clusterID <id>', 'id of the cluster that the configuration describes', 'Kubernetes')
+    .option('--token <file>', 'token for the debug pages of a server on another machine');
+}
+
+const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
 /** What configuration does, before and after it is applied. */
 function addReview(program: Command, context: CommandContext, finish: (code: number) => void): void {
   server(
@@ -171,6 +183,15 @@ function addReview(program: Command, context: CommandContext, finish: (code: num
     .action(async (proxy, type, name, flags) =>
       finish(await (await import('./commands/explain.ts')).explain(proxy, type, name, flags, context)),
     );
+  meshFlags(program.command('diff').description('What objects would change, proxy by proxy, before they are applied.'))
+    .option('-f, --filename <path>', 'file, folder or - for standard input; may be repeated', collected, [])
+    .option('--delete', 'the objects would be deleted')
+    .option('--proxy <name>', 'only this proxy: POD.NAMESPACE')
+    .option('--configDir <dir>', 'compare with the mesh that this folder describes')
+    .option('--proxies <file>', 'its proxies, as nodes; otherwise those of its Pods, or those connected to --server')
+    .option('--server <address>', 'compare with what this server serves (address of its debug pages)')
+    .option('-o, --output <format>', 'text, json or yaml', 'text')
+    .action(async (flags) => finish(await (await import('./commands/diff.ts')).diff(flags, context)));
 }
 
 function server(command: Command): Command {

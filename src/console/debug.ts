@@ -34,6 +34,10 @@ export const DEBUG_PAGES: Readonly<Record<string, { readonly about: string; read
   connections: { about: 'connected proxies', page: (port) => value(connectionList(port)) },
   config_dump: { about: "a proxy's configuration; ?proxyID=POD.NAMESPACE", page: proxyDump },
   explain: { about: 'why a proxy has what it has; ?proxyID=POD.NAMESPACE&type=TYPE&name=NAME', page: explain },
+  proxyz: {
+    about: 'nodes of connected proxies, as `meltemi diff --proxies` takes them',
+    page: (port) => value(port.connections().map(({ node }) => node)),
+  },
   registryz: { about: 'services', page: (port) => value(services(port)) },
   endpointz: { about: 'endpoints of services', page: (port) => value(endpoints(port)) },
   configz: { about: 'configuration objects in force', page: (port) => value([...port.objects()]) },

@@ -6,11 +6,14 @@ import type { Snapshot } from '../ir/snapshot.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { View } from '../resources/view.ts';
 import type { TypeStatus } from '../plane/session.ts';
+import type { PreviewReport } from './preview.ts';
 
 /** One connected proxy as the pages show it. */
 export interface ConnectionInfo {
   readonly connectionId: string;
   readonly nodeId: string;
+  /** Its node as it described itself: envoy.config.core.v3.Node in JSON form, as far as translation reads it. */
+  readonly node: object;
   /** `POD.NAMESPACE`, the name by which users ask for a proxy. */
   readonly proxyId: string;
   readonly type: string;
@@ -28,6 +31,15 @@ export interface ConnectionInfo {
   shapedBy(): readonly Origin[];
 }
 
+/** Objects that somebody thinks of applying (or deleting). */
+export interface PreviewRequest {
+  /** As written, with where they stand (`file.yaml:12`). */
+  readonly documents: readonly { readonly value: unknown; readonly origin?: string | undefined }[];
+  readonly delete?: boolean | undefined;
+  /** Only this proxy, by `POD.NAMESPACE` or node id. */
+  readonly proxy?: string | undefined;
+}
+
 export interface ConsolePort {
   /** Empty when ready, else the parts that are not. */
   unready(): readonly string[];
@@ -36,6 +48,8 @@ export interface ConsolePort {
   findings(): readonly Finding[];
   /** Every configuration object in force. */
   objects(): Iterable<object>;
+  /** What objects would do if they were applied. Nothing that is served changes. */
+  preview(request: PreviewRequest): Promise<PreviewReport>;
   /** Log scopes. */
   scopes(): ReadonlyMap<string, string>;
   setLevel(scope: string, level: string): boolean;

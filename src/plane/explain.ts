@@ -35,7 +35,9 @@ export function proxyOrigins(session: PlaneSession, snapshot: LinkedSnapshot, ta
   const { classState, workload } = session;
   const scope = classState?.views?.scope;
   if (scope === undefined || workload === undefined) return [];
-  const gateways = (scope.gateway?.ports ?? []).flatMap((port) => port.servers.map((server) => originOf(server.gateway)));
+  const gateways = (scope.gateway?.ports ?? []).flatMap((port) =>
+    port.servers.map((server) => originOf(server.gateway)),
+  );
   const shaping = shapingObjects(snapshot, workload, scope.policies);
   return uniqueOrigins([...gateways, ...shaping].map((origin) => withGeneration(origin, tables)));
 }

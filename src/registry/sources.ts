@@ -25,7 +25,10 @@ function objectsOf(state: Registry['state'], kind: string, key: string): readonl
       return pod === undefined ? [] : [pod];
     }
     case 'members':
-      return [...(tableGet(state.workloads.podMembers, key) ?? []), ...(tableGet(state.workloads.entryMembers, key) ?? [])];
+      return [
+        ...(tableGet(state.workloads.podMembers, key) ?? []),
+        ...(tableGet(state.workloads.entryMembers, key) ?? []),
+      ];
     default:
       return [];
   }

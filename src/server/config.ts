@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
-import { createValidator } from '../config/validate/index.ts';
+import { createValidator, type Validator } from '../config/validate/index.ts';
 import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
@@ -20,6 +20,8 @@ export interface ConfigSide {
   readonly plane: Plane;
   readonly store: Store;
   mesh(): MeshConfig;
+  /** What judges objects: as they are loaded, or (`admission`) before they are applied. */
+  validatorOf(admission: boolean): Validator;
   /** Findings about objects, files and what proxies refused. */
   findings(): readonly Finding[];
   /** Parts that keep the server from being ready. */
@@ -39,8 +41,11 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     timers,
     onChange: () => plane.signal(),
   });
+  const regex = re2Checker();
+  const validatorOf = (admission: boolean): Validator =>
+    createValidator({ regex, decodePatch: patchValueProblem, admission });
   const store = createStore({
-    validators: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem }),
+    validators: validatorOf(false),
     log: log.child('store'),
     meter,
   });
@@ -52,15 +57,18 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     yieldLoop: () => nextTurn(),
     quiet: options.debounceQuiet,
     max: options.debounceMax,
-    inputs: () => ({
-      tables: { table: (kind: Kind): Table<ConfigObject> => store.state().byKind[kind] },
-      mesh: files.current().mesh,
-      meshNetworks: files.current().networks,
-      domain: options.domain,
-      clusterId: options.clusterId,
-      systemNamespace: options.systemNamespace,
-      mode: options.kubeconfig === undefined ? 'files' : 'kubernetes',
-    }),
+    inputs: () => {
+      const { byKind } = store.state();
+      return {
+        tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
+        mesh: files.current().mesh,
+        meshNetworks: files.current().networks,
+        domain: options.domain,
+        clusterId: options.clusterId,
+        systemNamespace: options.systemNamespace,
+        mode: options.kubeconfig === undefined ? 'files' : 'kubernetes',
+      };
+    },
   });
   await files.start();
   countRenders(world);
@@ -82,6 +90,7 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     plane,
     store,
     mesh: () => files.current().mesh,
+    validatorOf,
     findings,
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,

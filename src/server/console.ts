@@ -1,16 +1,28 @@
 // The running server as the debug pages see it.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ConnectionInfo, ConsolePort } from '../console/port.ts';
 import { tableValues } from '../lib/table.ts';
 import { type ObjectTables, proxyOrigins, resourceOrigins } from '../plane/explain.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { ConfigSide } from './config.ts';
+import { type PreviewParts, previewOf } from './preview.ts';
+
+/** Longest time for which a preview holds the event loop, ms. */
+const PREVIEW_SLICE = 5;
 
 /** Kinds whose objects hold secrets: the pages say that they exist and nothing more. */
 const HIDDEN = new Set(['Secret']);
 
 export function consolePort(options: ServerOptions, world: World, config: ConfigSide): ConsolePort {
+  const preview: PreviewParts = {
+    plane: config.plane,
+    validate: config.validatorOf(true),
+    slicing: { clock: world.clock, yieldLoop: () => nextTurn(), slice: PREVIEW_SLICE },
+    // Files say when an object was made, or nothing; the API server says now.
+    created: () => (options.kubeconfig === undefined ? 0 : world.clock.now()),
+  };
   return {
     version: options.version,
     unready: () => config.unready(),
@@ -18,6 +30,7 @@ export function consolePort(options: ServerOptions, world: World, config: Config
     snapshot: () => config.plane.snapshot,
     findings: () => config.findings(),
     objects: () => objects(config),
+    preview: (request) => previewOf(preview, request),
     scopes: () => world.root.scopes(),
     setLevel: (scope, level) => world.root.setLevel(scope, level),
     metrics: () => world.metrics.render(),
@@ -40,6 +53,7 @@ function connectionInfo(session: PlaneSession, { plane, store }: ConfigSide): Co
   return {
     connectionId: session.id,
     nodeId: proxy.id,
+    node: nodeOf(session),
     proxyId: proxy.instance,
     type: proxy.type,
     namespace: proxy.namespace,
@@ -54,4 +68,10 @@ function connectionInfo(session: PlaneSession, { plane, store }: ConfigSide): Co
       plane.snapshot === undefined ? [] : resourceOrigins(session, resource, plane.snapshot, tables),
     shapedBy: () => (plane.snapshot === undefined ? [] : proxyOrigins(session, plane.snapshot, tables)),
   };
+}
+
+/** What a `proxies.yaml` holds: enough to be translated for. */
+function nodeOf({ node }: PlaneSession): object {
+  const { id, cluster, metadata, locality, userAgentName, userAgentVersion } = node;
+  return { id, cluster, metadata, locality, userAgentName, userAgentVersion };
 }

@@ -15,7 +15,10 @@ beforeAll(async () => {
       subsets: [{ name: 'v0' }, { name: 'v1', labels: { version: 'v1' } }],
     }),
     istio('DestinationRule', 'web-late', { host: 'web', trafficPolicy: { loadBalancer: { simple: 'RANDOM' } } }),
-    istio('VirtualService', 'web', { hosts: ['web'], http: [{ route: [{ destination: { host: 'web', subset: 'v1' } }] }] }),
+    istio('VirtualService', 'web', {
+      hosts: ['web'],
+      http: [{ route: [{ destination: { host: 'web', subset: 'v1' } }] }],
+    }),
     istio('VirtualService', 'web-late', { hosts: ['web'], http: [{ route: [{ destination: { host: 'web' } }] }] }),
     istio('Sidecar', 'only', { egress: [{ hosts: ['./*'] }] }),
     istio('Sidecar', 'second', { egress: [{ hosts: ['*/*'] }] }),

@@ -20,7 +20,12 @@ export interface CommandMesh {
   stop(): Promise<void>;
 }
 
-export function sidecarNode(name: string, namespace: string, ip: string, labels: Readonly<Record<string, string>>): object {
+export function sidecarNode(
+  name: string,
+  namespace: string,
+  ip: string,
+  labels: Readonly<Record<string, string>>,
+): object {
   return {
     id: `sidecar~${ip}~${name}.${namespace}~${namespace}.svc.cluster.local`,
     metadata: { NAMESPACE: namespace, CLUSTER_ID: 'Kubernetes', INSTANCE_IPS: ip, LABELS: labels },

@@ -51,6 +51,7 @@ export function connection(
   return {
     connectionId: `${proxyId}-1`,
     nodeId: `sidecar~10.0.0.1~${proxyId}~${namespace}.svc.cluster.local`,
+    node: {},
     proxyId,
     type: 'sidecar',
     namespace,
@@ -74,6 +75,7 @@ export function consoleOf(connections: readonly ConnectionInfo[], more: Partial<
     snapshot: () => undefined,
     findings: () => [],
     objects: () => [],
+    preview: () => Promise.reject(new Error('no plane')),
     scopes: () => new Map([['xds', 'info']]),
     setLevel: () => true,
     metrics: async () => '',
