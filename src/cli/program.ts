@@ -192,6 +192,21 @@ function addReview(program: Command, context: CommandContext, finish: (code: num
     .option('--server <address>', 'compare with what this server serves (address of its debug pages)')
     .option('-o, --output <format>', 'text, json or yaml', 'text')
     .action(async (flags) => finish(await (await import('./commands/diff.ts')).diff(flags, context)));
+  meshFlags(program.command('analyze [paths...]').description('What is wrong with objects, in files or on a server.'))
+    .option('--server <address>', 'what this server holds (address of its debug pages), with the files on top')
+    .option('-n, --namespace <namespace>', 'only objects of this namespace')
+    .option('-A, --all-namespaces', 'objects of all namespaces')
+    .option('-R, --recursive', 'folders with all below them: so it is anyway')
+    .option('-S, --suppress <rule>', 'leave out CODE=KIND NAME.NAMESPACE, with * as wildcard', collected, [])
+    .option('--analyzer <name>', 'only this one; may be repeated', collected, [])
+    .option('-L, --list-analyzers', 'their names')
+    .option('--failure-threshold <level>', 'exit with 79 from this level on: Info, Warning, Error', 'Error')
+    .option('--output-threshold <level>', 'show what is of this level or above', 'Info')
+    .option('--ignore-unknown', 'go on without files that can not be read')
+    .option('-o, --output <format>', 'log, json or yaml', 'log')
+    .action(async (paths, flags) =>
+      finish(await (await import('./commands/analyze.ts')).analyzeCommand(paths, flags, context)),
+    );
 }
 
 function server(command: Command): Command {

@@ -7,7 +7,7 @@ import { tableValues } from '../lib/table.ts';
 import { syncState, type TypeStatus } from '../plane/session.ts';
 import { configDump } from './config-dump.ts';
 import { EXPLAINED_TYPES, explanation, isExplainedType } from './explain.ts';
-import type { ConnectionInfo, ConsolePort } from './port.ts';
+import type { AnalysisReport, ConnectionInfo, ConsolePort } from './port.ts';
 
 export type DebugQuery = Readonly<Record<string, string | undefined>>;
 
@@ -43,6 +43,10 @@ export const DEBUG_PAGES: Readonly<Record<string, { readonly about: string; read
   configz: { about: 'configuration objects in force', page: (port) => value([...port.objects()]) },
   mesh: { about: 'mesh configuration in force', page: (port) => value(port.snapshot()?.mesh ?? {}) },
   networkz: { about: 'network gateways', page: (port) => value(port.snapshot()?.networks.all ?? []) },
+  analyze: {
+    about: 'findings, and what analyzers find besides',
+    page: (port) => value({ findings: port.analysis() } satisfies AnalysisReport),
+  },
   findingz: { about: 'what is wrong with the configuration', page: (port) => value(port.findings().map(findingText)) },
   scopez: { about: 'log scopes; ?SCOPE=LEVEL sets one', page: scopes },
   list: {

@@ -40,12 +40,18 @@ export interface PreviewRequest {
   readonly proxy?: string | undefined;
 }
 
+export interface AnalysisReport {
+  readonly findings: readonly Finding[];
+}
+
 export interface ConsolePort {
   /** Empty when ready, else the parts that are not. */
   unready(): readonly string[];
   connections(): readonly ConnectionInfo[];
   snapshot(): Snapshot | undefined;
   findings(): readonly Finding[];
+  /** What is known and what analyzers find, without what objects say is meant. */
+  analysis(): readonly Finding[];
   /** Every configuration object in force. */
   objects(): Iterable<object>;
   /** What objects would do if they were applied. Nothing that is served changes. */

@@ -46,6 +46,13 @@ export interface Preview {
   readonly appearing: readonly Finding[];
   /** Those that would be gone. */
   readonly settled: readonly Finding[];
+  /** The mesh as it is, and as it would be. */
+  readonly worlds: readonly [now: World, then: World];
+}
+
+export interface World {
+  readonly snapshot: LinkedSnapshot;
+  readonly tables: LinkInputs['tables'];
 }
 
 export interface PreviewWorld {
@@ -66,7 +73,8 @@ interface Proposed {
 
 export function* previewSteps(world: PreviewWorld, change: ProposedChange): Steps<Preview> {
   const { linkage, snapshot, inputs, sessions } = world;
-  const next = linkage.build(proposedInputs(inputs, change), snapshot);
+  const then = proposedInputs(inputs, change);
+  const next = linkage.build(then, snapshot);
   yield;
   const proposed: Proposed = { snapshot: next, views: new Map(), findings: [...next.findings] };
   const before: Finding[] = [...snapshot.findings];
@@ -88,6 +96,10 @@ export function* previewSteps(world: PreviewWorld, change: ProposedChange): Step
     proxies,
     appearing: same ? [] : without(proposed.findings, before),
     settled: same ? [] : without(before, proposed.findings),
+    worlds: [
+      { snapshot, tables: inputs.tables },
+      { snapshot: next, tables: then.tables },
+    ],
   };
 }
 
@@ -159,7 +171,8 @@ function admitted(inputs: LinkInputs, object: ConfigObject): ConfigObject {
   return sameContent(before, aged) ? before : { ...aged, generation: before.generation + 1, uid: before.uid };
 }
 
-function without(findings: readonly Finding[], others: readonly Finding[]): readonly Finding[] {
+/** Findings that are not among others, each once. */
+export function without(findings: readonly Finding[], others: readonly Finding[]): readonly Finding[] {
   const known = new Set(others.map(findingKey));
   const found = new Map(findings.map((finding) => [findingKey(finding), finding]));
   return [...found].flatMap(([key, finding]) => (known.has(key) ? [] : [finding]));

@@ -6,6 +6,7 @@ import { tableValues } from '../lib/table.ts';
 import { type ObjectTables, proxyOrigins, resourceOrigins } from '../plane/explain.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
 import type { ServerOptions, World } from '../server.ts';
+import { analyzed } from './analysis.ts';
 import type { ConfigSide } from './config.ts';
 import { type PreviewParts, previewOf } from './preview.ts';
 
@@ -29,6 +30,7 @@ export function consolePort(options: ServerOptions, world: World, config: Config
     connections: () => [...config.plane.sessions].map((session) => connectionInfo(session, config)),
     snapshot: () => config.plane.snapshot,
     findings: () => config.findings(),
+    analysis: () => analyzed(config.plane.snapshot, config.store.state(), config.findings()),
     objects: () => objects(config),
     preview: (request) => previewOf(preview, request),
     scopes: () => world.root.scopes(),

@@ -8,6 +8,8 @@ import { type PreviewReport, previewReport } from '../console/preview.ts';
 import type { PreviewRequest } from '../console/port.ts';
 import { inSlices, type Slicing } from '../lib/slices.ts';
 import type { Plane } from '../plane/plane.ts';
+import { type Preview, without, type World } from '../plane/preview.ts';
+import { analysisFindings } from './analysis.ts';
 
 export interface PreviewParts {
   readonly plane: Plane;
@@ -22,7 +24,22 @@ export async function previewOf(parts: PreviewParts, request: PreviewRequest): P
   const change = request.delete === true ? { upserts: [], deletes: refs } : { upserts, deletes: [] };
   const { proxy } = request;
   const preview = await parts.plane.preview(change, (session) => proxy === undefined || isNamed(session, proxy));
-  return inSlices(previewReport(preview, findings), parts.slicing);
+  return inSlices(previewReport({ ...preview, ...analysedToo(preview) }, findings), parts.slicing);
+}
+
+/** Findings of linking and translation, and those of the analyzers. */
+function analysedToo({ appearing, settled, worlds }: Preview): Pick<Preview, 'appearing' | 'settled'> {
+  const [now, then] = worlds;
+  if (now.snapshot === then.snapshot) return { appearing, settled };
+  const [before, after] = [analysisIn(now), analysisIn(then)];
+  return {
+    appearing: without([...appearing, ...without(after, before)], []),
+    settled: without([...settled, ...without(before, after)], []),
+  };
+}
+
+function analysisIn({ snapshot, tables }: World): readonly Finding[] {
+  return analysisFindings(snapshot, (kind) => tables.table(kind));
 }
 
 function isNamed(

@@ -74,6 +74,7 @@ export function consoleOf(connections: readonly ConnectionInfo[], more: Partial<
     connections: () => connections,
     snapshot: () => undefined,
     findings: () => [],
+    analysis: () => [],
     objects: () => [],
     preview: () => Promise.reject(new Error('no plane')),
     scopes: () => new Map([['xds', 'info']]),
