@@ -67,7 +67,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
         'agent',
         'cni',
       ],
-      ...['console', 'telemetry', 'server.ts'],
+      ...['console', 'telemetry', 'server', 'server.ts'],
     ],
     packages: ['commander', 'yaml', '@grpc/grpc-js', 're2js'],
   },
