@@ -187,6 +187,57 @@ function addInspection(program: Command, context: CommandContext, finish: (code:
       finish(await (await import('./commands/proxy-status.ts')).proxyStatus(proxy, flags, context)),
     );
   addProxyConfig(program, context, finish);
+  addReview(program, context, finish);
+}
+
+/** The mesh that objects are looked at in, when it isn't a server's. */
+function meshFlags(command: Command): Command {
+  return command
+    .option('--meshConfig <file>', 'MeshConfig', './etc/istio/config/mesh')
+    .option('--networksConfig <file>', 'MeshNetworks', '/etc/istio/config/meshNetworks')
+    .option('--domain <suffix>', 'DNS domain of Kubernetes services', 'cluster.local')
+    .option('--clusterID <id>', 'id of the cluster that the configuration describes', 'Kubernetes')
+    .option('--token <file>', 'token for the debug pages of a server on another machine');
+}
+
+const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+/** What configuration does, before and after it is applied. */
+function addReview(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  server(
+    program
+      .command('explain <proxy> [type] [name]')
+      .description('Which objects a proxy has something from: listener, route, cluster, endpoint, secret, extension.'),
+  )
+    .option('-n, --namespace <namespace>', 'namespace of the proxy when its name has none')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (proxy, type, name, flags) =>
+      finish(await (await import('./commands/explain.ts')).explain(proxy, type, name, flags, context)),
+    );
+  meshFlags(program.command('diff').description('What objects would change, proxy by proxy, before they are applied.'))
+    .option('-f, --filename <path>', 'file, folder or - for standard input; may be repeated', collected, [])
+    .option('--delete', 'the objects would be deleted')
+    .option('--proxy <name>', 'only this proxy: POD.NAMESPACE')
+    .option('--configDir <dir>', 'compare with the mesh that this folder describes')
+    .option('--proxies <file>', 'its proxies, as nodes; otherwise those of its Pods, or those connected to --server')
+    .option('--server <address>', 'compare with what this server serves (address of its debug pages)')
+    .option('-o, --output <format>', 'text, json or yaml', 'text')
+    .action(async (flags) => finish(await (await import('./commands/diff.ts')).diff(flags, context)));
+  meshFlags(program.command('analyze [paths...]').description('What is wrong with objects, in files or on a server.'))
+    .option('--server <address>', 'what this server holds (address of its debug pages), with the files on top')
+    .option('-n, --namespace <namespace>', 'only objects of this namespace')
+    .option('-A, --all-namespaces', 'objects of all namespaces')
+    .option('-R, --recursive', 'folders with all below them: so it is anyway')
+    .option('-S, --suppress <rule>', 'leave out CODE=KIND NAME.NAMESPACE, with * as wildcard', collected, [])
+    .option('--analyzer <name>', 'only this one; may be repeated', collected, [])
+    .option('-L, --list-analyzers', 'their names')
+    .option('--failure-threshold <level>', 'exit with 79 from this level on: Info, Warning, Error', 'Error')
+    .option('--output-threshold <level>', 'show what is of this level or above', 'Info')
+    .option('--ignore-unknown', 'go on without files that can not be read')
+    .option('-o, --output <format>', 'log, json or yaml', 'log')
+    .action(async (paths, flags) =>
+      finish(await (await import('./commands/analyze.ts')).analyzeCommand(paths, flags, context)),
+    );
 }
 
 /** Commands that ask no server. */

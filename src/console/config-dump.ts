@@ -85,7 +85,7 @@ function stated(connection: ConnectionInfo, typeUrl: string): readonly Stated[] 
 }
 
 /** A resource's bytes without what nobody may read. */
-function showable({ typeUrl, bytes }: Resource): Uint8Array {
+export function showable({ typeUrl, bytes }: Resource): Uint8Array {
   if (typeUrl === TYPE_URL.secret) return withoutKeys(bytes);
   if (typeUrl === TYPE_URL.extension && Buffer.from(bytes).includes(PULL_SECRET)) return withoutPullSecret(bytes);
   return bytes;

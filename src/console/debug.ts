@@ -6,7 +6,8 @@ import { compareStrings } from '../lib/order.ts';
 import { tableValues } from '../lib/table.ts';
 import { syncState, type TypeStatus } from '../plane/session.ts';
 import { configDump } from './config-dump.ts';
-import type { ConnectionInfo, ConsolePort } from './port.ts';
+import { EXPLAINED_TYPES, explanation, isExplainedType } from './explain.ts';
+import type { AnalysisReport, ConnectionInfo, ConsolePort } from './port.ts';
 
 export type DebugQuery = Readonly<Record<string, string | undefined>>;
 
@@ -32,11 +33,20 @@ export const DEBUG_PAGES: Readonly<Record<string, { readonly about: string; read
   syncz: { about: 'what each proxy was sent and has taken', page: (port) => value(port.connections().map(syncEntry)) },
   connections: { about: 'connected proxies', page: (port) => value(connectionList(port)) },
   config_dump: { about: "a proxy's configuration; ?proxyID=POD.NAMESPACE", page: proxyDump },
+  explain: { about: 'why a proxy has what it has; ?proxyID=POD.NAMESPACE&type=TYPE&name=NAME', page: explain },
+  proxyz: {
+    about: 'nodes of connected proxies, as `meltemi diff --proxies` takes them',
+    page: (port) => value(port.connections().map(({ node }) => node)),
+  },
   registryz: { about: 'services', page: (port) => value(services(port)) },
   endpointz: { about: 'endpoints of services', page: (port) => value(endpoints(port)) },
   configz: { about: 'configuration objects in force', page: (port) => value([...port.objects()]) },
   mesh: { about: 'mesh configuration in force', page: (port) => value(port.snapshot()?.mesh ?? {}) },
   networkz: { about: 'network gateways', page: (port) => value(port.snapshot()?.networks.all ?? []) },
+  analyze: {
+    about: 'findings, and what analyzers find besides',
+    page: (port) => value({ findings: port.analysis() } satisfies AnalysisReport),
+  },
   findingz: { about: 'what is wrong with the configuration', page: (port) => value(port.findings().map(findingText)) },
   scopez: { about: 'log scopes; ?SCOPE=LEVEL sets one', page: scopes },
   list: {
@@ -111,6 +121,16 @@ function proxyDump(port: ConsolePort, query: DebugQuery): DebugAnswer {
   return connection === undefined
     ? { kind: 'missing', message: `proxy ${id} is not connected here` }
     : value(configDump(connection));
+}
+
+function explain(port: ConsolePort, { proxyID: id, type, name }: DebugQuery): DebugAnswer {
+  if (id === undefined || id === '') return { kind: 'missing', message: 'explain needs ?proxyID=POD.NAMESPACE' };
+  if (type !== undefined && !isExplainedType(type))
+    return { kind: 'missing', message: `${type} is no type: ${EXPLAINED_TYPES.join(', ')}` };
+  const connection = findConnection(port, id);
+  return connection === undefined
+    ? { kind: 'missing', message: `proxy ${id} is not connected here` }
+    : value(explanation(connection, type, name));
 }
 
 function services(port: ConsolePort): readonly object[] {

@@ -5,7 +5,10 @@ import { Server as TlsServer } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ListenAddress } from '../lib/listen.ts';
 import { debugPage, type DebugQuery } from './debug.ts';
-import type { ConsolePort, WebhookAnswer, WebhookPort, WebhookRequest } from './port.ts';
+import type { ConsolePort, PreviewRequest, WebhookAnswer, WebhookPort, WebhookRequest } from './port.ts';
+
+/** A folder of configuration, as JSON. */
+const MAX_PREVIEW_BYTES = 32 * 1024 * 1024;
 
 export interface HttpOptions {
   readonly port: ConsolePort;
@@ -55,13 +58,17 @@ function build({ port, mayInspect, metrics, tls, webhooks }: HttpOptions): Fasti
   });
   app.get('/version', async () => ({ version: port.version }));
   if (metrics) app.get('/metrics', async (_request, reply) => reply.type(port.metricsType).send(await port.metrics()));
-  const page = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+  /** Answers who may not look; true for the others. */
+  const admitted = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
     const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (!isLoopback(request.socket.remoteAddress) && !(await mayInspect(bearer))) {
-      return reply
-        .code(bearer === undefined ? 401 : 403)
-        .send({ error: 'debug pages need a token of the control plane namespace from other machines' });
-    }
+    if (isLoopback(request.socket.remoteAddress) || (await mayInspect(bearer))) return true;
+    await reply
+      .code(bearer === undefined ? 401 : 403)
+      .send({ error: 'debug pages need a token of the control plane namespace from other machines' });
+    return false;
+  };
+  const page = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    if (!(await admitted(request, reply))) return reply;
     const { page: name = 'list' } = request.params as { readonly page?: string };
     const answer = debugPage(name, port, request.query as DebugQuery);
     if (answer.kind === 'missing') return reply.code(404).send({ error: answer.message });
@@ -69,6 +76,15 @@ function build({ port, mayInspect, metrics, tls, webhooks }: HttpOptions): Fasti
   };
   app.get('/debug', page);
   app.get('/debug/:page', page);
+  // Who may not look is told so before the body is read.
+  const onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    await admitted(request, reply);
+  };
+  app.post('/debug/preview', { bodyLimit: MAX_PREVIEW_BYTES, onRequest }, async (request, reply) => {
+    const wanted = previewRequest(request.body);
+    if (wanted === undefined) return reply.code(400).send({ error: 'expected {"documents": [{"value": …}]}' });
+    return reply.type('application/json').send(JSON.stringify(await port.preview(wanted)));
+  });
   if (webhooks !== undefined) void app.register((scope) => addWebhooks(scope, webhooks));
   return app;
 }
@@ -94,6 +110,19 @@ async function addWebhooks(scope: FastifyInstance, webhooks: WebhookPort): Promi
   };
   for (const url of ['/inject', '/inject/*']) route(url, (request) => webhooks.inject(request));
   route('/validate', (request) => webhooks.validate(request));
+}
+
+/** Undefined where the body is none; what the documents hold is judged later. */
+function previewRequest(body: unknown): PreviewRequest | undefined {
+  const { documents, delete: gone, proxy } = (body ?? {}) as Readonly<Record<string, unknown>>;
+  if (!Array.isArray(documents) || !documents.every((each) => typeof each === 'object' && each !== null))
+    return undefined;
+  if (proxy !== undefined && typeof proxy !== 'string') return undefined;
+  const known = documents.map(({ value, origin }: { readonly value?: unknown; readonly origin?: unknown }) => ({
+    value,
+    ...(typeof origin === 'string' ? { origin } : {}),
+  }));
+  return { documents: known, delete: gone === true, proxy };
 }
 
 function isLoopback(address: string | undefined): boolean {

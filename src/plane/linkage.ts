@@ -9,9 +9,11 @@ import {
   advanceLinker,
   buildSnapshot,
   DEFAULT_SNAPSHOT_OPTIONS,
+  forkLinker,
   type Link,
   type LinkedScope,
   type LinkedSnapshot,
+  type Linker,
   newLinker,
   parseProxy,
   relink,
@@ -45,12 +47,28 @@ export interface Linkage {
   /** Classes and workloads that are remembered: those in use, and those of a moment ago. */
   remembered(): number;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
+  /** Begins with all that this one knows; what is built and linked there changes nothing here. */
+  fork(): Linkage;
 }
 
 export function linkage(): Linkage {
-  const linker = newLinker();
+  return linkageFrom(
+    newLinker(),
+    undefined,
+    () => undefined,
+    (scope) => scope,
+  );
+}
+
+/** `linkOf`: what a session is linked to at first. `scopeFrom`: the scope from which another may start. */
+function linkageFrom(
+  linker: Linker,
+  from: Registry | undefined,
+  linkOf: (session: object) => Link | undefined,
+  scopeFrom: (scope: LinkedScope) => LinkedScope,
+): Linkage {
   const links = new WeakMap<object, Link>();
-  let registry: Registry | undefined;
+  let registry = from;
   return {
     build: (inputs, previous) => {
       registry = buildRegistry(registry, inputs.tables, registryOptions(inputs));
@@ -67,7 +85,7 @@ export function linkage(): Linkage {
     },
     parse: (node) => parseProxy(node),
     link: (session, proxy, snapshot) => {
-      const link = relink(linker, snapshot, proxy, links.get(session));
+      const link = relink(linker, snapshot, proxy, links.get(session) ?? linkOf(session));
       links.set(session, link);
       return link;
     },
@@ -75,8 +93,19 @@ export function linkage(): Linkage {
       links.delete(session);
     },
     remembered: () => linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size,
-    scopeOf: (snapshot, proxyClass, previous) => scopeOf(snapshot, proxyClass, previous as LinkedScope | undefined),
+    scopeOf: (snapshot, proxyClass, previous) =>
+      scopeOf(snapshot, proxyClass, previous === undefined ? undefined : scopeFrom(previous as LinkedScope)),
+    // Links and scopes are brought up to date in place: a fork starts from copies.
+    fork: () => linkageFrom(forkLinker(linker), registry, (session) => copiedLink(links.get(session)), copiedScope),
   };
+}
+
+function copiedLink(link: Link | undefined): Link | undefined {
+  return link === undefined ? undefined : { ...link, memory: { ...link.memory } };
+}
+
+function copiedScope(scope: LinkedScope): LinkedScope {
+  return { ...scope, parts: { ...scope.parts } };
 }
 
 function registryOptions({

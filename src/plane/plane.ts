@@ -4,6 +4,7 @@
 
 import type { Finding } from '../config/object.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
+import { inSlices } from '../lib/slices.ts';
 import type { Steps } from '../lib/steps.ts';
 import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
@@ -12,6 +13,7 @@ import { type Debounce, debounce } from './debounce.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
+import { type Preview, previewSteps, type ProposedChange } from './preview.ts';
 import { PlaneSession } from './proxy-session.ts';
 import { OPEN_ACCESS, type SecretAccess } from './secret-access.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -27,7 +29,7 @@ export interface PlaneOptions {
   /** Debounce, ms. */
   readonly quiet: number;
   readonly max: number;
-  /** The newest inputs whenever a snapshot is built. */
+  /** The newest inputs whenever a snapshot is built; their tables never change afterwards. */
   readonly inputs: () => LinkInputs;
   /** Who may read Secrets; without it whoever is of their namespace. */
   readonly secretAccess?: SecretAccess | undefined;
@@ -37,6 +39,9 @@ export interface PlaneOptions {
 
 /** Longest time, in ms, for which translation holds the event loop. */
 const SLICE = 5;
+
+/** In a mesh that never rests the last one counts. */
+const PREVIEW_ATTEMPTS = 3;
 
 const UNAVAILABLE = 14;
 const INVALID_ARGUMENT = 3;
@@ -54,7 +59,10 @@ export class Plane implements ViewPort {
   /** The session that `connect` is about to return: its stream will ask by itself. */
   #entering: PlaneSession | undefined;
   #snapshot: LinkedSnapshot | undefined;
+  /** What it was built from. */
+  #linked: LinkInputs | undefined;
   #connections = 0;
+  #previews: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
   #again = false;
   #stopped = false;
@@ -184,6 +192,33 @@ export class Plane implements ViewPort {
     this.nacks.record(session, message, suspects);
   }
 
+  /**
+   * What a change would do to the connected proxies, or to those that `wanted` picks. Nothing that is served is touched,
+   * and the event loop is held for a slice at a time, but for linking. One runs at a time.
+   */
+  preview(change: ProposedChange, wanted: (session: PlaneSession) => boolean = () => true): Promise<Preview> {
+    const turn = this.#previews.then(() => this.#preview(change, wanted));
+    this.#previews = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    return turn;
+  }
+
+  async #preview(change: ProposedChange, wanted: (session: PlaneSession) => boolean): Promise<Preview> {
+    const { clock, yieldLoop } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      await this.#queue.idle();
+      const [snapshot, inputs] = [this.#snapshot, this.#linked];
+      if (snapshot === undefined || inputs === undefined) throw new Error('configuration is still being read');
+      const sessions = [...this.#sessions].filter(wanted);
+      const world = { linkage: this.#linkage.fork(), snapshot, inputs, sessions, classes: this.#classes };
+      const preview = await inSlices(previewSteps(world, change), { clock, yieldLoop, slice: SLICE });
+      // What is served has moved on meanwhile: the difference is of two worlds that never were.
+      if (this.#snapshot === snapshot || attempt === PREVIEW_ATTEMPTS) return preview;
+    }
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#debounce.stop();
@@ -202,7 +237,9 @@ export class Plane implements ViewPort {
 
   #build(): void {
     try {
-      const snapshot = this.#linkage.build(this.#options.inputs(), this.#snapshot);
+      const inputs = this.#options.inputs();
+      const snapshot = this.#linkage.build(inputs, this.#snapshot);
+      this.#linked = inputs;
       this.#snapshot = snapshot;
       this.#metrics.snapshot(snapshot);
     } catch (error) {

@@ -100,17 +100,23 @@ export class PlaneSession implements ProxySession {
     this.workload = workload;
     this.#own = ownViews(views, workload);
     let changed = this.#refreshSecrets(snapshot);
-    const { proxy, peer } = this.#options;
-    const extensions = privateExtensions(snapshot, views.scope, proxy, peer);
-    for (const [typeUrl, table] of views.tables) {
-      const own = typeUrl === TYPE_URL.extension ? extensions : this.#own.tables.get(typeUrl);
-      const view = composedView(typeUrl, table, own);
+    for (const [typeUrl, view] of this.#composed(views, this.#own, snapshot)) {
       if (this.#views.get(typeUrl) === view) continue;
       this.#views.set(typeUrl, view);
       changed = true;
     }
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
+  }
+
+  /** The views that it would have if it were brought up to these; it stays as it is. */
+  *viewsUnder(views: ClassViews, workload: Workload, snapshot: Snapshot): Generator<readonly [string, View]> {
+    yield* this.#composed(views, ownViews(views, workload), snapshot);
+    for (const typeUrl of this.#demanded) {
+      const table = views.onDemand.get(typeUrl)?.();
+      if (table !== undefined) yield [typeUrl, composedView(typeUrl, table, undefined)];
+    }
+    yield [TYPE_URL.secret, secretView(this.#secretsIn(snapshot))];
   }
 
   /** What is wrong with the workload's own part of the configuration. */
@@ -192,22 +198,39 @@ export class PlaneSession implements ProxySession {
     });
   }
 
-  #refreshSecrets(snapshot: Snapshot): boolean {
+  *#composed(views: ClassViews, own: OwnViews, snapshot: Snapshot): Generator<readonly [string, View]> {
+    const { proxy, peer } = this.#options;
+    const extensions = privateExtensions(snapshot, views.scope, proxy, peer);
+    for (const [typeUrl, table] of views.tables) {
+      const part = typeUrl === TYPE_URL.extension ? extensions : own.tables.get(typeUrl);
+      yield [typeUrl, composedView(typeUrl, table, part)];
+    }
+  }
+
+  #secretsIn(snapshot: Snapshot): readonly Resource[] {
     const { proxy, peer, plane } = this.#options;
     const mayRead = (namespace: string, account: string): boolean =>
       plane.secretAccess.mayRead(namespace, account, this.#accessChanged);
     const keys = this.#keys?.current;
-    const secrets = [
+    return [
       ...(keys === undefined ? [] : workloadSecretResources(keys, this.#secretNames)),
       ...readableSecrets(snapshot, proxy, peer, this.#secretNames, mayRead),
     ];
+  }
+
+  #refreshSecrets(snapshot: Snapshot): boolean {
+    const secrets = this.#secretsIn(snapshot);
     const part = this.#secrets.parts[0];
     const same =
       part?.size === secrets.length &&
       secrets.every((secret) => part.buckets.some((bucket) => bucket.get(shardKey(secret.name))?.[0] === secret));
     if (same) return false;
-    const table: ResourceTable = smallTable(secrets.map((secret) => [shardKey(secret.name), [secret]] as const));
-    this.#secrets = { typeUrl: TYPE_URL.secret, parts: [table] };
+    this.#secrets = secretView(secrets);
     return true;
   }
+}
+
+function secretView(secrets: readonly Resource[]): View {
+  const table: ResourceTable = smallTable(secrets.map((secret) => [shardKey(secret.name), [secret]] as const));
+  return { typeUrl: TYPE_URL.secret, parts: [table] };
 }

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
-import { createValidator } from '../config/validate/index.ts';
+import { createValidator, type Validator } from '../config/validate/index.ts';
 import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
@@ -34,6 +34,8 @@ export interface ConfigSide {
   /** Undefined where nothing can be written to. */
   readonly registrar: Registrar | undefined;
   mesh(): MeshConfig;
+  /** What judges objects: as they are loaded, or (`admission`) before they are applied. */
+  validatorOf(admission: boolean): Validator;
   /** Findings about objects, files and what proxies refused. */
   findings(): readonly Finding[];
   /** Parts that keep the server from being ready. */
@@ -74,8 +76,11 @@ export async function startConfig(
           onChange,
         })
       : kube.mesh(onChange);
+  const regex = re2Checker();
+  const validatorOf = (admission: boolean): Validator =>
+    createValidator({ regex, decodePatch: patchValueProblem, admission });
   const store = createStore({
-    validators: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem }),
+    validators: validatorOf(false),
     log: log.child('store'),
     meter,
   });
@@ -88,15 +93,18 @@ export async function startConfig(
     workloadKeys,
     quiet: options.debounceQuiet,
     max: options.debounceMax,
-    inputs: () => ({
-      tables: { table: (kind: Kind): Table<ConfigObject> => store.state().byKind[kind] },
-      mesh: files.current().mesh,
-      meshNetworks: files.current().networks,
-      domain: options.domain,
-      clusterId: options.clusterId,
-      systemNamespace: options.systemNamespace,
-      mode: kube === undefined ? 'files' : 'kubernetes',
-    }),
+    inputs: () => {
+      const { byKind } = store.state();
+      return {
+        tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
+        mesh: files.current().mesh,
+        meshNetworks: files.current().networks,
+        domain: options.domain,
+        clusterId: options.clusterId,
+        systemNamespace: options.systemNamespace,
+        mode: kube === undefined ? 'files' : 'kubernetes',
+      };
+    },
     secretAccess: kube?.secretAccess,
   });
   const { mesh } = await files.start();
@@ -129,6 +137,7 @@ export async function startConfig(
     cluster,
     registrar,
     mesh: () => files.current().mesh,
+    validatorOf,
     findings,
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,

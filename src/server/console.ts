@@ -1,29 +1,47 @@
 // The running server as the debug pages see it.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Finding } from '../config/object.ts';
 import type { ConnectionInfo, ConsolePort } from '../console/port.ts';
 import { tableValues } from '../lib/table.ts';
+import { type ObjectTables, proxyOrigins, resourceOrigins } from '../plane/explain.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
 import type { ServerOptions, World } from '../server.ts';
+import { analyzed } from './analysis.ts';
 import type { ConfigSide } from './config.ts';
+import { type PreviewParts, previewOf } from './preview.ts';
+
+/** Longest time for which a preview holds the event loop, ms. */
+const PREVIEW_SLICE = 5;
 
 /** Kinds whose objects hold secrets: the pages say that they exist and nothing more. */
 const HIDDEN = new Set(['Secret']);
 
-/** `leaving`: the server is being stopped, and nobody should be sent here any more. `findings`: those that no object of the store carries. */
-export function consolePort(
-  options: ServerOptions,
-  world: World,
-  config: ConfigSide,
-  beside: { readonly leaving: () => boolean; readonly findings: () => readonly Finding[] },
-): ConsolePort {
+/** What the pages show beside the configuration. */
+interface Beside {
+  /** The server is being stopped, and nobody should be sent here any more. */
+  readonly leaving: () => boolean;
+  /** Those that no object of the store carries. */
+  readonly findings: () => readonly Finding[];
+}
+
+export function consolePort(options: ServerOptions, world: World, config: ConfigSide, beside: Beside): ConsolePort {
+  const preview: PreviewParts = {
+    plane: config.plane,
+    validate: config.validatorOf(true),
+    slicing: { clock: world.clock, yieldLoop: () => nextTurn(), slice: PREVIEW_SLICE },
+    // Files say when an object was made, or nothing; the API server says now.
+    created: () => (config.cluster === undefined ? 0 : world.clock.now()),
+  };
   return {
     version: options.version,
     unready: () => (beside.leaving() ? ['shutting down'] : config.unready()),
-    connections: () => [...config.plane.sessions].map(connectionInfo),
+    connections: () => [...config.plane.sessions].map((session) => connectionInfo(session, config)),
     snapshot: () => config.plane.snapshot,
     findings: () => [...config.findings(), ...beside.findings()],
+    analysis: () => analyzed(config.plane.snapshot, config.store.state(), config.findings()),
     objects: () => objects(config),
+    preview: (request) => previewOf(preview, request),
     scopes: () => world.root.scopes(),
     setLevel: (scope, level) => world.root.setLevel(scope, level),
     metrics: () => world.metrics.render(),
@@ -38,13 +56,15 @@ function* objects({ store }: ConfigSide): Generator<object> {
   }
 }
 
-function connectionInfo(session: PlaneSession): ConnectionInfo {
+function connectionInfo(session: PlaneSession, { plane, store }: ConfigSide): ConnectionInfo {
   const { proxy, peer } = session;
   const versions = [proxy.metadata['ISTIO_VERSION'], proxy.metadata['MELTEMI_VERSION'], session.node.userAgentVersion];
+  const tables: ObjectTables = (kind) => store.state().byKind[kind];
   const version = versions.find((each): each is string => typeof each === 'string' && each !== '');
   return {
     connectionId: session.id,
     nodeId: proxy.id,
+    node: nodeOf(session),
     proxyId: proxy.instance,
     type: proxy.type,
     namespace: proxy.namespace,
@@ -55,5 +75,14 @@ function connectionInfo(session: PlaneSession): ConnectionInfo {
     identities: peer.identities,
     types: session.record.types,
     view: (typeUrl) => session.view(typeUrl),
+    origins: (resource) =>
+      plane.snapshot === undefined ? [] : resourceOrigins(session, resource, plane.snapshot, tables),
+    shapedBy: () => (plane.snapshot === undefined ? [] : proxyOrigins(session, plane.snapshot, tables)),
   };
+}
+
+/** What a `proxies.yaml` holds: enough to be translated for. */
+function nodeOf({ node }: PlaneSession): object {
+  const { id, cluster, metadata, locality, userAgentName, userAgentVersion } = node;
+  return { id, cluster, metadata, locality, userAgentName, userAgentVersion };
 }

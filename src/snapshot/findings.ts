@@ -134,7 +134,7 @@ function isCoveredByWildcard(input: FindingsInput, host: string): boolean {
 function hostFindings(input: FindingsInput, rule: DestinationRule): readonly Finding[] {
   if (isWildcard(rule.host) || tableGet(input.registry.services, rule.host) !== undefined) return [];
   if (isCoveredByWildcard(input, rule.host)) return [];
-  return rule.objects.map((object) => on(object, 'IST0101', 'spec.host', `host ${rule.host} is not a known service`));
+  return rule.objects.map((object) => on(object, 'IST0174', 'spec.host', `host ${rule.host} is not a known service`));
 }
 
 /** Credentials are looked for where the router runs; without knowing that, any namespace that has the name will do. */
@@ -143,7 +143,8 @@ function gatewayFindings(input: FindingsInput, gateway: SnapshotIndex['allGatewa
   for (const [at, server] of (gateway.spec.servers ?? []).entries()) {
     for (const [name, path] of credentialsOf(server.tls)) {
       const message = credentialProblem(input, name);
-      if (message !== undefined) found.push(on(gateway, 'IST0101', `spec.servers[${at}].tls.${path}`, message));
+      const code = message?.startsWith('there is no') === true ? 'IST0101' : 'IST0161';
+      if (message !== undefined) found.push(on(gateway, code, `spec.servers[${at}].tls.${path}`, message));
     }
   }
   return found;

@@ -9,8 +9,9 @@
 //
 // All of it is pure but for the Linker, the tables of classes and workloads in use, which the plane owns.
 
-export { advanceLinker, type Link, type Linker, newLinker, relink } from './link.ts';
+export { advanceLinker, forkLinker, type Link, type Linker, newLinker, relink } from './link.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
 export { type LinkedScope, scopeOf } from './scope.ts';
+export { shapingObjects } from './shaping.ts';
 export { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from './settings.ts';
 export { buildSnapshot, type LinkedSnapshot, type SnapshotInput } from './snapshot.ts';

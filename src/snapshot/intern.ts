@@ -8,6 +8,8 @@ export interface InternTable<V> {
   touch(key: string): void;
   /** Starts a generation. */
   sweep(): void;
+  /** Another table that begins with the same values. */
+  fork(): InternTable<V>;
   readonly size: number;
 }
 
@@ -19,8 +21,11 @@ interface Slot<V> {
 const GENERATIONS = 2;
 
 export function internTable<V>(): InternTable<V> {
-  const slots = new Map<string, Slot<V>>();
-  let generation = 0;
+  return tableOf(new Map(), 0);
+}
+
+function tableOf<V>(slots: Map<string, Slot<V>>, start: number): InternTable<V> {
+  let generation = start;
   return {
     keep(key, next, same) {
       const slot = slots.get(key);
@@ -40,6 +45,7 @@ export function internTable<V>(): InternTable<V> {
       generation++;
       for (const [key, slot] of slots) if (slot.used + GENERATIONS < generation) slots.delete(key);
     },
+    fork: () => tableOf(new Map([...slots].map(([key, slot]) => [key, { ...slot }])), generation),
     get size() {
       return slots.size;
     },

@@ -63,6 +63,17 @@ export function newLinker(): Linker {
   };
 }
 
+/** A linker that begins with what this one holds; neither is changed by the other from then on. */
+export function forkLinker(linker: Linker): Linker {
+  return {
+    ...linker,
+    classes: linker.classes.fork(),
+    workloads: linker.workloads.fork(),
+    configs: linker.configs.fork(),
+    namespaces: new Map(linker.namespaces),
+  };
+}
+
 /** The proxy's link in the snapshot; `previous` itself when nothing is different for it. */
 export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, previous: Link | undefined): Link {
   advanceLinker(linker, snapshot);

@@ -188,7 +188,7 @@ function withRootOrigin(finding: Finding, root: readonly PathStep[], chunk: Chun
 }
 
 /** Of the chunk, from 1: where the object begins, behind marker and comments. */
-function firstContentLine(text: string): number {
+export function firstContentLine(text: string): number {
   let line = 1;
   for (const raw of text.split('\n')) {
     const plain = raw.trim();

@@ -50,6 +50,8 @@ const byIdentity = orderBy<Origin>(
 
 /** Each origin once, in a total order. */
 export function uniqueOrigins(origins: Iterable<Origin>): readonly Origin[] {
+  // Most resources come from one object: they share its list.
+  if (Array.isArray(origins) && origins.length < 2) return origins as readonly Origin[];
   const sorted = [...origins].sort(byIdentity);
   return sorted.filter((origin, index) => {
     const before = sorted[index - 1];

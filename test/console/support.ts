@@ -51,6 +51,7 @@ export function connection(
   return {
     connectionId: `${proxyId}-1`,
     nodeId: `sidecar~10.0.0.1~${proxyId}~${namespace}.svc.cluster.local`,
+    node: {},
     proxyId,
     type: 'sidecar',
     namespace,
@@ -61,6 +62,8 @@ export function connection(
     identities: [],
     types: new Map(),
     view: (typeUrl) => byType.get(typeUrl),
+    origins: (one) => one.origins,
+    shapedBy: () => [],
     ...more,
   };
 }
@@ -71,7 +74,9 @@ export function consoleOf(connections: readonly ConnectionInfo[], more: Partial<
     connections: () => connections,
     snapshot: () => undefined,
     findings: () => [],
+    analysis: () => [],
     objects: () => [],
+    preview: () => Promise.reject(new Error('no plane')),
     scopes: () => new Map([['xds', 'info']]),
     setLevel: () => true,
     metrics: async () => '',

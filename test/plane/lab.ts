@@ -3,7 +3,7 @@
 
 import { encode } from '../../src/codec/index.ts';
 import { parseMeshConfig, parseMeshNetworks } from '../../src/config/mesh.ts';
-import type { ConfigObject, Kind, ObjectEvent } from '../../src/config/object.ts';
+import type { ConfigObject, Kind, ObjectEvent, ObjectRef } from '../../src/config/object.ts';
 import { followUp } from '../../bench/follow.ts';
 import { parseDocument } from '../../src/config/parse/index.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
@@ -71,15 +71,18 @@ export class Lab {
       yieldLoop: () => Promise.resolve(),
       quiet: 0,
       max: 0,
-      inputs: () => ({
-        tables: { table: (kind: Kind): Table<ConfigObject> => this.store.state().byKind[kind] },
-        mesh,
-        meshNetworks,
-        domain: 'cluster.local',
-        clusterId: 'Kubernetes',
-        systemNamespace: 'istio-system',
-        mode: options.mode ?? 'kubernetes',
-      }),
+      inputs: () => {
+        const { byKind } = this.store.state();
+        return {
+          tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
+          mesh,
+          meshNetworks,
+          domain: 'cluster.local',
+          clusterId: 'Kubernetes',
+          systemNamespace: 'istio-system',
+          mode: options.mode ?? 'kubernetes',
+        };
+      },
     });
     this.#context = {
       port: this.plane,
@@ -96,7 +99,7 @@ export class Lab {
   }
 
   /** Puts objects in, or takes them out, without anything following from it yet. */
-  apply(objects: readonly ConfigObject[], gone: readonly ConfigObject[] = []): this {
+  apply(objects: readonly ConfigObject[], gone: readonly ObjectRef[] = []): this {
     const events: ObjectEvent[] = objects.map((object) => ({ kind: 'upsert', object }));
     for (const { kind, namespace, name } of gone) events.push({ kind: 'delete', ref: { kind, namespace, name } });
     this.#sink.apply(events);

@@ -1,80 +1,14 @@
 // Warm equals cold: whatever changes a running plane has seen, its proxies have what a fresh one gives them, byte for byte.
+// And a preview says beforehand what a change will do, and changes nothing itself.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  hostOf,
-  type MeshShape,
-  meshManifests,
-  proxyNode,
-  serviceManifests,
-  trafficManifests,
-} from '../../bench/mesh.ts';
+import { meshManifests, proxyNode } from '../../bench/mesh.ts';
 import type { ConfigObject } from '../../src/config/object.ts';
 import { refKey } from '../../src/config/object.ts';
-import { TYPE_URL } from '../../src/ir/draft.ts';
-import { viewResources } from '../../src/resources/view.ts';
+import type { ProposedChange } from '../../src/plane/preview.ts';
 import { Lab, objectsOf } from './lab.ts';
-
-const SHAPE: MeshShape = { services: 12, endpoints: 2, namespaces: 3, routed: 0.25, flavour: 'kubernetes' };
-
-type Step = { readonly put: readonly unknown[] } | { readonly drop: readonly unknown[] };
-
-const service = fc.integer({ min: 0, max: SHAPE.services });
-const policy =
-  (kind: string, api: string, spec: object) =>
-  (index: number): Step => ({
-    put: [
-      {
-        apiVersion: `${api}.istio.io/v1`,
-        kind,
-        metadata: { name: `p-${index % 3}`, namespace: `ns-${index % 3}` },
-        spec,
-      },
-    ],
-  });
-
-const steps: fc.Arbitrary<Step> = fc.oneof(
-  fc
-    .tuple(service, fc.integer({ min: 1, max: 200 }))
-    .map(([i, n]): Step => ({ put: serviceManifests(SHAPE, i, { address: `10.99.0.${n}` }) })),
-  fc
-    .tuple(service, fc.integer({ min: 0, max: 100 }))
-    .map(([i, weight]): Step => ({ put: trafficManifests(SHAPE, i, { weight }) })),
-  service.map((i): Step => ({ drop: serviceManifests(SHAPE, i) })),
-  service.map((i): Step => ({ drop: trafficManifests(SHAPE, i) })),
-  service.map(policy('PeerAuthentication', 'security', { mtls: { mode: 'STRICT' } })),
-  service.map(policy('PeerAuthentication', 'security', { mtls: { mode: 'DISABLE' } })),
-  service.map(policy('AuthorizationPolicy', 'security', { rules: [{ to: [{ operation: { methods: ['GET'] } }] }] })),
-  service.map((i) => policy('Sidecar', 'networking', { egress: [{ hosts: [`ns-${i % 3}/*`] }] })(i)),
-  service.map((i) =>
-    policy('DestinationRule', 'networking', {
-      host: hostOf(SHAPE, i),
-      trafficPolicy: { loadBalancer: { simple: 'RANDOM' } },
-    })(i),
-  ),
-  service.map((i) =>
-    policy('ServiceEntry', 'networking', {
-      hosts: [`e${i}.example.com`],
-      ports: [{ number: 80 + i, name: 'http', protocol: 'HTTP' }],
-      resolution: 'DNS',
-    })(i),
-  ),
-);
-
-/** `type name version` of everything that each proxy is meant to have. */
-function given(lab: Lab, nodes: readonly object[]): readonly string[] {
-  return nodes.flatMap((_, index) => {
-    const proxy = lab.proxies[index];
-    if (proxy === undefined) return [];
-    const session = lab.sessionOf(proxy);
-    return Object.values(TYPE_URL).flatMap((typeUrl) => {
-      const view = session.view(typeUrl);
-      const list = view === undefined ? [] : [...viewResources(view)];
-      return list.map((resource) => `${index} ${typeUrl} ${resource.name} ${resource.version}`).sort();
-    });
-  });
-}
+import { given, SHAPE, type Step, steps } from './mesh-steps.ts';
 
 describe('a plane after random changes', () => {
   it('gives every proxy what a fresh one gives', async () => {
@@ -109,4 +43,49 @@ describe('a plane after random changes', () => {
       { numRuns: 40 },
     );
   }, 120_000);
+
+  it('does what a preview said, and a preview does nothing', async () => {
+    const nodes = [0, 1, 2, 3, 7].map((index) => proxyNode(SHAPE, index));
+    await fc.assert(
+      fc.asyncProperty(fc.array(steps, { minLength: 1, maxLength: 8 }), async (sequence) => {
+        const lab = new Lab({ freeze: true }).apply(objectsOf(meshManifests(SHAPE)));
+        await lab.settle();
+        for (const node of nodes) lab.connect(node);
+        await lab.settle();
+        for (const step of sequence) {
+          const change = changeOf(step);
+          const before = given(lab, nodes);
+          const { snapshot } = lab.plane;
+          const { proxies } = await lab.plane.preview(change);
+          expect(lab.plane.snapshot).toBe(snapshot);
+          expect(given(lab, nodes)).toEqual(before);
+          const said = proxies.flatMap(({ session, changes }) => {
+            const at = lab.proxies.findIndex((proxy) => lab.sessionOf(proxy) === session);
+            return changes.map(
+              (each) => `${at} ${each.typeUrl} ${each.name} ${each.before?.version} ${each.after?.version}`,
+            );
+          });
+          lab.apply(change.upserts, change.deletes);
+          await lab.settle();
+          expect(said.sort()).toEqual(differences(before, given(lab, nodes)));
+        }
+      }),
+      { numRuns: 12 },
+    );
+  }, 120_000);
 });
+
+function changeOf(step: Step): ProposedChange {
+  return 'put' in step ? { upserts: objectsOf(step.put), deletes: [] } : { upserts: [], deletes: objectsOf(step.drop) };
+}
+
+/** From lists of `PROXY TYPE NAME VERSION`. */
+function differences(before: readonly string[], after: readonly string[]): readonly string[] {
+  const byName = (list: readonly string[]): ReadonlyMap<string, string> =>
+    new Map(list.map((line) => [line.slice(0, line.lastIndexOf(' ')), line.slice(line.lastIndexOf(' ') + 1)]));
+  const [old, now] = [byName(before), byName(after)];
+  return [...new Set([...old.keys(), ...now.keys()])]
+    .filter((name) => old.get(name) !== now.get(name))
+    .map((name) => `${name} ${old.get(name)} ${now.get(name)}`)
+    .sort();
+}

@@ -101,7 +101,7 @@ describe('what is wrong between objects', () => {
     [
       'a rule for a host that nobody knows',
       [destinationRule('d', { host: 'gone' }), destinationRule('w', { host: '*.gone.com' })],
-      ['IST0101 DestinationRule/d spec.host: host gone.default.svc.cluster.local is not a known service'],
+      ['IST0174 DestinationRule/d spec.host: host gone.default.svc.cluster.local is not a known service'],
     ],
     [
       'what a later rule loses',
@@ -127,7 +127,7 @@ describe('what is wrong between objects', () => {
         secret('cert', { 'tls.crt': '' }),
         secret('other', { cert: '', key: '' }),
       ],
-      ['IST0101 Gateway/g spec.servers[0].tls.credentialNames[0]: Secret default/cert has no certificate with its key'],
+      ['IST0161 Gateway/g spec.servers[0].tls.credentialNames[0]: Secret default/cert has no certificate with its key'],
     ],
     ['a credential from elsewhere', [edge({ credentialName: 'sds://x' })], []],
     [

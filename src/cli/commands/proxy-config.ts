@@ -12,7 +12,6 @@ import { extensions, extensionTable } from '../proxy-config/extensions.ts';
 import { listeners, listenerTable } from '../proxy-config/listeners.ts';
 import { routes, routeTable } from '../proxy-config/routes.ts';
 import { secretSection, secretTable } from '../proxy-config/secrets.ts';
-import { exactProxyId, matchingProxies, parseProxyName } from '../proxy-name.ts';
 
 export type ProxyConfigType = 'cluster' | 'listener' | 'route' | 'endpoint' | 'eds' | 'secret' | 'ecds' | 'all';
 
@@ -93,25 +92,11 @@ async function readDump(file: string): Promise<Dump> {
 
 async function fetchDump(proxy: string, { xdsAddress: address, namespace }: ProxyConfigFlags): Promise<Dump> {
   const { askDebug, DUMP_TYPE } = await import('../xds-debug.ts');
-  const wanted = parseProxyName(proxy, namespace);
-  const id = exactProxyId(wanted) ?? (await lookUp(proxy, wanted, address));
+  const { proxyId } = await import('../debug-page.ts');
+  const id = await proxyId(proxy, namespace, address);
   const { resources } = await askDebug({ address, typeUrl: DUMP_TYPE, names: [id] });
   if (resources.length === 0) throw new UsageError(`proxy ${id} is not connected to ${address}`);
   return dumpOfResources(resources);
-}
-
-/** The id of the one connected proxy that an incomplete name means. */
-async function lookUp(proxy: string, wanted: ReturnType<typeof parseProxyName>, address: string): Promise<string> {
-  const { askDebug, SYNC_TYPE } = await import('../xds-debug.ts');
-  const { proxyRows } = await import('../sync-status.ts');
-  const rows = proxyRows(await askDebug({ address, typeUrl: SYNC_TYPE }));
-  const [id, ...others] = matchingProxies(
-    wanted,
-    rows.map((row) => row.proxy),
-  );
-  if (id === undefined) throw new UsageError(`proxy ${proxy} is not connected to ${address}`);
-  if (others.length > 0) throw new UsageError(`${proxy} may be any of ${[id, ...others].join(', ')}`);
-  return id;
 }
 
 function messagesOf(type: ProxyConfigType, dump: Dump, how: How): unknown {

@@ -1,18 +1,20 @@
 // One outbound cluster: a port of a service, or a subset of it, as one class of clients sees it.
 
-import { anyOf } from '../../codec/index.ts';
+import { anyOf, encode } from '../../codec/index.ts';
 import type { Subset, TrafficPolicy } from '../../config/generated/types.ts';
-import { type Draft, type Origin, originOf } from '../../ir/draft.ts';
+import type { Draft } from '../../ir/draft.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
-import { draftOf } from '../draft.ts';
+import { lazyDraftOf } from '../draft.ts';
 import { localityWeighted } from '../endpoints/locality-setting.ts';
 import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
+import { serviceOrigins } from '../listeners/origins.ts';
 import type { ClusterContext } from './context.ts';
 import { discovery } from './discovery.ts';
 import { outboundClusterName, sniClusterName } from './names.ts';
+import { ruleOrigins } from './origins.ts';
 import { withMeshDefaults } from './policy.ts';
 import { protocolOptions, upstreamProtocol } from './protocol.ts';
 import { circuitBreakers, connectTimeout, loadBalancer, outlierDetection, tcpKeepalive } from './settings.ts';
@@ -59,7 +61,10 @@ export const outboundCluster = memo(
       sniDnat,
     };
     const cluster = render(service, inputs, context);
-    return draftOf(CLUSTER, cluster.name ?? '', cluster, origins(service, rule));
+    return lazyDraftOf(CLUSTER, cluster.name ?? '', encode(CLUSTER, cluster), () => [
+      ...serviceOrigins(service),
+      ...ruleOrigins(rule, port.number, subset?.name),
+    ]);
   },
 );
 
@@ -173,9 +178,4 @@ function metadata(
       ...(meshTls && sniffed ? ALPN_CLUSTER_METADATA : {}),
     },
   };
-}
-
-function origins(service: Service, rule: DestinationRule | undefined): readonly Origin[] {
-  const services = service.refs.map((ref) => ({ ...ref, generation: 0 }));
-  return rule === undefined ? services : [...services, ...rule.objects.map((object) => originOf(object))];
 }

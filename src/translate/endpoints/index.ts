@@ -15,7 +15,8 @@ import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../li
 import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { outboundClusterName, sniClusterName } from '../clusters/names.ts';
 import { effectivePolicy } from '../clusters/policy.ts';
-import { draftOf, originOfRef } from '../draft.ts';
+import { draftOf } from '../draft.ts';
+import { serviceOrigins } from '../listeners/origins.ts';
 import { type AssignmentInputs, assignment } from './assignment.ts';
 import { localitySetting } from './locality-setting.ts';
 
@@ -201,12 +202,7 @@ export const assignmentDraft = memo(
     const nameOf = sniDnat ? sniClusterName : outboundClusterName;
     const name = nameOf(port.number, subset?.name ?? '', service.hostname);
     const message = messageOf(name, endpoints, inputs, false, sniDnat);
-    return draftOf(
-      ASSIGNMENT,
-      name,
-      message,
-      service.refs.map((ref) => originOfRef(ref)),
-    );
+    return draftOf(ASSIGNMENT, name, message, serviceOrigins(service));
   },
 );
 
