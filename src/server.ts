@@ -16,6 +16,7 @@ import { type Authority, openAuthority } from './ca/authority.ts';
 import { fileRootStore } from './ca/root-store.ts';
 import { openServingCert, controlPlaneHosts, type ServingCert } from './ca/serving-cert.ts';
 import { openTokenKey, TOKEN_ISSUER } from './ca/token.ts';
+import type { JwksFetchMode } from './config/jwks-source.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
@@ -53,6 +54,9 @@ export interface ServerOptions {
   readonly logJson: boolean;
   readonly debounceQuiet: number;
   readonly debounceMax: number;
+  /** Who fetches the key sets that RequestAuthentications name, and how often (ms). */
+  readonly jwksFetch?: JwksFetchMode | undefined;
+  readonly jwksRefresh?: number | undefined;
   /** New streams a second. */
   readonly maxStreamRate: number;
 }

@@ -8,6 +8,7 @@ import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
 import { fileSource } from '../sources/files.ts';
+import { jwksResolver } from '../sources/jwks.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
 import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
@@ -15,6 +16,7 @@ import { createStore, type Store } from '../store/store.ts';
 import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
 import { RENDER_COUNTS } from '../translate/counts.ts';
 import type { ServerOptions, World } from '../server.ts';
+import { wantedKeys } from './jwks.ts';
 
 export interface ConfigSide {
   readonly plane: Plane;
@@ -44,6 +46,13 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     log: log.child('store'),
     meter,
   });
+  const jwks = jwksResolver({
+    log: log.child('jwks'),
+    meter,
+    timers,
+    refresh: options.jwksRefresh,
+    onChange: () => plane.signal(),
+  });
   const plane = new Plane({
     log: log.child('plane'),
     meter,
@@ -60,6 +69,8 @@ export async function startConfig(options: ServerOptions, world: World): Promise
       clusterId: options.clusterId,
       systemNamespace: options.systemNamespace,
       mode: options.kubeconfig === undefined ? 'files' : 'kubernetes',
+      jwks: jwks.current(),
+      jwksFetch: options.jwksFetch,
     }),
   });
   await files.start();
@@ -69,8 +80,14 @@ export async function startConfig(options: ServerOptions, world: World): Promise
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
   for (const { source, sink } of sinks) await source.start(sink);
   const ready = store.ready().then(async () => {
+    // A restart must not take the keys from proxies that have them, so the first snapshot waits for quick answers.
+    jwks.want(wantedKeys(store.state()));
+    store.onChange((state, before) => {
+      if (state.byKind.RequestAuthentication !== before.byKind.RequestAuthentication) jwks.want(wantedKeys(state));
+      plane.signal();
+    });
+    await jwks.tried(KEYS_HEAD_START);
     await plane.settle();
-    store.onChange(() => plane.signal());
     settled = true;
   });
   const findings = (): readonly Finding[] => [
@@ -86,12 +103,16 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,
     stop: async () => {
+      jwks.stop();
       plane.stop();
       for (const source of sources) await source.stop();
       await files.stop();
     },
   };
 }
+
+/** What starting waits for keys of others at most, ms. */
+const KEYS_HEAD_START = 2000;
 
 /** Renderers count for themselves; a page of metrics takes over what was added since the last. */
 function countRenders({ metrics }: World): void {

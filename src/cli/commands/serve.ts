@@ -2,6 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { type JwksFetchMode, jwksFetchMode } from '../../config/jwks-source.ts';
+import { parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
 import { tuneEngine } from '../engine.ts';
@@ -86,9 +88,27 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     logJson: flags.log_as_json === true,
     debounceQuiet: number('debounceAfter', flags.debounceAfter),
     debounceMax: number('debounceMax', flags.debounceMax),
+    jwksFetch: fetchMode(env['PILOT_JWT_ENABLE_REMOTE_JWKS'] ?? ''),
+    jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
     // Enough for a rolling restart, and not more than this machine can translate for.
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
   };
+}
+
+function fetchMode(text: string): JwksFetchMode {
+  const mode = jwksFetchMode(text);
+  if (mode === undefined)
+    throw new UsageError(`PILOT_JWT_ENABLE_REMOTE_JWKS=${text}: expected istiod, hybrid or envoy`, 64);
+  return mode;
+}
+
+/** Milliseconds; undefined where nothing is said. */
+function refreshInterval(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  const duration = parseDuration(text);
+  if (duration === undefined || duration.seconds < 1)
+    throw new UsageError(`PILOT_JWT_PUB_KEY_REFRESH_INTERVAL=${text}: expected a duration of 1s or more`, 64);
+  return duration.seconds * 1000;
 }
 
 /** What is served, where, and what to try next. */
