@@ -31,6 +31,7 @@ export interface Proxy {
   /** `node.cluster`, empty when not given. */
   readonly nodeCluster?: string | undefined;
   readonly dialect: Dialect;
+  readonly statsLogger: boolean;
 }
 
 /**
@@ -99,6 +100,8 @@ export interface ProxySettings {
   /** credential metadata present: external SDS available. */
   readonly externalSds: boolean;
   readonly enableSelfDiscovery: boolean;
+  /** The build has the `stats` access logger: Envoy 1.38 and later. */
+  readonly statsLogger: boolean;
   /** PROXY_CONFIG metadata over mesh defaultConfig, parsed JSON; same object for equal content. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
   readonly meshId: string;

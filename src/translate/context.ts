@@ -108,6 +108,7 @@ function l4Context(
     role,
     providers,
     settings.idleTimeout,
+    settings.statsLogger,
     dialect,
     telemetry.mesh,
     telemetry.namespace,
@@ -125,6 +126,7 @@ const sharedContext = memo(
     role: ListenerRole,
     providers: Providers,
     idleTimeout: string | undefined,
+    statsLogger: boolean,
     dialect: Dialect,
     meshTelemetry: TelemetrySelection['mesh'],
     namespaceTelemetry: TelemetrySelection['namespace'],
@@ -145,7 +147,7 @@ const sharedContext = memo(
       ...requestAuthn,
     ];
     return {
-      logs: accessLogs({ role, mesh, telemetry, providers, dialect }),
+      logs: accessLogs({ role, mesh, telemetry, providers, dialect, statsLogger }),
       authorization: authorizationFilters({ policies, mesh, providers, dialect }),
       extensions: extensionSlots(role, plugins, extensions),
       idleTimeout,
