@@ -76,13 +76,17 @@ const scores = scoresOf(JSON.parse(readFileSync(report, 'utf8')) as Report);
 const recorded = existsSync(RECORD) ? (JSON.parse(readFileSync(RECORD, 'utf8')) as Scores) : {};
 if (flags.update) {
   mkdirSync(join(RECORD, '..'), { recursive: true });
-  writeFileSync(RECORD, `${JSON.stringify({ ...recorded, ...scores }, undefined, 2)}\n`);
+  writeFileSync(RECORD, `${JSON.stringify(sorted({ ...recorded, ...scores }), undefined, 2)}\n`);
 } else {
   problems.push(...compareScores(recorded, scores, positionals.length === 0));
 }
 for (const problem of problems.sort()) console.error(`parity: ${problem}`);
 if (flags.out === undefined) rmSync(out, { recursive: true, force: true });
 process.exit(problems.length > 0 ? 1 : 0);
+
+function sorted(scores: Scores): Scores {
+  return Object.fromEntries(Object.entries(scores).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
 
 interface Report {
   readonly scenarios: readonly {

@@ -5,6 +5,7 @@ import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, IpFamily, ProxyClass, ProxyType } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { memo } from '../../lib/memo.ts';
+import { proxyHeaders } from '../http/headers.ts';
 
 export interface ClusterContext {
   readonly mesh: MeshConfig;
@@ -15,6 +16,8 @@ export interface ClusterContext {
   readonly clientCertChain: string;
   readonly clientKey: string;
   readonly clientRootCert: string;
+  /** HTTP/1 header names go out as they came. */
+  readonly preserveCase: boolean;
 }
 
 const contexts = memo(
@@ -26,14 +29,17 @@ const contexts = memo(
     clientCertChain: string,
     clientKey: string,
     clientRootCert: string,
+    preserveCase: boolean,
   ): ClusterContext => {
-    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert };
+    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert, preserveCase };
   },
 );
 
-export function clusterContext(mesh: MeshConfig, { type, family, dialect, settings }: ProxyClass): ClusterContext {
+export function clusterContext(mesh: MeshConfig, proxyClass: ProxyClass): ClusterContext {
+  const { type, family, dialect, settings } = proxyClass;
+  const { preserveCase } = proxyHeaders(proxyClass);
   const { tlsClientCertChain = '', tlsClientKey = '', tlsClientRootCert = '' } = settings;
-  return contexts(mesh, type, family, dialect, tlsClientCertChain, tlsClientKey, tlsClientRootCert);
+  return contexts(mesh, type, family, dialect, tlsClientCertChain, tlsClientKey, tlsClientRootCert, preserveCase);
 }
 
 export function scopeContext(scope: Scope): ClusterContext {
