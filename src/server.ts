@@ -22,6 +22,7 @@ import {
   type WorkloadSecrets,
   workloadSecrets,
 } from './ca/workload-secrets.ts';
+import type { JwksFetchMode } from './config/jwks-source.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
@@ -68,6 +69,9 @@ export interface ServerOptions {
   readonly logJson: boolean;
   readonly debounceQuiet: number;
   readonly debounceMax: number;
+  /** Who fetches the key sets that RequestAuthentications name, and how often (ms). */
+  readonly jwksFetch?: JwksFetchMode | undefined;
+  readonly jwksRefresh?: number | undefined;
   /** New streams a second. */
   readonly maxStreamRate: number;
   /** Connections of proxies are asked to move after this, ms, give or take a tenth. Undefined: never. */

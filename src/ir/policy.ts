@@ -5,6 +5,7 @@ import type {
   AuthorizationPolicySpec,
   EnvoyFilterSpec,
   IstioIngressListener,
+  JWTRule,
   PeerAuthenticationSpec,
   RequestAuthenticationSpec,
   TelemetrySpec,
@@ -23,11 +24,20 @@ export interface PeerAuthn {
   readonly sources: readonly ConfigObject<PeerAuthenticationSpec>[];
 }
 
+/** A JWT rule with its keys in `jwks` as far as they are known, or with where Envoy fetches them by itself. */
+export interface LinkedJwtRule extends JWTRule {
+  readonly remote?: { readonly uri: string; readonly hostname: string; readonly port: number } | undefined;
+}
+
+export type RequestAuthentication = ConfigObject<
+  Omit<RequestAuthenticationSpec, 'jwtRules'> & { readonly jwtRules?: readonly LinkedJwtRule[] | undefined }
+>;
+
 export interface PolicySet {
   readonly peerAuthn: PeerAuthn;
   /** Root namespace and own namespace, those that select the workload, oldest first. */
   readonly authorization: readonly ConfigObject<AuthorizationPolicySpec>[];
-  readonly requestAuthn: readonly ConfigObject<RequestAuthenticationSpec>[];
+  readonly requestAuthn: readonly RequestAuthentication[];
   readonly telemetry: TelemetrySelection;
   readonly envoyFilters: readonly ConfigObject<EnvoyFilterSpec>[];
   readonly wasmPlugins: readonly ConfigObject<WasmPluginSpec>[];

@@ -31,6 +31,7 @@ export interface Proxy {
   /** `node.cluster`, empty when not given. */
   readonly nodeCluster?: string | undefined;
   readonly dialect: Dialect;
+  readonly statsLogger: boolean;
 }
 
 /**
@@ -101,6 +102,8 @@ export interface ProxySettings {
   /** No agent beside this Envoy: its secrets come over the stream that brings everything else. Absent otherwise. */
   readonly agentless?: true | undefined;
   readonly enableSelfDiscovery: boolean;
+  /** The build has the `stats` access logger: Envoy 1.38 and later. */
+  readonly statsLogger: boolean;
   /** PROXY_CONFIG metadata over mesh defaultConfig, parsed JSON; same object for equal content. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
   readonly meshId: string;

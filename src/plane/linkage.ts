@@ -1,5 +1,6 @@
 // The plane's hold on registry and snapshot: builds both from the newest inputs, and links sessions to them.
 
+import type { JwksFetchMode } from '../config/jwks-source.ts';
 import type { MeshConfig, MeshNetworks } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
@@ -30,6 +31,9 @@ export interface LinkInputs {
   readonly clusterId: string;
   readonly systemNamespace: string;
   readonly mode: 'kubernetes' | 'files';
+  /** Key sets of RequestAuthentications by the URI that leads to them, as far as they were fetched. */
+  readonly jwks?: ReadonlyMap<string, string> | undefined;
+  readonly jwksFetch?: JwksFetchMode | undefined;
 }
 
 export interface ProxyLink {
@@ -79,6 +83,8 @@ function linkageFrom(
         mesh,
         meshNetworks,
         options: { ...DEFAULT_SNAPSHOT_OPTIONS, domain, clusterId },
+        jwks: inputs.jwks,
+        jwksFetch: inputs.jwksFetch,
       });
       advanceLinker(linker, snapshot);
       return snapshot;

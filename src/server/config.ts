@@ -15,6 +15,7 @@ import type { EntryWriter } from '../registration/port.ts';
 import { Registrar } from '../registration/registrar.ts';
 import { fileSource } from '../sources/files.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
+import { jwksResolver } from '../sources/jwks.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
 import type { MeshSettings } from '../sources/mesh-reading.ts';
 import type { Source } from '../sources/source.ts';
@@ -25,6 +26,7 @@ import { RENDER_COUNTS } from '../translate/counts.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { KubeSide } from './kube.ts';
 import { storeReader } from './registration.ts';
+import { wantedKeys } from './jwks.ts';
 
 export interface ConfigSide {
   readonly plane: Plane;
@@ -84,6 +86,13 @@ export async function startConfig(
     log: log.child('store'),
     meter,
   });
+  const jwks = jwksResolver({
+    log: log.child('jwks'),
+    meter,
+    timers,
+    refresh: options.jwksRefresh,
+    onChange: () => plane.signal(),
+  });
   const plane = new Plane({
     log: log.child('plane'),
     meter,
@@ -103,6 +112,8 @@ export async function startConfig(
         clusterId: options.clusterId,
         systemNamespace: options.systemNamespace,
         mode: kube === undefined ? 'files' : 'kubernetes',
+        jwks: jwks.current(),
+        jwksFetch: options.jwksFetch,
       };
     },
     secretAccess: kube?.secretAccess,
@@ -121,8 +132,14 @@ export async function startConfig(
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
   for (const { source, sink } of sinks) await source.start(sink);
   const ready = store.ready().then(async () => {
+    // A restart must not take the keys from proxies that have them, so the first snapshot waits for quick answers.
+    jwks.want(wantedKeys(store.state()));
+    store.onChange((state, before) => {
+      if (state.byKind.RequestAuthentication !== before.byKind.RequestAuthentication) jwks.want(wantedKeys(state));
+      plane.signal();
+    });
+    await jwks.tried(KEYS_HEAD_START);
     await plane.settle();
-    store.onChange(() => plane.signal());
     settled = true;
   });
   const registrar = entries === undefined ? undefined : registrarOf(options, world, store, entries);
@@ -143,6 +160,7 @@ export async function startConfig(
     ready: () => ready,
     stop: async () => {
       registrar?.close();
+      jwks.stop();
       plane.stop();
       for (const source of sources) await source.stop();
       await files.stop();
@@ -164,6 +182,8 @@ function registrarOf(options: ServerOptions, world: World, store: Store, writer:
   const reader = storeReader(() => store.state());
   return new Registrar(settings, { reader, writer, clock, timers, log, meter: world.metrics.meter });
 }
+/** What starting waits for keys of others at most, ms. */
+const KEYS_HEAD_START = 2000;
 
 /** Renderers count for themselves; a page of metrics takes over what was added since the last. */
 function countRenders({ metrics }: World): void {

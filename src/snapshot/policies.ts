@@ -4,13 +4,12 @@
 import type {
   AuthorizationPolicySpec,
   EnvoyFilterSpec,
-  RequestAuthenticationSpec,
   TelemetrySpec,
   TrafficExtensionSpec,
   WasmPluginSpec,
 } from '../config/generated/types.ts';
 import type { ConfigObject } from '../config/object.ts';
-import type { PolicySet, TelemetrySelection } from '../ir/policy.ts';
+import type { PolicySet, RequestAuthentication, TelemetrySelection } from '../ir/policy.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import { keepList } from '../lib/table.ts';
 import { type Aged, inNamespace, inRootAndOwn, type NamespacedIndex } from './by-namespace.ts';
@@ -21,7 +20,7 @@ export interface PolicyIndex {
   readonly rootNamespace: string;
   readonly peerAuthn: NamespacedIndex<PeerAuthnObject>;
   readonly authorization: NamespacedIndex<ConfigObject<AuthorizationPolicySpec>>;
-  readonly requestAuthn: NamespacedIndex<ConfigObject<RequestAuthenticationSpec>>;
+  readonly requestAuthn: NamespacedIndex<RequestAuthentication>;
   readonly telemetry: NamespacedIndex<ConfigObject<TelemetrySpec>>;
   readonly envoyFilters: NamespacedIndex<ConfigObject<EnvoyFilterSpec>>;
   readonly wasmPlugins: NamespacedIndex<ConfigObject<WasmPluginSpec>>;

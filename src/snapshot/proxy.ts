@@ -49,16 +49,25 @@ export function parseProxy(node: NodeInfo): Proxy | ProxyError {
     nodeLocality: localityText(node.locality),
     nodeCluster: node.cluster ?? '',
     dialect: dialectOf(node.userAgentVersion ?? ''),
+    statsLogger: releaseOf(node.userAgentVersion ?? '') >= STATS_LOGGER,
   };
 }
 
 /** From 1.33 on, and again from 1.37 on, the newer spelling of some fields is the only one without a warning. */
 function dialectOf(version: string): Dialect {
-  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
-  if (major === undefined || minor === undefined) return 'classic';
-  const release = Number(major) > 1 ? Number.POSITIVE_INFINITY : Number(minor);
+  const release = releaseOf(version);
   return release >= 37 ? 'latest' : release >= 33 ? 'current' : 'classic';
 }
+
+/** Envoy 1.N as N; 0 where nothing is said. */
+function releaseOf(version: string): number {
+  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
+  if (major === undefined || minor === undefined) return 0;
+  return Number(major) > 1 ? Number.POSITIVE_INFINITY : Number(minor);
+}
+
+/** The first release whose `stats` access logger counts as its configuration says. */
+const STATS_LOGGER = 38;
 
 function typeOf(text: string): ProxyType | undefined {
   return text === 'sidecar' || text === 'router' ? text : undefined;
@@ -142,6 +151,7 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
     externalSds: metadata['credential'] !== undefined,
     ...(flag(metadata, 'MELTEMI_AGENTLESS') ? { agentless: true as const } : {}),
     enableSelfDiscovery: flag(metadata, 'ENABLE_SELF_DISCOVERY'),
+    statsLogger: proxy.statsLogger,
     proxyConfig: proxyConfigOf(metadata['PROXY_CONFIG'], mesh),
     meshId: text(metadata, 'MESH_ID'),
     ...NO_NAMES,

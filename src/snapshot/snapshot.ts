@@ -2,7 +2,8 @@
 // In: the store's tables, the registry built from them, the mesh configuration. Out: an immutable snapshot that shares
 // every unchanged index with the one before. Called by the plane after each settled change.
 
-import type { SidecarSpec } from '../config/generated/types.ts';
+import type { RequestAuthenticationSpec, SidecarSpec } from '../config/generated/types.ts';
+import type { JwksFetchMode } from '../config/jwks-source.ts';
 import type { MeshConfig, MeshNetworks } from '../config/mesh.ts';
 import type { ConfigObject, Kind } from '../config/object.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
@@ -13,6 +14,7 @@ import { compareAge, indexByNamespace, type NamespacedIndex } from './by-namespa
 import { type DestinationRuleIndex, indexDestinationRules } from './destination-rules.ts';
 import { snapshotFindings } from './findings.ts';
 import type { GatewayObject } from './gateways.ts';
+import { type FetchedKeys, type KeyedRules, keyedRules, NO_KEYS } from './jwks.ts';
 import { keepEqual, keepMembers } from './keep.ts';
 import { peerAuthnIndex } from './peer-authn.ts';
 import type { PolicyIndex } from './policies.ts';
@@ -34,6 +36,7 @@ export interface SnapshotIndex {
   /** Oldest first. */
   readonly allGateways: readonly GatewayObject[];
   readonly policies: PolicyIndex;
+  readonly keyedRules: KeyedRules;
   readonly base: ServiceBase;
   readonly universe: LabelUniverse;
 }
@@ -50,6 +53,8 @@ export interface SnapshotInput {
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
   readonly options: SnapshotOptions;
+  readonly jwks?: FetchedKeys | undefined;
+  readonly jwksFetch?: JwksFetchMode | undefined;
 }
 
 /** The next snapshot; the previous one itself when nothing is different. */
@@ -58,7 +63,7 @@ export function buildSnapshot(previous: LinkedSnapshot | undefined, input: Snaps
   const mesh = keepEqual(previous?.mesh, input.mesh);
   const meshNetworks = keepEqual(previous?.meshNetworks, input.meshNetworks);
   const settings = linkSettings(previous?.settings, mesh, input.options);
-  const index = buildIndex(previous?.index, tables, registry, settings);
+  const index = buildIndex(previous?.index, input, settings);
   const secrets = tables.table('Secret');
   const configMaps = tables.table('ConfigMap');
   if (
@@ -97,15 +102,16 @@ export function buildSnapshot(previous: LinkedSnapshot | undefined, input: Snaps
 
 function buildIndex(
   previous: SnapshotIndex | undefined,
-  tables: ConfigTables,
-  registry: Registry,
+  { tables, registry, jwks = NO_KEYS, jwksFetch = 'istiod' }: SnapshotInput,
   settings: LinkSettings,
 ): SnapshotIndex {
   const table = <O extends ConfigObject>(kind: Kind): Table<O> => tables.table(kind) as Table<O>;
   const ruleObjects = indexByNamespace(previous?.ruleObjects, table<RuleObject>('DestinationRule'));
   const sidecars = indexByNamespace(previous?.sidecars, table<SidecarObject>('Sidecar'));
   const gateways = indexByNamespace(previous?.gateways, table<GatewayObject>('Gateway'));
-  const policies = policyIndex(previous?.policies, table, settings);
+  const requestAuthn = table<ConfigObject<RequestAuthenticationSpec>>('RequestAuthentication');
+  const keyed = keyedRules(previous?.keyedRules, requestAuthn, jwks, jwksFetch, registry.services);
+  const policies = policyIndex(previous?.policies, table, keyed, settings);
   const virtualServices = indexVirtualServices(
     previous?.virtualServices,
     table<VirtualServiceObject>('VirtualService'),
@@ -144,6 +150,7 @@ function buildIndex(
         ? previous.allGateways
         : [...tableValues(gateways.table)].sort(compareAge),
     policies,
+    keyedRules: keyed,
     base,
     universe,
   };
@@ -153,13 +160,14 @@ function buildIndex(
 function policyIndex(
   previous: PolicyIndex | undefined,
   table: <O extends ConfigObject>(kind: Kind) => Table<O>,
+  keyed: KeyedRules,
   settings: LinkSettings,
 ): PolicyIndex {
   return keepMembers(previous, {
     rootNamespace: settings.rootNamespace,
     peerAuthn: indexByNamespace(previous?.peerAuthn, table('PeerAuthentication')),
     authorization: indexByNamespace(previous?.authorization, table('AuthorizationPolicy')),
-    requestAuthn: indexByNamespace(previous?.requestAuthn, table('RequestAuthentication')),
+    requestAuthn: indexByNamespace(previous?.requestAuthn, keyed.output),
     telemetry: indexByNamespace(previous?.telemetry, table('Telemetry')),
     envoyFilters: indexByNamespace(previous?.envoyFilters, table('EnvoyFilter')),
     wasmPlugins: indexByNamespace(previous?.wasmPlugins, table('WasmPlugin')),

@@ -42,29 +42,24 @@ export interface ChainContext extends L4Context {
   readonly l4: L4Context;
 }
 
-/** JWKS documents by their URI, as far as they were fetched. */
-export type JwksCache = ReadonlyMap<string, string>;
-
-const NO_KEYS: JwksCache = new Map();
-
 /** Chains of a sidecar's outbound listeners. */
 export function outboundContext(scope: Scope): ChainContext {
-  return contextOf(scope.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope), NO_KEYS);
+  return contextOf(scope.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope));
 }
 
 /** Outbound chains that say which workload they are of: tracing tags name it. */
 export function workloadContext(scope: Scope, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope), NO_KEYS);
+  return contextOf(workload.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope));
 }
 
 /** Chains of a gateway's listeners. */
-export function gatewayContext(scope: Scope, jwks: JwksCache = NO_KEYS): ChainContext {
-  return contextOf(scope.proxyClass, 'gateway', scope.mesh, scope.policies, providersOf(scope), jwks);
+export function gatewayContext(scope: Scope): ChainContext {
+  return contextOf(scope.proxyClass, 'gateway', scope.mesh, scope.policies, providersOf(scope));
 }
 
 /** Chains of a workload's inbound listeners. */
-export function inboundContext(scope: Scope, workload: Workload, jwks: JwksCache = NO_KEYS): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-inbound', scope.mesh, workload.policies, providersOf(scope), jwks);
+export function inboundContext(scope: Scope, workload: Workload): ChainContext {
+  return contextOf(workload.proxyClass, 'sidecar-inbound', scope.mesh, workload.policies, providersOf(scope));
 }
 
 function providersOf(scope: Scope): Providers {
@@ -78,7 +73,6 @@ const contextOf = memo(
     mesh: MeshConfig,
     policies: PolicySet,
     providers: Providers,
-    jwks: JwksCache,
   ): ChainContext => {
     const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
@@ -88,7 +82,7 @@ const contextOf = memo(
       proxyClass,
       mesh,
       tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
-      jwt: secured ? jwtFilter({ policies: policies.requestAuthn, jwks, clearRouteCache: role === 'gateway' }) : [],
+      jwt: secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : [],
       l4,
     };
   },
@@ -114,6 +108,7 @@ function l4Context(
     role,
     providers,
     settings.idleTimeout,
+    settings.statsLogger,
     dialect,
     telemetry.mesh,
     telemetry.namespace,
@@ -131,6 +126,7 @@ const sharedContext = memo(
     role: ListenerRole,
     providers: Providers,
     idleTimeout: string | undefined,
+    statsLogger: boolean,
     dialect: Dialect,
     meshTelemetry: TelemetrySelection['mesh'],
     namespaceTelemetry: TelemetrySelection['namespace'],
@@ -151,7 +147,7 @@ const sharedContext = memo(
       ...requestAuthn,
     ];
     return {
-      logs: accessLogs({ role, mesh, telemetry, providers, dialect }),
+      logs: accessLogs({ role, mesh, telemetry, providers, dialect, statsLogger }),
       authorization: authorizationFilters({ policies, mesh, providers, dialect }),
       extensions: extensionSlots(role, plugins, extensions),
       idleTimeout,

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { type JwksFetchMode, jwksFetchMode } from '../../config/jwks-source.ts';
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
@@ -95,6 +96,8 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     logJson: flags.log_as_json === true,
     debounceQuiet: number('debounceAfter', flags.debounceAfter),
     debounceMax: number('debounceMax', flags.debounceMax),
+    jwksFetch: fetchMode(env['PILOT_JWT_ENABLE_REMOTE_JWKS'] ?? ''),
+    jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
     // Enough for a rolling restart, and not more than this machine can translate for.
     workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
     entryGraceMs: milliseconds(env, 'PILOT_WORKLOAD_ENTRY_GRACE_PERIOD'),
@@ -135,6 +138,22 @@ function milliseconds(env: CommandContext['env'], name: string): number | undefi
 function seconds(env: CommandContext['env'], name: string): number | undefined {
   const ms = milliseconds(env, name);
   return ms === undefined ? undefined : ms / 1000;
+}
+
+function fetchMode(text: string): JwksFetchMode {
+  const mode = jwksFetchMode(text);
+  if (mode === undefined)
+    throw new UsageError(`PILOT_JWT_ENABLE_REMOTE_JWKS=${text}: expected istiod, hybrid or envoy`, 64);
+  return mode;
+}
+
+/** Milliseconds; undefined where nothing is said. */
+function refreshInterval(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  const duration = parseDuration(text);
+  if (duration === undefined || duration.seconds < 1)
+    throw new UsageError(`PILOT_JWT_PUB_KEY_REFRESH_INTERVAL=${text}: expected a duration of 1s or more`, 64);
+  return duration.seconds * 1000;
 }
 
 /** What is served, where, and what to try next. */

@@ -5,6 +5,7 @@ import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, IpFamily, ProxyClass, ProxyType } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { memo } from '../../lib/memo.ts';
+import { proxyHeaders } from '../http/headers.ts';
 
 export interface ClusterContext {
   readonly mesh: MeshConfig;
@@ -17,6 +18,8 @@ export interface ClusterContext {
   readonly clientRootCert: string;
   /** See ProxySettings. */
   readonly agentless: boolean;
+  /** HTTP/1 header names go out as they came. */
+  readonly preserveCase: boolean;
 }
 
 const contexts = memo(
@@ -29,15 +32,28 @@ const contexts = memo(
     clientKey: string,
     clientRootCert: string,
     agentless: boolean,
+    preserveCase: boolean,
   ): ClusterContext => {
-    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert, agentless };
+    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert, agentless, preserveCase };
   },
 );
 
-export function clusterContext(mesh: MeshConfig, { type, family, dialect, settings }: ProxyClass): ClusterContext {
+export function clusterContext(mesh: MeshConfig, proxyClass: ProxyClass): ClusterContext {
+  const { type, family, dialect, settings } = proxyClass;
+  const { preserveCase } = proxyHeaders(proxyClass);
   const { tlsClientCertChain = '', tlsClientKey = '', tlsClientRootCert = '' } = settings;
   const agentless = settings.agentless === true;
-  return contexts(mesh, type, family, dialect, tlsClientCertChain, tlsClientKey, tlsClientRootCert, agentless);
+  return contexts(
+    mesh,
+    type,
+    family,
+    dialect,
+    tlsClientCertChain,
+    tlsClientKey,
+    tlsClientRootCert,
+    agentless,
+    preserveCase,
+  );
 }
 
 export function scopeContext(scope: Scope): ClusterContext {

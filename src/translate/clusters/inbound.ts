@@ -10,6 +10,7 @@ import { memo } from '../../lib/memo.ts';
 import { keepList, tableGet } from '../../lib/table.ts';
 import type { Cluster } from '../../messages/index.ts';
 import { draftOf, originOfRef } from '../draft.ts';
+import { loopback } from '../addresses.ts';
 import { socketAddress } from '../envoy.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { inboundSource } from './inbound-source.ts';
@@ -93,8 +94,9 @@ const targetCluster = memo(
     const name = inboundClusterName(targetPort);
     const cluster: Cluster = {
       ...common(name, protocol, pool, context),
-      ...originalDst(),
-      ...inboundSource(context.family),
+      ...(context.mesh.inboundTrafficPolicy.mode === 'LOCALHOST'
+        ? staticAt(name, loopback(context.family), targetPort)
+        : { ...originalDst(), ...inboundSource(context.family) }),
       metadata: metadata(services),
     };
     return draftOf(
@@ -190,10 +192,7 @@ function common(
   context: ClusterContext,
 ): Cluster {
   // The workload is reached by what its port declares: mesh-wide upgrades are for the way between proxies.
-  const upstream =
-    protocol === 'AUTO'
-      ? 'downstream'
-      : upstreamProtocol(protocol, pool, { ...context.mesh, h2UpgradePolicy: 'DO_NOT_UPGRADE' }, 'sidecar');
+  const upstream = upstreamProtocol(protocol, notUpgraded(pool), context.mesh, 'sidecar', context.preserveCase);
   return {
     name,
     altStatName: `${name};`,
@@ -201,8 +200,17 @@ function common(
     ...circuitBreakers(pool),
     ...tcpKeepalive(pool, context.mesh),
     commonLbConfig: {},
-    typedExtensionProtocolOptions: protocolOptions({ protocol: upstream, pool }),
+    typedExtensionProtocolOptions: protocolOptions({
+      protocol: upstream,
+      declared: protocol,
+      preserveCase: context.preserveCase,
+      pool,
+    }),
   };
+}
+
+function notUpgraded(pool: ConnectionPoolSettings | undefined): ConnectionPoolSettings {
+  return { ...pool, http: { ...pool?.http, h2UpgradePolicy: 'DO_NOT_UPGRADE' } };
 }
 
 function metadata(services: readonly Service[]): Cluster['metadata'] {

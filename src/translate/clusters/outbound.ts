@@ -76,7 +76,7 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
   const pool = policy.connectionPool;
   const found = discovery(service, port, name, policy, inputs.assignment, context);
   const originalDst = found.type === 'ORIGINAL_DST';
-  const protocol = upstreamProtocol(port.protocol, pool, context.mesh, context.type);
+  const protocol = upstreamProtocol(port.protocol, pool, context.mesh, context.type, context.preserveCase);
   const tls = sniDnat
     ? undefined
     : upstreamTls({
@@ -104,9 +104,12 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
     ...withProxyProtocol(tls, policy),
     typedExtensionProtocolOptions: protocolOptions({
       protocol,
+      declared: port.protocol,
+      preserveCase: context.preserveCase,
       pool,
       autoSni: tls?.autoSni,
       autoSanValidation: tls?.autoSanValidation,
+      errorCodes: policy.outlierDetection?.outlierDetectionHttpErrorCodes,
     }),
     metadata: metadata(service, rule, subsetName, tls, port.protocol === 'AUTO'),
   };

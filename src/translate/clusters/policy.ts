@@ -1,6 +1,6 @@
 // The traffic policy in force for one port of one subset: DestinationRule levels laid over each other.
 
-import type { PortTrafficPolicy, Subset, TrafficPolicy } from '../../config/generated/types.ts';
+import type { ClientTLSSettings, PortTrafficPolicy, Subset, TrafficPolicy } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
@@ -23,6 +23,28 @@ export function effectivePolicy(
   subset: Subset | undefined,
 ): TrafficPolicy {
   return rule === undefined ? NOTHING : linked(rule, port, subset);
+}
+
+type TlsMode = NonNullable<ClientTLSSettings['mode']>;
+
+/**
+ * The TLS mode that a rule gives to endpoints, undefined where it says nothing. Other than for clusters, a level's own
+ * mode holds for ports whose entry is silent about TLS, and a subset without one has the mode of the rule.
+ */
+export function tlsModeOf(
+  rule: DestinationRule | undefined,
+  port: number,
+  subset: Subset | undefined,
+): TlsMode | undefined {
+  const levels = subset === undefined ? [rule?.trafficPolicy] : [subset.trafficPolicy, rule?.trafficPolicy];
+  for (const level of levels) {
+    const entry = level?.portLevelSettings?.find(
+      (settings) => settings.port?.number === port && settings.tls !== undefined,
+    );
+    const tls = entry?.tls ?? level?.tls;
+    if (tls !== undefined) return tls.mode ?? 'DISABLE';
+  }
+  return undefined;
 }
 
 /** The subset of that name; undefined where the rule has none. */
@@ -51,11 +73,7 @@ function levelOf(policy: TrafficPolicy | undefined, port: number): Level {
   const entry = policy.portLevelSettings?.find((settings: PortTrafficPolicy) => settings.port?.number === port);
   if (entry === undefined) return { policy, fromPort: false };
   const { connectionPool, loadBalancer, outlierDetection, tls } = entry;
-  const { proxyProtocol, retryBudget, tunnel } = policy;
-  return {
-    policy: { connectionPool, loadBalancer, outlierDetection, tls, proxyProtocol, retryBudget, tunnel },
-    fromPort: true,
-  };
+  return { policy: { connectionPool, loadBalancer, outlierDetection, tls }, fromPort: true };
 }
 
 function overlay(base: TrafficPolicy, { policy, fromPort }: Level): TrafficPolicy {

@@ -4,9 +4,10 @@ import { anyOf } from '../../codec/index.ts';
 import type { ConnectionPoolSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { ProxyType } from '../../ir/proxy.ts';
-import { isHttp2, type Protocol } from '../../ir/service.ts';
+import { isHttp, isHttp2, type Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { AnyMessage, Messages } from '../../messages/index.ts';
+import { extension } from '../envoy.ts';
 
 const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 type HttpProtocolOptions = Messages[typeof OPTIONS];
@@ -20,46 +21,84 @@ export function upstreamProtocol(
   pool: ConnectionPoolSettings | undefined,
   mesh: MeshConfig,
   proxy: ProxyType,
+  preserveCase: boolean,
 ): UpstreamProtocol {
-  if (isHttp2(protocol)) return 'http2';
   const http = pool?.http;
   if (http?.useClientProtocol === true) return 'downstream';
-  if (protocol === 'HTTP' || protocol === 'AUTO') {
-    const policy = http?.h2UpgradePolicy ?? 'DEFAULT';
-    if (policy === 'UPGRADE') return 'http2';
-    if (policy === 'DEFAULT' && protocol === 'HTTP' && mesh.h2UpgradePolicy === 'UPGRADE') return 'http2';
-  }
-  return protocol === 'AUTO' && proxy === 'sidecar' ? 'downstream' : 'http1';
+  if (isHttp2(protocol)) return 'http2';
+  if (protocol === 'AUTO' && proxy === 'sidecar') return 'downstream';
+  // HTTP/1 that keeps the case of headers is settled: HTTP/2 has no case to keep.
+  if (preserveCase && keepsCase(protocol)) return 'http1';
+  const policy = http?.h2UpgradePolicy ?? 'DEFAULT';
+  if (policy === 'UPGRADE') return 'http2';
+  return policy === 'DEFAULT' && isHttp(protocol) && mesh.h2UpgradePolicy === 'UPGRADE' ? 'http2' : 'http1';
+}
+
+function keepsCase(protocol: Protocol): boolean {
+  return (isHttp(protocol) || protocol === 'AUTO') && !isHttp2(protocol);
 }
 
 export interface ProtocolInputs {
   readonly protocol: UpstreamProtocol;
+  /** As the port declares it. */
+  readonly declared: Protocol;
+  readonly preserveCase: boolean;
   readonly pool: ConnectionPoolSettings | undefined;
   /** SNI, and the SAN to expect, come from the request's authority. */
   readonly autoSni?: boolean | undefined;
   readonly autoSanValidation?: boolean | undefined;
+  /** Statuses that count as errors of the endpoint. */
+  readonly errorCodes?: readonly number[] | undefined;
 }
 
 /** The `typed_extension_protocol_options` of a cluster; undefined when Envoy's defaults are meant. */
 export function protocolOptions(inputs: ProtocolInputs): Readonly<Record<string, AnyMessage>> | undefined {
-  const { protocol, pool, autoSni = false, autoSanValidation = false } = inputs;
+  const { protocol, pool, autoSni = false, autoSanValidation = false, errorCodes = [] } = inputs;
   const common = commonOptions(pool);
-  if (protocol === 'http1' && common === undefined && !autoSni) return undefined;
+  const http1 = inputs.preserveCase && keepsCase(inputs.declared) ? PRESERVE_CASE : {};
+  if (protocol === 'http1' && common === undefined && !autoSni && errorCodes.length === 0 && http1 !== PRESERVE_CASE)
+    return undefined;
   const options: HttpProtocolOptions = {
     commonHttpProtocolOptions: common,
-    ...protocolConfig(protocol, pool),
+    ...protocolConfig(protocol, pool, http1),
     upstreamHttpProtocolOptions: autoSni
       ? { autoSni: true, autoSanValidation: autoSanValidation || undefined }
       : undefined,
+    outlierDetection: errorCodes.length === 0 ? undefined : { errorMatcher: anyStatus(errorCodes) },
   };
   return { [OPTIONS]: anyOf(OPTIONS, options) };
+}
+
+type Http1Options = Messages['envoy.config.core.v3.Http1ProtocolOptions'];
+type MatchPredicate = Messages['envoy.config.common.matcher.v3.MatchPredicate'];
+
+/** Header names as the application wrote them. */
+export const PRESERVE_CASE: Http1Options = {
+  headerKeyFormat: {
+    statefulFormatter: extension(
+      'preserve_case',
+      'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig',
+      {},
+    ),
+  },
+};
+
+function anyStatus(codes: readonly number[]): MatchPredicate {
+  const rules = codes.map(
+    (code): MatchPredicate => ({
+      httpResponseHeadersMatch: { headers: [{ name: ':status', stringMatch: { exact: String(code) } }] },
+    }),
+  );
+  return rules.length === 1 ? (rules[0] ?? {}) : { orMatch: { rules } };
 }
 
 function commonOptions(pool: ConnectionPoolSettings | undefined): HttpProtocolOptions['commonHttpProtocolOptions'] {
   const idleTimeout = protoDuration(pool?.http?.idleTimeout ?? pool?.tcp?.idleTimeout);
   const maxConnectionDuration = protoDuration(pool?.tcp?.maxConnectionDuration);
   const perConnection = pool?.http?.maxRequestsPerConnection ?? 0;
-  if (idleTimeout === undefined && maxConnectionDuration === undefined && perConnection <= 0) return undefined;
+  const http2 = (pool?.http?.maxConcurrentStreams ?? 0) > 0 || pool?.http?.http2KeepAlive !== undefined;
+  if (idleTimeout === undefined && maxConnectionDuration === undefined && perConnection <= 0 && !http2)
+    return undefined;
   return {
     idleTimeout,
     maxConnectionDuration,
@@ -70,14 +109,15 @@ function commonOptions(pool: ConnectionPoolSettings | undefined): HttpProtocolOp
 function protocolConfig(
   protocol: UpstreamProtocol,
   pool: ConnectionPoolSettings | undefined,
+  httpProtocolOptions: Http1Options,
 ): Partial<HttpProtocolOptions> {
   switch (protocol) {
     case 'http1':
-      return { explicitHttpConfig: { httpProtocolOptions: {} } };
+      return { explicitHttpConfig: { httpProtocolOptions } };
     case 'http2':
       return { explicitHttpConfig: { http2ProtocolOptions: http2Options(pool) } };
     case 'downstream':
-      return { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: http2Options(pool) } };
+      return { useDownstreamProtocolConfig: { httpProtocolOptions, http2ProtocolOptions: {} } };
   }
 }
 

@@ -14,9 +14,6 @@ import type { Cluster } from '../../messages/index.ts';
 /** "No limit": Envoy's own defaults (1024) would break large meshes silently. */
 const UNLIMITED = 4294967295;
 
-/** The kernel's defaults, which an empty `tcpKeepalive` stands for. */
-const KEEPALIVE_DEFAULTS = { probes: 3, time: '7200s', interval: '75s' };
-
 type Fields = Partial<Cluster>;
 
 /** Circuit breakers: every limit is off unless the pool sets it. */
@@ -52,13 +49,14 @@ export function tcpKeepalive(pool: ConnectionPoolSettings | undefined, mesh: Mes
   const base: TcpKeepalive | undefined = mesh.tcpKeepalive;
   const own = pool?.tcp?.tcpKeepalive;
   if (base === undefined && own === undefined) return {};
-  const seconds = (text: string): number => wholeSeconds(text) ?? 0;
+  const seconds = (text: string | undefined): number | undefined =>
+    text === undefined ? undefined : (wholeSeconds(text) ?? 0);
   return {
     upstreamConnectionOptions: {
       tcpKeepalive: {
-        keepaliveProbes: own?.probes ?? base?.probes ?? KEEPALIVE_DEFAULTS.probes,
-        keepaliveTime: seconds(own?.time ?? base?.time ?? KEEPALIVE_DEFAULTS.time),
-        keepaliveInterval: seconds(own?.interval ?? base?.interval ?? KEEPALIVE_DEFAULTS.interval),
+        keepaliveProbes: positive(own?.probes) ?? positive(base?.probes),
+        keepaliveTime: seconds(own?.time ?? base?.time),
+        keepaliveInterval: seconds(own?.interval ?? base?.interval),
       },
     },
   };
@@ -118,14 +116,16 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined): Fields
 
 function slowStartOf(settings: LoadBalancerSettings | undefined): { slowStartConfig: object } | undefined {
   const warmup = settings?.warmup;
-  const window = warmup?.duration ?? settings?.warmupDurationSecs;
-  if (window === undefined) return undefined;
+  if (warmup === undefined) {
+    const slowStartWindow = protoDuration(settings?.warmupDurationSecs);
+    return slowStartWindow === undefined ? undefined : { slowStartConfig: { slowStartWindow } };
+  }
   return {
     slowStartConfig: {
-      slowStartWindow: protoDuration(window),
+      slowStartWindow: protoDuration(warmup.duration),
       // The key is mandatory in RuntimeDouble; no runtime layer of ours has one of this name.
-      aggression: warmup?.aggression === undefined ? undefined : { defaultValue: warmup.aggression, runtimeKey: '(' },
-      minWeightPercent: { value: warmup?.minimumPercent ?? 10 },
+      aggression: { defaultValue: warmup.aggression ?? 1, runtimeKey: '(' },
+      minWeightPercent: { value: warmup.minimumPercent ?? 10 },
     },
   };
 }

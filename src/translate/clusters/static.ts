@@ -10,6 +10,7 @@ import type { ClusterContext } from './context.ts';
 import { anyDnsCache } from './discovery.ts';
 import { inboundSource } from './inbound-source.ts';
 import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts';
+import { PRESERVE_CASE } from './protocol.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
@@ -22,8 +23,8 @@ export const staticClusters = memo(
   (mesh: MeshConfig, context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
     const clusters = [blackHole(mesh)];
     if (context.type === 'sidecar') {
-      clusters.push(passthrough(PASSTHROUGH_CLUSTER, mesh, {}));
-      clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, mesh, inboundSource(context.family, true)));
+      clusters.push(passthrough(PASSTHROUGH_CLUSTER, context, {}));
+      clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, context, inboundSource(context.family, true)));
       if (dynamicDns) clusters.push(anyDynamicDns(mesh, context));
     }
     return clusters.map((cluster) => draftOf(CLUSTER, cluster.name ?? '', cluster, []));
@@ -39,27 +40,31 @@ function blackHole(mesh: MeshConfig): Cluster {
   };
 }
 
-function passthrough(name: string, mesh: MeshConfig, source: Partial<Cluster>): Cluster {
+function passthrough(name: string, { mesh, preserveCase }: ClusterContext, source: Partial<Cluster>): Cluster {
+  const pool = mesh.defaultTrafficPolicy?.connectionPool;
   return {
     name,
     altStatName: `${PASSTHROUGH_CLUSTER};`,
     type: 'ORIGINAL_DST',
     lbPolicy: 'CLUSTER_PROVIDED',
-    ...connectTimeout(undefined, mesh),
-    ...circuitBreakers(undefined),
-    ...tcpKeepalive(undefined, mesh),
-    ...followDownstream(),
+    ...connectTimeout(pool, mesh),
+    ...circuitBreakers(pool),
+    ...tcpKeepalive(pool, mesh),
+    ...followDownstream(preserveCase),
     ...source,
   };
 }
 
 /** The protocol of the client is the best guess for a host that nothing is known of. */
-function followDownstream(): Partial<Cluster> {
+function followDownstream(preserveCase: boolean): Partial<Cluster> {
   return {
     typedExtensionProtocolOptions: {
       [OPTIONS]: anyOf(OPTIONS, {
         commonHttpProtocolOptions: { idleTimeout: PASSTHROUGH_IDLE },
-        useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+        useDownstreamProtocolConfig: {
+          httpProtocolOptions: preserveCase ? PRESERVE_CASE : {},
+          http2ProtocolOptions: {},
+        },
       }),
     },
   };
@@ -80,6 +85,6 @@ function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
         allowInsecureClusterOptions: true,
       }),
     },
-    ...followDownstream(),
+    ...followDownstream(context.preserveCase),
   };
 }

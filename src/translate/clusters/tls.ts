@@ -2,6 +2,7 @@
 
 import { anyOf } from '../../codec/index.ts';
 import type { ClientTLSSettings } from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { Service } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
@@ -119,9 +120,8 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
   const sans = given.length > 0 ? given : service.meshExternal ? service.subjectAltNames : [];
   const sni = tls.sni ?? '';
   const common: CommonTlsContext = {
-    tlsParams: TLS_PARAMS,
-    alpnProtocols:
-      inputs.protocol === 'http2' ? ['h2'] : inputs.protocol === 'downstream' ? ['h2', 'http/1.1'] : undefined,
+    tlsParams: originationParams(context.mesh),
+    alpnProtocols: inputs.protocol === 'http2' ? ['h2'] : undefined,
     ...clientCertificate(tls, byCredential),
     ...validation(tls, byCredential, sanMatchers(sans, context.dialect)),
   };
@@ -131,6 +131,16 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
     autoSni,
     autoSanValidation: autoSni && sans.length === 0 && tls.insecureSkipVerify !== true,
     originated: true,
+  };
+}
+
+/** The mesh's `tlsDefaults` are for TLS with others. */
+function originationParams({ tlsDefaults }: MeshConfig): CommonTlsContext['tlsParams'] {
+  const { ecdhCurves = [], cipherSuites = [] } = tlsDefaults ?? {};
+  return {
+    ...TLS_PARAMS,
+    ecdhCurves: ecdhCurves.length > 0 ? ecdhCurves : undefined,
+    cipherSuites: cipherSuites.length > 0 ? cipherSuites : undefined,
   };
 }
 
@@ -156,7 +166,13 @@ function validation(
           ? 'file-root:system'
           : `file-root:${tls.caCertificates}`,
       );
-  return { combinedValidationContext: { defaultValidationContext, validationContextSdsSecretConfig: secret } };
+  const crl = byCredential || (tls.caCrl ?? '') === '' ? undefined : { filename: tls.caCrl };
+  return {
+    combinedValidationContext: {
+      defaultValidationContext: { ...defaultValidationContext, crl },
+      validationContextSdsSecretConfig: secret,
+    },
+  };
 }
 
 function isConfigMap(credential: string | undefined): boolean {

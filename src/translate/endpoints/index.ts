@@ -14,7 +14,7 @@ import type { Steps } from '../../lib/steps.ts';
 import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
 import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { outboundClusterName, sniClusterName } from '../clusters/names.ts';
-import { effectivePolicy } from '../clusters/policy.ts';
+import { effectivePolicy, tlsModeOf } from '../clusters/policy.ts';
 import { draftOf } from '../draft.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import { type AssignmentInputs, assignment } from './assignment.ts';
@@ -111,15 +111,8 @@ function renderArguments(
   const { service, rule } = scoped;
   const policy = effectivePolicy(rule, port.number, subset);
   const setting = localitySetting(service, policy, mesh);
-  const tls = policy.tls;
-  const mtls =
-    tls !== undefined
-      ? tls.mode === 'ISTIO_MUTUAL'
-        ? 'on'
-        : 'off'
-      : mesh.enableAutoMtls && !service.meshExternal
-        ? 'auto'
-        : 'off';
+  const mode = tlsModeOf(rule, port.number, subset);
+  const mtls = mode === undefined ? 'auto' : mode === 'ISTIO_MUTUAL' ? 'on' : 'off';
   const unhealthy = (policy.outlierDetection?.minHealthPercent ?? 0) <= 0;
   const inputs: SharedInputs = [
     mtls,

@@ -12,7 +12,7 @@ import { compareStrings } from '../../lib/order.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
 import { wildcards } from '../addresses.ts';
-import { type ChainContext, gatewayContext, type JwksCache } from '../context.ts';
+import { type ChainContext, gatewayContext } from '../context.ts';
 import { uniqueOrigins } from '../draft.ts';
 import { extension } from '../envoy.ts';
 import { connectionSettings } from '../http/connection-settings.ts';
@@ -27,10 +27,10 @@ import { forwardingChains, passthroughChains } from './l4-chains.ts';
 type ListenerFilter = Messages['envoy.config.listener.v3.ListenerFilter'];
 
 /** The drafts by name; `previous` are those that the class had, kept where nothing in them changed. */
-export function gatewayListeners(scope: Scope, previous: readonly Draft[] = [], jwks?: JwksCache): readonly Draft[] {
+export function gatewayListeners(scope: Scope, previous: readonly Draft[] = []): readonly Draft[] {
   const { gateway, proxyClass } = scope;
   if (gateway === undefined) return [];
-  const context = gatewayContext(scope, jwks);
+  const context = gatewayContext(scope);
   const before = new Map(previous.map((draft) => [draft.name, draft]));
   const outlines = new Map<string, Outline>();
   for (const port of gateway.ports) {

@@ -5,6 +5,7 @@ import type { Messages } from '../../messages/index.ts';
 import { constantExtension, extension } from '../envoy.ts';
 import { alpnFilter } from './alpn.ts';
 import { proxyHeaders } from './headers.ts';
+import { peerFilters } from './peer.ts';
 import type { HcmInputs } from './index.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
@@ -19,6 +20,11 @@ interface Slot {
 }
 
 export const HTTP_FILTER_ORDER: readonly Slot[] = [
+  {
+    what: 'peer',
+    why: 'requests that are refused are counted too, and nobody below sees the header',
+    make: ({ context }) => (context.logs.metrics ? peerFilters(context.role) : []),
+  },
   {
     what: 'CUSTOM authorization',
     why: 'an external authorizer may replace the credentials that the filters below look at',

@@ -51,8 +51,7 @@ const read = memo((settings: ProxySettings): ProxyHeaders => {
     suppressDebugHeaders: flag(record(headers['envoyDebugHeaders'])['disabled'], false),
     forwardedHost: flag(record(headers['xForwardedHost'])['enabled'], false),
     forwardedPort: flag(record(headers['xForwardedPort'])['enabled'], false),
-    // The public API has the misspelled name.
-    preserveCase: flag(headers['perserveHttp1HeaderCase'] ?? headers['preserveHttp1HeaderCase'], false),
+    preserveCase: flag(headers['preserveHttp1HeaderCase'], false),
     forwardedClientCert: clientCertMode(headers['forwardedClientCert']),
     clientCertDetails: {
       subject: flag(details['subject'], true),

@@ -6,6 +6,7 @@ import type { Protocol } from '../../ir/service.ts';
 import { isHttp2 } from '../../ir/service.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ChainContext } from '../context.ts';
+import { PRESERVE_CASE } from '../clusters/protocol.ts';
 import { ADS_CONFIG_SOURCE, extension, STAT_NAME_END, typed } from '../envoy.ts';
 import { connectionSettings } from './connection-settings.ts';
 import { httpFilters } from './filters.ts';
@@ -39,6 +40,9 @@ export interface HcmInputs {
 export type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];
 
 const SERVER_NAME = 'istio-envoy';
+
+/** Modes in which the proxy writes what it knows of its client. */
+const SETTING: ReadonlySet<unknown> = new Set(['APPEND_FORWARD', 'SANITIZE_SET']);
 
 /** The connection manager as a network filter. */
 export function httpConnectionManager(inputs: HcmInputs): Filter {
@@ -95,16 +99,7 @@ function connectionOptions({ context, protocol, explicitProxy }: HcmInputs): Par
   const http1: Http1Options = {
     acceptHttp10: settings.http10 ? true : undefined,
     allowAbsoluteUrl: explicitProxy === true ? true : undefined,
-    headerKeyFormat:
-      headers.preserveCase && context.role !== 'gateway'
-        ? {
-            statefulFormatter: extension(
-              'preserve_case',
-              'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig',
-              {},
-            ),
-          }
-        : undefined,
+    ...(headers.preserveCase ? PRESERVE_CASE : {}),
   };
   const used = Object.values(http1).some((value) => value !== undefined);
   return {
@@ -129,6 +124,7 @@ function headerOptions(context: ChainContext): Partial<Hcm> {
     serverHeaderTransformation: headers.keepServer ? 'PASS_THROUGH' : undefined,
     appendXForwardedPort: headers.forwardedPort ? true : undefined,
   };
+  const { gatewayClientCert = 'SANITIZE_SET' } = headers;
   const serverName = headers.keepServer ? undefined : (headers.serverName ?? SERVER_NAME);
   switch (context.role) {
     case 'sidecar-outbound':
@@ -145,8 +141,10 @@ function headerOptions(context: ChainContext): Partial<Hcm> {
         ...common,
         serverName,
         xffNumTrustedHops: headers.trustedProxies === 0 ? undefined : headers.trustedProxies,
-        forwardClientCertDetails: headers.gatewayClientCert ?? 'SANITIZE_SET',
-        setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+        forwardClientCertDetails: gatewayClientCert,
+        setCurrentClientCertDetails: SETTING.has(gatewayClientCert)
+          ? { subject: true, cert: true, dns: true, uri: true }
+          : undefined,
       };
   }
 }

@@ -3,7 +3,6 @@
 import type { Protocol } from '../../ir/service.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ChainContext } from '../context.ts';
-import { proxyHeaders } from '../http/headers.ts';
 import { serviceOperation } from '../routes/decorator.ts';
 import { inboundRetryPolicy } from '../routes/retry.ts';
 
@@ -19,7 +18,6 @@ export interface InboundRouteInputs {
 
 export function inboundRoutes(inputs: InboundRouteInputs): RouteConfiguration {
   const { context, cluster, host, servicePort, protocol } = inputs;
-  const { forwardedHost } = proxyHeaders(context.proxyClass);
   // A gRPC client decides over retries itself.
   const retries = protocol === 'GRPC' || protocol === 'GRPC-Web';
   return {
@@ -39,7 +37,6 @@ export function inboundRoutes(inputs: InboundRouteInputs): RouteConfiguration {
               timeout: '0s',
               maxStreamDuration: { maxStreamDuration: '0s', grpcTimeoutHeaderMax: '0s' },
               retryPolicy: retries ? undefined : inboundRetryPolicy(context.mesh.defaultInboundHttpRetryPolicy),
-              appendXForwardedHost: forwardedHost ? true : undefined,
             },
           },
         ],

@@ -19,14 +19,7 @@ import {
   tableGet,
 } from '../../lib/table.ts';
 import { loopback } from '../addresses.ts';
-import {
-  type ChainContext,
-  inboundContext,
-  type JwksCache,
-  type L4Context,
-  outboundContext,
-  workloadContext,
-} from '../context.ts';
+import { type ChainContext, inboundContext, type L4Context, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import type { TcpTarget } from '../network/index.ts';
@@ -228,6 +221,6 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
 });
 
 /** Inbound listeners of a workload: `virtualInbound`, and those that bind a port of their own. */
-export function inboundListeners(scope: Scope, workload: Workload, jwks?: JwksCache): readonly Draft[] {
-  return inboundDrafts(workload, inboundContext(scope, workload, jwks));
+export function inboundListeners(scope: Scope, workload: Workload): readonly Draft[] {
+  return inboundDrafts(workload, inboundContext(scope, workload));
 }

@@ -10,8 +10,10 @@ import type { Messages } from '../../messages/index.ts';
 import type { ListenerRole } from '../context.ts';
 import { extension } from '../envoy.ts';
 import { type Logger, type LogPlace, legacyLoggers, loggerOf } from './loggers.ts';
+import { type MetricOverrides, metricOverrides } from './metrics.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
+import { statsLogger } from './stats-logger.ts';
 
 type AccessLog = Messages['envoy.config.accesslog.v3.AccessLog'];
 type AccessLogFilter = Messages['envoy.config.accesslog.v3.AccessLogFilter'];
@@ -21,6 +23,8 @@ export interface AccessLogs {
   readonly tcp: readonly AccessLog[] | undefined;
   /** On listeners: only connections for which no filter chain was found. */
   readonly listener: readonly AccessLog[] | undefined;
+  /** The standard metrics are counted: peers tell each other who they are. */
+  readonly metrics: boolean;
 }
 
 export interface AccessLogInputs {
@@ -29,14 +33,28 @@ export interface AccessLogInputs {
   readonly telemetry: TelemetrySelection;
   readonly providers: Providers;
   readonly dialect: Dialect;
+  /** The proxy has the logger that counts. */
+  readonly statsLogger: boolean;
 }
 
 export function accessLogs(inputs: AccessLogInputs): AccessLogs {
+  const overrides = inputs.statsLogger ? metricOverrides(inputs) : undefined;
   return {
-    http: place(inputs, 'http'),
-    tcp: place(inputs, 'tcp'),
+    http: withStats(place(inputs, 'http'), inputs.role, 'http', overrides),
+    tcp: withStats(place(inputs, 'tcp'), inputs.role, 'tcp', overrides),
     listener: inputs.mesh.disableEnvoyListenerLog ? undefined : place(inputs, 'listener'),
+    metrics: overrides !== undefined,
   };
+}
+
+function withStats(
+  logs: readonly AccessLog[] | undefined,
+  role: ListenerRole,
+  kind: 'http' | 'tcp',
+  overrides: MetricOverrides | undefined,
+): readonly AccessLog[] | undefined {
+  const logger = overrides === undefined ? undefined : statsLogger(role, kind, overrides);
+  return logger === undefined ? logs : [...(logs ?? []), logger];
 }
 
 function place(inputs: AccessLogInputs, where: LogPlace): readonly AccessLog[] | undefined {

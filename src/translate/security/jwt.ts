@@ -1,10 +1,11 @@
 // RequestAuthentication as the jwt_authn filter.
-// In: the policies that select the workload, the key sets fetched so far. Out: the filter, or nothing without rules.
+// In: the policies that select the workload, with the key sets fetched so far in their rules. Out: the filter, or nothing without rules.
 
-import type { JWTRule, RequestAuthenticationSpec } from '../../config/generated/types.ts';
-import type { ConfigObject } from '../../config/object.ts';
+import type { LinkedJwtRule, RequestAuthentication } from '../../ir/policy.ts';
+import { protoDuration } from '../../lib/duration.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
+import { outboundClusterName } from '../clusters/names.ts';
 import { extension } from '../envoy.ts';
 import { usableKeys } from './jwks.ts';
 import { JWT_FILTER, JWT_PAYLOAD } from './matchers.ts';
@@ -14,29 +15,9 @@ type JwtProvider = Messages['envoy.extensions.filters.http.jwt_authn.v3.JwtProvi
 type JwtRequirement = Messages['envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement'];
 
 export interface JwtInputs {
-  readonly policies: readonly ConfigObject<RequestAuthenticationSpec>[];
-  /** JWKS documents by the `uri` of their source. */
-  readonly jwks: ReadonlyMap<string, string>;
+  readonly policies: readonly RequestAuthentication[];
   /** Gateways choose routes by claims, so the route is looked up again once they are known. */
   readonly clearRouteCache: boolean;
-}
-
-/** Where the keys of a rule come from. */
-export type JwksSource =
-  | { readonly kind: 'inline'; readonly document: string }
-  | { readonly kind: 'jwks'; readonly uri: string }
-  /** OpenID Connect: the document at `uri` names the key set. */
-  | { readonly kind: 'discovery'; readonly uri: string };
-
-export function jwksSource(rule: JWTRule): JwksSource {
-  if (rule.jwks !== undefined && rule.jwks !== '') return { kind: 'inline', document: rule.jwks };
-  const uri = rule.jwksUri ?? rule.jwks_uri ?? '';
-  if (uri !== '') return { kind: 'jwks', uri };
-  const issuer = rule.issuer ?? '';
-  return {
-    kind: 'discovery',
-    uri: `${issuer.endsWith('/') ? issuer.slice(0, -1) : issuer}/.well-known/openid-configuration`,
-  };
 }
 
 /**
@@ -60,7 +41,7 @@ export const UNKNOWN_KEYS = JSON.stringify({
 /** Claims that hold several values in one text. */
 const SPACE_DELIMITED: readonly string[] = ['permission', 'scope'];
 
-export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): readonly HttpFilter[] {
+export function jwtFilter({ policies, clearRouteCache }: JwtInputs): readonly HttpFilter[] {
   const rules = policies
     .flatMap(({ spec }) => spec.jwtRules ?? [])
     .map((rule, index) => ({ rule, index }))
@@ -68,7 +49,7 @@ export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): reado
     .map(({ rule }) => rule);
   if (rules.length === 0) return [];
   const names = rules.map((_, index) => `origins-${index}`);
-  const providers = rules.map((rule, index) => [names[index] ?? '', provider(rule, jwks, clearRouteCache)] as const);
+  const providers = rules.map((rule, index) => [names[index] ?? '', provider(rule, clearRouteCache)] as const);
   return [
     extension(JWT_FILTER, 'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
       providers: Object.fromEntries(providers),
@@ -78,10 +59,7 @@ export function jwtFilter({ policies, jwks, clearRouteCache }: JwtInputs): reado
   ];
 }
 
-function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCache: boolean): JwtProvider {
-  const source = jwksSource(rule);
-  const given = source.kind === 'inline' ? source.document : jwks.get(source.uri);
-  const document = (given === undefined ? undefined : usableKeys(given)) ?? UNKNOWN_KEYS;
+function provider(rule: LinkedJwtRule, clearRouteCache: boolean): JwtProvider {
   const headers = (rule.fromHeaders ?? []).map(({ name, prefix }) => ({ name, valuePrefix: prefix }));
   const claims = (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({
     headerName: header,
@@ -91,7 +69,7 @@ function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCa
   return {
     issuer: rule.issuer,
     audiences: orUndefined(rule.audiences),
-    localJwks: { inlineString: document },
+    ...keySource(rule),
     forward: rule.forwardOriginalToken === true ? true : undefined,
     forwardPayloadHeader: rule.outputPayloadToHeader,
     fromHeaders: orUndefined(headers),
@@ -102,6 +80,20 @@ function provider(rule: JWTRule, jwks: ReadonlyMap<string, string>, clearRouteCa
     normalizePayloadInMetadata: { spaceDelimitedClaims: [...new Set(spaced)] },
     clearRouteCache: clearRouteCache ? true : undefined,
   };
+}
+
+/** How long Envoy keeps what it fetched by itself. */
+const REMOTE_CACHE = '300s';
+const FETCH_TIMEOUT = '5s';
+
+function keySource({ remote, jwks, timeout }: LinkedJwtRule): Pick<JwtProvider, 'localJwks' | 'remoteJwks'> {
+  if (remote === undefined) {
+    const document = (jwks === undefined ? undefined : usableKeys(jwks)) ?? UNKNOWN_KEYS;
+    return { localJwks: { inlineString: document } };
+  }
+  const cluster = outboundClusterName(remote.port, '', remote.hostname);
+  const httpUri = { uri: remote.uri, cluster, timeout: protoDuration(timeout) ?? FETCH_TIMEOUT };
+  return { remoteJwks: { httpUri, cacheDuration: REMOTE_CACHE } };
 }
 
 /** A token that is there has to be good; none is as good as one. */

@@ -32,7 +32,7 @@ function made(levels: Levels, role: ListenerRole = 'sidecar-outbound', mesh: Jso
     Object.entries(levels).map(([level, accessLogging]) => [level, telemetry(level, { accessLogging })]),
   );
   const providers = meshProviders(config, smallTable([['logs.example.com', logs]]));
-  return accessLogs({ role, mesh: config, telemetry: selection, providers, dialect: 'classic' });
+  return accessLogs({ role, mesh: config, telemetry: selection, providers, dialect: 'classic', statsLogger: false });
 }
 
 /** `PATH` or `CLUSTER` of each logger, with its filter. */

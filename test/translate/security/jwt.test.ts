@@ -1,11 +1,12 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { JWTRule } from '../../../src/config/generated/types.ts';
-import { jwksSource, jwtFilter, UNKNOWN_KEY_SEED, UNKNOWN_KEYS } from '../../../src/translate/security/jwt.ts';
+import type { LinkedJwtRule } from '../../../src/ir/policy.ts';
+import { jwksSource } from '../../../src/config/jwks-source.ts';
+import { jwtFilter, UNKNOWN_KEY_SEED, UNKNOWN_KEYS } from '../../../src/translate/security/jwt.ts';
 import { requestAuthentication } from '../../support/builders.ts';
 
-function made(rules: readonly JWTRule[], jwks: ReadonlyMap<string, string> = new Map(), clearRouteCache = false) {
-  const [filter] = jwtFilter({ policies: [requestAuthentication('r', { jwtRules: rules })], jwks, clearRouteCache });
+function made(rules: readonly LinkedJwtRule[], clearRouteCache = false) {
+  const [filter] = jwtFilter({ policies: [requestAuthentication('r', { jwtRules: rules })], clearRouteCache });
   return filter?.typedConfig as unknown as {
     providers: Record<string, Record<string, unknown>>;
     rules: { requires: unknown }[];
@@ -42,19 +43,19 @@ describe('requirements', () => {
 describe('keys', () => {
   const keySet = (kid: string): string => JSON.stringify({ keys: [{ kty: 'RSA', n: 'AQAB', e: 'AQAB', kid }] });
 
-  it('come from the rule, or from what was fetched', () => {
-    const fetched = new Map([
-      ['https://a/keys', keySet('A')],
-      ['https://b/.well-known/openid-configuration', keySet('B')],
-    ]);
-    const rules = [
-      { issuer: 'a', jwksUri: 'https://a/keys' },
-      { issuer: 'https://b/' },
-      { issuer: 'z', jwks: keySet('C') },
+  it('come from the rule, or are fetched by Envoy through a cluster of its own', () => {
+    const remote = { uri: 'https://b:8443/keys', hostname: 'b', port: 8443 };
+    const rules: readonly LinkedJwtRule[] = [
+      { issuer: 'a', jwks: keySet('A') },
+      { issuer: 'b', remote, timeout: '2s' },
     ];
-    const { providers } = made(rules, fetched);
-    const documents = Object.values(providers).map((provider) => provider['localJwks']);
-    expect(documents).toEqual(['A', 'B', 'C'].map((kid) => ({ inlineString: keySet(kid) })));
+    const { providers } = made(rules);
+    expect(providers['origins-0']?.['localJwks']).toEqual({ inlineString: keySet('A') });
+    expect(providers['origins-1']?.['localJwks']).toBeUndefined();
+    expect(providers['origins-1']?.['remoteJwks']).toEqual({
+      httpUri: { uri: 'https://b:8443/keys', cluster: 'outbound|8443||b', timeout: '2s' },
+      cacheDuration: '300s',
+    });
   });
 
   it.each([
@@ -110,7 +111,6 @@ it('passes on every setting of a rule', () => {
         spaceDelimitedClaims: ['roles', 'scope'],
       },
     ],
-    new Map(),
     true,
   );
   expect(providers['origins-0']).toMatchObject({
@@ -128,7 +128,5 @@ it('passes on every setting of a rule', () => {
 });
 
 it('is not there without rules', () => {
-  expect(jwtFilter({ policies: [requestAuthentication('r', {})], jwks: new Map(), clearRouteCache: false })).toEqual(
-    [],
-  );
+  expect(jwtFilter({ policies: [requestAuthentication('r', {})], clearRouteCache: false })).toEqual([]);
 });
