@@ -7,7 +7,8 @@ import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { Steps } from '../lib/steps.ts';
 import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
-import { ClassState } from './class-state.ts';
+import { ClassPool } from './class-pool.ts';
+import type { ClassState } from './class-state.ts';
 import { type Debounce, debounce } from './debounce.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
@@ -41,7 +42,7 @@ export class Plane implements ViewPort {
   readonly #metrics: PlaneMetrics;
   readonly #debounce: Debounce;
   readonly #linkage: Linkage = linkage();
-  readonly #classes = new Map<string, ClassState>();
+  readonly #classes: ClassPool;
   readonly #sessions = new Set<PlaneSession>();
   readonly #settledListeners = new Set<(sequence: number) => void>();
   readonly #queue: WorkQueue<PlaneSession>;
@@ -56,7 +57,9 @@ export class Plane implements ViewPort {
   constructor(options: PlaneOptions) {
     this.#options = options;
     this.#metrics = planeMetrics(options.meter);
-    const { clock, yieldLoop } = options;
+    const { clock, yieldLoop, timers, log } = options;
+    const { failures } = this.#metrics;
+    this.#classes = new ClassPool({ log, failures, scopeOf: this.#linkage.scopeOf }, timers);
     this.#queue = new WorkQueue({
       clock,
       yieldLoop,
@@ -91,12 +94,12 @@ export class Plane implements ViewPort {
   }
 
   get classes(): ReadonlyMap<string, ClassState> {
-    return this.#classes;
+    return this.#classes.used;
   }
 
   /** Everything wrong that is known of: objects, links, and what proxies refused. */
   findings(): readonly Finding[] {
-    const linked = [...this.#classes.values(), ...this.#sessions].flatMap((each) => each.findings());
+    const linked = [...this.#classes.used.values(), ...this.#sessions].flatMap((each) => each.findings());
     const all = [...(this.#snapshot?.findings ?? []), ...linked, ...this.nacks.findings()];
     // Classes that see the same objects find the same things wrong with them.
     return [...new Map(all.map((finding) => [JSON.stringify(finding), finding])).values()];
@@ -151,7 +154,7 @@ export class Plane implements ViewPort {
     if (!this.#sessions.delete(session)) return;
     this.#queue.remove(session);
     this.nacks.forget(session);
-    this.#release(session.classState);
+    this.#classes.release(session.classState);
     this.#linkage.forget(session);
     this.#metrics.connected(this.#sessions.size);
   }
@@ -174,6 +177,7 @@ export class Plane implements ViewPort {
     this.#stopped = true;
     this.#debounce.stop();
     this.#queue.stop();
+    this.#classes.stop();
   }
 
   async #settleAll(): Promise<void> {
@@ -216,8 +220,8 @@ export class Plane implements ViewPort {
     const { proxyClass, workload } = this.#linkage.link(session, session.proxy, snapshot);
     const before = session.classState;
     if (before?.proxyClass !== proxyClass) {
-      session.classState = this.#retain(proxyClass.key, () => new ClassState(proxyClass, this.#classPorts()));
-      this.#release(before);
+      session.classState = this.#classes.retain(proxyClass);
+      this.#classes.release(before);
     }
     const state = session.classState;
     if (state === undefined) return;
@@ -225,25 +229,5 @@ export class Plane implements ViewPort {
     // It may have left meanwhile.
     if (!this.#sessions.has(session)) return;
     if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake();
-  }
-
-  #classPorts(): ConstructorParameters<typeof ClassState>[1] {
-    return { log: this.#options.log, failures: this.#metrics.failures, scopeOf: this.#linkage.scopeOf };
-  }
-
-  #retain(key: string, make: () => ClassState): ClassState {
-    let state = this.#classes.get(key);
-    if (state === undefined) {
-      state = make();
-      this.#classes.set(key, state);
-    }
-    state.members++;
-    return state;
-  }
-
-  #release(state: ClassState | undefined): void {
-    if (state === undefined) return;
-    state.members--;
-    if (state.members === 0) this.#classes.delete(state.proxyClass.key);
   }
 }

@@ -13,6 +13,7 @@ import type { Progress } from './ordering.ts';
 import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
 import { Rejected, suspicion } from './rejections.ts';
 import { countOf, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
+import type { Stated } from './stated.ts';
 import type { Chunk } from './step.ts';
 import {
   commonSelection,
@@ -35,7 +36,7 @@ import { type TypeTraits, traitsOf } from './types.ts';
 export type Known =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'version'; readonly version: string }
-  | { readonly kind: 'versions'; readonly versions: ReadonlyMap<string, string> };
+  | { readonly kind: 'versions'; readonly stated: Stated };
 
 export type ExchangeEvent =
   | { readonly kind: 'initial'; readonly wants: Wants; readonly known: Known }
@@ -310,7 +311,7 @@ export class Exchange implements Progress {
       if (known.version === '' || known.version !== contentVersion(held)) return;
       this.#held = held;
     } else {
-      this.#held = reported(known.versions, this.wants.selection, view, this.#pool);
+      this.#held = reported(known.stated, this.wants.selection, view, this.#pool);
       if (this.#held === NOTHING_HELD) return;
     }
     this.#must = false;
