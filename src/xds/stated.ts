@@ -94,56 +94,57 @@ function isUsual(bytes: Buffer, from: number, to: number): boolean {
   );
 }
 
-/** The resources of a table by the first letters of their versions, which are hashes already. */
+/** Letters of a version, see resources/resource.ts; four words of four letters each. */
+const VERSION_LETTERS = 16;
+const WORDS = 4;
+
+/**
+ * The resources of a table by version. A version is a hash of the content, and the content bears the name: of the name
+ * only the length is compared. A client that states a version under another name misleads nobody but itself.
+ */
 class VersionIndex {
   readonly resources: readonly Resource[];
-  /** By key, the newest resource of it; before it those of the same key, ended by -1. */
-  readonly #newest = new Map<number, number>();
-  readonly #before: Int32Array;
+  readonly #places = new Map<number, number>();
+  readonly #words: Int32Array;
 
   constructor(resources: readonly Resource[]) {
     this.resources = resources;
-    this.#before = new Int32Array(resources.length);
+    this.#words = new Int32Array(resources.length * WORDS);
     for (const [at, { version }] of resources.entries()) {
-      const key = keyOf((i) => version.charCodeAt(i), version.length);
-      this.#before[at] = this.#newest.get(key) ?? -1;
-      this.#newest.set(key, at);
+      if (version.length !== VERSION_LETTERS) continue;
+      const letters = Buffer.from(version, 'latin1');
+      for (let i = 0; i < WORDS; i++) this.#words[at * WORDS + i] = wordAt(letters, i * 4);
+      this.#places.set(wordAt(letters, 0) ^ wordAt(letters, 4), at);
     }
   }
 
-  /** Place of the resource whose name and version the entry states, or -1. */
+  /** Place of the resource whose version the entry states, or -1. */
   find(bytes: Buffer, from: number, to: number): number {
-    const middle = from + 2 + (bytes[from + 1] as number);
-    const start = middle + 2;
-    const length = to - start;
-    if (length < KEY_LETTERS) return -1;
-    const key =
-      (bytes[start] as number) |
-      ((bytes[start + 1] as number) << 7) |
-      ((bytes[start + 2] as number) << 14) |
-      ((bytes[start + 3] as number) << 21);
-    let at = this.#newest.get(key) ?? -1;
-    while (at >= 0) {
-      const { name, version } = this.resources[at] as Resource;
-      if (isText(bytes, start, to, version) && isText(bytes, from + 2, middle, name)) return at;
-      at = this.#before[at] ?? -1;
-    }
-    return -1;
+    const nameLength = bytes[from + 1] as number;
+    const start = from + nameLength + 4;
+    if (to - start !== VERSION_LETTERS) return -1;
+    const first = wordAt(bytes, start);
+    const second = wordAt(bytes, start + 4);
+    const at = this.#places.get(first ^ second);
+    if (at === undefined) return -1;
+    const words = this.#words;
+    const same =
+      words[at * WORDS] === first &&
+      words[at * WORDS + 1] === second &&
+      words[at * WORDS + 2] === wordAt(bytes, start + 8) &&
+      words[at * WORDS + 3] === wordAt(bytes, start + 12) &&
+      this.resources[at]?.name.length === nameLength;
+    return same ? at : -1;
   }
 }
 
-const KEY_LETTERS = 4;
-
-function keyOf(letter: (at: number) => number, length: number): number {
-  if (length < KEY_LETTERS) return -1;
-  return letter(0) | (letter(1) << 7) | (letter(2) << 14) | (letter(3) << 21);
-}
-
-/** True when these bytes are that text; text beyond ASCII is never found, and read instead. */
-function isText(bytes: Buffer, from: number, to: number, text: string): boolean {
-  if (to - from !== text.length) return false;
-  for (let i = 0; i < text.length; i++) if (bytes[from + i] !== text.charCodeAt(i)) return false;
-  return true;
+function wordAt(bytes: Buffer, at: number): number {
+  return (
+    (bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)
+  );
 }
 
 const indexes = new WeakMap<ResourceTable, VersionIndex>();
