@@ -52,14 +52,17 @@ export class Plane implements ViewPort {
   #connections = 0;
   #running: Promise<void> | undefined;
   #again = false;
+  /** When the first change was seen of those that no snapshot has yet; and of those in the newest snapshot. */
+  #seenAt: number | undefined;
+  #changedAt: number | undefined;
   #stopped = false;
 
   constructor(options: PlaneOptions) {
     this.#options = options;
     this.#metrics = planeMetrics(options.meter);
     const { clock, yieldLoop, timers, log } = options;
-    const { failures } = this.#metrics;
-    this.#classes = new ClassPool({ log, failures, scopeOf: this.#linkage.scopeOf }, timers);
+    const { failures, links } = this.#metrics;
+    this.#classes = new ClassPool({ log, failures, links, scopeOf: this.#linkage.scopeOf }, timers);
     this.#queue = new WorkQueue({
       clock,
       yieldLoop,
@@ -77,7 +80,9 @@ export class Plane implements ViewPort {
 
   /** Something that snapshots are built from changed. */
   signal(): void {
-    if (!this.#stopped) this.#debounce.signal();
+    if (this.#stopped) return;
+    this.#seenAt ??= this.#options.clock.now();
+    this.#debounce.signal();
   }
 
   get snapshot(): LinkedSnapshot | undefined {
@@ -123,7 +128,7 @@ export class Plane implements ViewPort {
     return () => this.#settledListeners.delete(listener);
   }
 
-  connect(node: NodeInfo, peer: Peer, wake: () => void): ProxySession | Refusal {
+  connect(node: NodeInfo, peer: Peer, wake: (changedAt?: number) => void): ProxySession | Refusal {
     const snapshot = this.#snapshot;
     if (snapshot === undefined)
       return { kind: 'refused', code: UNAVAILABLE, message: 'configuration is still being read' };
@@ -184,6 +189,8 @@ export class Plane implements ViewPort {
     do {
       this.#again = false;
       const started = this.#options.clock.now();
+      this.#changedAt = this.#seenAt ?? started;
+      this.#seenAt = undefined;
       this.#build();
       if (this.#snapshot !== undefined) await this.#advanceAll();
       this.#metrics.settled((this.#options.clock.now() - started) / 1000);
@@ -218,6 +225,7 @@ export class Plane implements ViewPort {
     const snapshot = this.#snapshot;
     if (snapshot === undefined || !this.#sessions.has(session)) return;
     const { proxyClass, workload } = this.#linkage.link(session, session.proxy, snapshot);
+    if (workload !== session.workload) this.#metrics.links.inc();
     const before = session.classState;
     if (before?.proxyClass !== proxyClass) {
       session.classState = this.#classes.retain(proxyClass);
@@ -228,6 +236,6 @@ export class Plane implements ViewPort {
     yield* state.advance(snapshot);
     // It may have left meanwhile.
     if (!this.#sessions.has(session)) return;
-    if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake();
+    if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake(this.#changedAt);
   }
 }

@@ -4,7 +4,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator } from '../config/validate/index.ts';
-import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
 import { fileSource } from '../sources/files.ts';
@@ -13,8 +12,8 @@ import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
 import { createStore, type Store } from '../store/store.ts';
 import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
-import { RENDER_COUNTS } from '../translate/counts.ts';
 import type { ServerOptions, World } from '../server.ts';
+import { engineMetrics } from './engine-metrics.ts';
 
 export interface ConfigSide {
   readonly plane: Plane;
@@ -63,7 +62,7 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     }),
   });
   await files.start();
-  countRenders(world);
+  const engine = engineMetrics(world.metrics);
   const sources = await sourcesOf(options, world);
   // Every sink before any start: the store is ready when all that it knows of have said so.
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
@@ -86,27 +85,12 @@ export async function startConfig(options: ServerOptions, world: World): Promise
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,
     stop: async () => {
+      engine.stop();
       plane.stop();
       for (const source of sources) await source.stop();
       await files.stop();
     },
   };
-}
-
-/** Renderers count for themselves; a page of metrics takes over what was added since the last. */
-function countRenders({ metrics }: World): void {
-  const { meter } = metrics;
-  const runs = meter.counter('meltemi_render_runs_total', 'Results rendered.', ['kind']);
-  const hits = meter.counter('meltemi_render_hits_total', 'Results that were there already.', ['kind']);
-  const seen = new Map<string, MemoCounts>();
-  metrics.onScrape(() => {
-    for (const [kind, counts] of Object.entries(RENDER_COUNTS)) {
-      const before = seen.get(kind) ?? { runs: 0, hits: 0 };
-      runs.inc({ kind }, counts.runs - before.runs);
-      hits.inc({ kind }, counts.hits - before.hits);
-      seen.set(kind, { ...counts });
-    }
-  });
 }
 
 async function sourcesOf(options: ServerOptions, { log, timers, metrics }: World): Promise<readonly Source[]> {
