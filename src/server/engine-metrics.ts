@@ -20,11 +20,12 @@ export function engineMetrics(metrics: MetricsRoot): { stop(): void } {
 }
 
 /** Renderers count for themselves; a page takes over what was added since the last. */
-function countRenders({ meter, onScrape }: MetricsRoot): void {
+function countRenders(metrics: MetricsRoot): void {
+  const { meter } = metrics;
   const runs = meter.counter('meltemi_render_runs_total', 'Results rendered.', ['kind']);
   const hits = meter.counter('meltemi_render_hits_total', 'Results that were there already.', ['kind']);
   const seen = new Map<string, MemoCounts>();
-  onScrape(() => {
+  metrics.onScrape(() => {
     for (const [kind, counts] of Object.entries(RENDER_COUNTS)) {
       const before = seen.get(kind) ?? { runs: 0, hits: 0 };
       runs.inc({ kind }, counts.runs - before.runs);
@@ -34,26 +35,27 @@ function countRenders({ meter, onScrape }: MetricsRoot): void {
   });
 }
 
-function countEncoded({ meter, onScrape }: MetricsRoot): void {
+function countEncoded(metrics: MetricsRoot): void {
+  const { meter } = metrics;
   const resources = meter.counter('meltemi_resources_encoded_total', 'Resources encoded and hashed.');
   const bytes = meter.counter('meltemi_bytes_encoded_total', 'Bytes of resources encoded and hashed.');
   const seen = { resources: 0, bytes: 0 };
-  onScrape(() => {
+  metrics.onScrape(() => {
     resources.inc(undefined, ENCODED.resources - seen.resources);
     bytes.inc(undefined, ENCODED.bytes - seen.bytes);
     Object.assign(seen, ENCODED);
   });
 }
 
-function watchLoop({ meter, onScrape }: MetricsRoot): { stop(): void } {
-  const delay = meter.gauge(
+function watchLoop(metrics: MetricsRoot): { stop(): void } {
+  const delay = metrics.meter.gauge(
     'meltemi_event_loop_delay_seconds',
     'How much later than due the event loop came round, since the page of metrics before.',
     ['quantile'],
   );
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION });
   histogram.enable();
-  onScrape(() => {
+  metrics.onScrape(() => {
     for (const quantile of QUANTILES) {
       const late = histogram.count === 0 ? 0 : histogram.percentile(quantile * 100) / 1e9 - RESOLUTION / 1000;
       delay.set(Math.max(0, late), { quantile: String(quantile) });

@@ -19,11 +19,79 @@ function agree(text: string): boolean {
 
 /** Pieces that lines of YAML are made of, harmless and not. */
 const PIECES = [
-  ...['a', 'key', 'name', 'x.y/z', 'null', 'true', 'False', '~', '8080', '-5', '007', '1e3', '0x1f', '0o7', '.5', '1.5'],
+  ...[
+    'a',
+    'key',
+    'name',
+    'x.y/z',
+    'null',
+    'true',
+    'False',
+    '~',
+    '8080',
+    '-5',
+    '007',
+    '1e3',
+    '0x1f',
+    '0o7',
+    '.5',
+    '1.5',
+  ],
   ...['.inf', '-.inf', '.nan', '+1', '30s', '5d', '10.0.0.1', '10.0.0', '2024-01-01', '2024-01-01T00:00:00Z', '1_000'],
-  ...[':', ': ', '- ', '-', ' ', '  ', '\n', '\n  ', '\n- ', '\n  - ', '\n    ', '#', ' # c', '"', "'", '""', "''", '"a b"'],
-  ...['{}', '[]', '[a, b]', '{a: b}', '|', '>-', '&x ', '*x', '!t ', '<<: ', '? ', '%', '@', '`', ',', '---\n', '\n---\n'],
-  ...['\n...\n', '\\', '\t', '\r\n', 'é', '=', 'y', 'no', 'a: b', 'a: b\n', 'b:\n', 'key: |\n  text\n', '__proto__: x\n'],
+  ...[
+    ':',
+    ': ',
+    '- ',
+    '-',
+    ' ',
+    '  ',
+    '\n',
+    '\n  ',
+    '\n- ',
+    '\n  - ',
+    '\n    ',
+    '#',
+    ' # c',
+    '"',
+    "'",
+    '""',
+    "''",
+    '"a b"',
+  ],
+  ...[
+    '{}',
+    '[]',
+    '[a, b]',
+    '{a: b}',
+    '|',
+    '>-',
+    '&x ',
+    '*x',
+    '!t ',
+    '<<: ',
+    '? ',
+    '%',
+    '@',
+    '`',
+    ',',
+    '---\n',
+    '\n---\n',
+  ],
+  ...[
+    '\n...\n',
+    '\\',
+    '\t',
+    '\r\n',
+    'é',
+    '=',
+    'y',
+    'no',
+    'a: b',
+    'a: b\n',
+    'b:\n',
+    'key: |\n  text\n',
+    '__proto__: x\n',
+  ],
 ];
 
 const scalar = fc.oneof(
@@ -52,7 +120,9 @@ describe('the quick reader', () => {
 
   it('agrees with the whole parser on lines of anything', () => {
     const anything = fc.array(fc.constantFrom(...PIECES), { maxLength: 14 }).map((pieces) => pieces.join(''));
-    const opened = fc.tuple(fc.constantFrom('', 'a:', 'a: ', 'a:\n  b: ', 'a:\n- '), anything).map((pair) => pair.join(''));
+    const opened = fc
+      .tuple(fc.constantFrom('', 'a:', 'a: ', 'a:\n  b: ', 'a:\n- '), anything)
+      .map((pair) => pair.join(''));
     fc.assert(
       fc.property(opened, (text) => {
         agree(text);
@@ -65,10 +135,16 @@ describe('the quick reader', () => {
     const shape = { services: 2, endpoints: 2, namespaces: 1, routed: 1, flavour: 'kubernetes' } as const;
     const texts = meshManifests(shape).map((manifest) => stringify(manifest));
     fc.assert(
-      fc.property(fc.constantFrom(...texts), fc.nat(), fc.constantFrom(...PIECES), fc.nat(3), (text, at, piece, cut) => {
-        const place = at % text.length;
-        agree(text.slice(0, place) + piece + text.slice(place + cut));
-      }),
+      fc.property(
+        fc.constantFrom(...texts),
+        fc.nat(),
+        fc.constantFrom(...PIECES),
+        fc.nat(3),
+        (text, at, piece, cut) => {
+          const place = at % text.length;
+          agree(text.slice(0, place) + piece + text.slice(place + cut));
+        },
+      ),
       { numRuns: 1_000 },
     );
   });
