@@ -98,6 +98,11 @@ export class Plane implements ViewPort {
     return this.#linkage.remembered();
   }
 
+  /** Classes kept for proxies that may come back. */
+  get resting(): number {
+    return this.#classes.resting;
+  }
+
   get classes(): ReadonlyMap<string, ClassState> {
     return this.#classes.used;
   }

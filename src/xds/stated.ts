@@ -13,8 +13,8 @@ export class Stated {
   #bytes: Buffer | undefined;
   /** Start and end of each entry that has the usual form. */
   readonly #places: number[] = [];
-  /** The few that have another. */
-  #others: [string, string][] = [];
+  /** The few that have another, and how many of the usual ones came before each. */
+  readonly #others: { readonly at: number; readonly name: string; readonly version: string }[] = [];
 
   get size(): number {
     return this.#places.length / 2 + this.#others.length;
@@ -33,15 +33,20 @@ export class Stated {
       if (entry.field === 1) name = entry.text();
       else if (entry.field === 2) version = entry.text();
     }
-    this.#others.push([name, version]);
+    this.#others.push({ at: this.#places.length, name, version });
   }
 
   /** Every entry as text; of several with one name the last counts. */
   read(): ReadonlyMap<string, string> {
     const all = new Map<string, string>();
-    const { length } = this.#places;
-    for (let at = 0; at < length; at += 2) all.set(...this.#textAt(at));
-    for (const [name, version] of this.#others) all.set(name, version);
+    let next = 0;
+    for (let at = 0; at <= this.#places.length; at += 2) {
+      for (; this.#others[next]?.at === at; next++) {
+        const { name, version } = this.#others[next] as { readonly name: string; readonly version: string };
+        all.set(name, version);
+      }
+      if (at < this.#places.length) all.set(...this.#textAt(at));
+    }
     return all;
   }
 
@@ -70,7 +75,7 @@ export class Stated {
       }
       if (found < 0) other(...this.#textAt(at));
     }
-    for (const [name, version] of this.#others) other(name, version);
+    for (const { name, version } of this.#others) other(name, version);
     return true;
   }
 
