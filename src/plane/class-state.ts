@@ -13,6 +13,7 @@ import { type ClassViews, classViews } from './class-views.ts';
 export interface ClassPorts {
   readonly log: Log;
   readonly failures: Counter;
+  readonly links: Counter;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
 }
 
@@ -49,6 +50,7 @@ export class ClassState {
       const scope = this.#ports.scopeOf(snapshot, this.proxyClass, before?.scope);
       this.#scope = scope;
       if (scope === before?.scope) return;
+      this.#ports.links.inc();
       yield;
       this.#views = yield* classViews(scope, before);
     } catch (error) {

@@ -5,6 +5,7 @@ import type { Counter, Meter } from '../lib/ports.ts';
 
 export interface PlaneMetrics {
   readonly failures: Counter;
+  readonly links: Counter;
   connected(count: number): void;
   settled(seconds: number): void;
   snapshot(snapshot: Snapshot): void;
@@ -28,6 +29,7 @@ export function planeMetrics(meter: Meter): PlaneMetrics {
       'Translations that failed; the views of before were kept.',
       ['class'],
     ),
+    links: meter.counter('meltemi_links_total', 'Classes and proxies for which linking came out differently.'),
     connected: (count) => connected.set(count),
     settled: (seconds) => settle.observe(seconds),
     snapshot: (snapshot) => {

@@ -8,7 +8,8 @@ import { inSlices } from '../lib/slices.ts';
 import type { Steps } from '../lib/steps.ts';
 import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
-import { ClassState } from './class-state.ts';
+import { ClassPool } from './class-pool.ts';
+import type { ClassState } from './class-state.ts';
 import { type Debounce, debounce } from './debounce.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
@@ -52,7 +53,7 @@ export class Plane implements ViewPort {
   readonly #metrics: PlaneMetrics;
   readonly #debounce: Debounce;
   readonly #linkage: Linkage = linkage();
-  readonly #classes = new Map<string, ClassState>();
+  readonly #classes: ClassPool;
   readonly #sessions = new Set<PlaneSession>();
   readonly #settledListeners = new Set<(sequence: number) => void>();
   readonly #queue: WorkQueue<PlaneSession>;
@@ -65,12 +66,17 @@ export class Plane implements ViewPort {
   #previews: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
   #again = false;
+  /** When the first change was seen of those that no snapshot has yet; and of those in the newest snapshot. */
+  #seenAt: number | undefined;
+  #changedAt: number | undefined;
   #stopped = false;
 
   constructor(options: PlaneOptions) {
     this.#options = options;
     this.#metrics = planeMetrics(options.meter);
-    const { clock, yieldLoop } = options;
+    const { clock, yieldLoop, timers, log } = options;
+    const { failures, links } = this.#metrics;
+    this.#classes = new ClassPool({ log, failures, links, scopeOf: this.#linkage.scopeOf }, timers);
     this.#queue = new WorkQueue({
       clock,
       yieldLoop,
@@ -88,7 +94,9 @@ export class Plane implements ViewPort {
 
   /** Something that snapshots are built from changed. */
   signal(): void {
-    if (!this.#stopped) this.#debounce.signal();
+    if (this.#stopped) return;
+    this.#seenAt ??= this.#options.clock.now();
+    this.#debounce.signal();
   }
 
   get snapshot(): LinkedSnapshot | undefined {
@@ -108,13 +116,18 @@ export class Plane implements ViewPort {
     return this.#linkage.remembered();
   }
 
+  /** Classes kept for proxies that may come back. */
+  get resting(): number {
+    return this.#classes.resting;
+  }
+
   get classes(): ReadonlyMap<string, ClassState> {
-    return this.#classes;
+    return this.#classes.used;
   }
 
   /** Everything wrong that is known of: objects, links, and what proxies refused. */
   findings(): readonly Finding[] {
-    const linked = [...this.#classes.values(), ...this.#sessions].flatMap((each) => each.findings());
+    const linked = [...this.#classes.used.values(), ...this.#sessions].flatMap((each) => each.findings());
     const all = [...(this.#snapshot?.findings ?? []), ...linked, ...this.nacks.findings()];
     // Classes that see the same objects find the same things wrong with them.
     return [...new Map(all.map((finding) => [JSON.stringify(finding), finding])).values()];
@@ -138,7 +151,7 @@ export class Plane implements ViewPort {
     return () => this.#settledListeners.delete(listener);
   }
 
-  connect(node: NodeInfo, peer: Peer, wake: () => void): ProxySession | Refusal {
+  connect(node: NodeInfo, peer: Peer, wake: (changedAt?: number) => void): ProxySession | Refusal {
     const snapshot = this.#snapshot;
     if (snapshot === undefined)
       return { kind: 'refused', code: UNAVAILABLE, message: 'configuration is still being read' };
@@ -173,7 +186,7 @@ export class Plane implements ViewPort {
     if (!this.#sessions.delete(session)) return;
     this.#queue.remove(session);
     this.nacks.forget(session);
-    this.#release(session.classState);
+    this.#classes.release(session.classState);
     this.#linkage.forget(session);
     this.#metrics.connected(this.#sessions.size);
   }
@@ -223,12 +236,15 @@ export class Plane implements ViewPort {
     this.#stopped = true;
     this.#debounce.stop();
     this.#queue.stop();
+    this.#classes.stop();
   }
 
   async #settleAll(): Promise<void> {
     do {
       this.#again = false;
       const started = this.#options.clock.now();
+      this.#changedAt = this.#seenAt ?? started;
+      this.#seenAt = undefined;
       this.#build();
       if (this.#snapshot !== undefined) await this.#advanceAll();
       this.#metrics.settled((this.#options.clock.now() - started) / 1000);
@@ -265,36 +281,17 @@ export class Plane implements ViewPort {
     const snapshot = this.#snapshot;
     if (snapshot === undefined || !this.#sessions.has(session)) return;
     const { proxyClass, workload } = this.#linkage.link(session, session.proxy, snapshot);
+    if (workload !== session.workload) this.#metrics.links.inc();
     const before = session.classState;
     if (before?.proxyClass !== proxyClass) {
-      session.classState = this.#retain(proxyClass.key, () => new ClassState(proxyClass, this.#classPorts()));
-      this.#release(before);
+      session.classState = this.#classes.retain(proxyClass);
+      this.#classes.release(before);
     }
     const state = session.classState;
     if (state === undefined) return;
     yield* state.advance(snapshot);
     // It may have left meanwhile.
     if (!this.#sessions.has(session)) return;
-    if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake();
-  }
-
-  #classPorts(): ConstructorParameters<typeof ClassState>[1] {
-    return { log: this.#options.log, failures: this.#metrics.failures, scopeOf: this.#linkage.scopeOf };
-  }
-
-  #retain(key: string, make: () => ClassState): ClassState {
-    let state = this.#classes.get(key);
-    if (state === undefined) {
-      state = make();
-      this.#classes.set(key, state);
-    }
-    state.members++;
-    return state;
-  }
-
-  #release(state: ClassState | undefined): void {
-    if (state === undefined) return;
-    state.members--;
-    if (state.members === 0) this.#classes.delete(state.proxyClass.key);
+    if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake(this.#changedAt);
   }
 }

@@ -29,7 +29,7 @@ export interface SessionOptions {
   readonly node: NodeInfo;
   readonly proxy: Proxy;
   readonly peer: Peer;
-  readonly wake: () => void;
+  readonly wake: (changedAt?: number) => void;
   readonly connectedAt: number;
   readonly clock: Clock;
   readonly plane: SessionHost;
@@ -124,8 +124,8 @@ export class PlaneSession implements ProxySession {
     return this.#own?.findings() ?? [];
   }
 
-  wake(): void {
-    this.#options.wake();
+  wake(changedAt?: number): void {
+    this.#options.wake(changedAt);
   }
 
   view(typeUrl: string): View | undefined {

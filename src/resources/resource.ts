@@ -14,6 +14,14 @@ export interface Resource {
   readonly origins: readonly Origin[];
 }
 
+/** What was encoded since the process started; read by metrics. */
+export const ENCODED = { resources: 0, bytes: 0 };
+
+function counted(bytes: Uint8Array): void {
+  ENCODED.resources++;
+  ENCODED.bytes += bytes.length;
+}
+
 /** Content hash of encoded bytes: 96 bits of SHA-256, which no mesh will see collide. */
 export function contentVersion(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'base64url').slice(0, 16);
@@ -26,6 +34,7 @@ export function resourceOf(
   bytes: Uint8Array,
   origins: readonly Origin[] = [],
 ): Resource {
+  counted(bytes);
   return { typeUrl, name, version: contentVersion(bytes), bytes, origins };
 }
 
@@ -36,6 +45,7 @@ export function resourceFor(draft: Draft): Resource {
   let resource = resources.get(draft);
   if (resource === undefined) {
     const { typeUrl, name, bytes } = draft;
+    counted(bytes);
     // Origins may be costly to list, and are asked for by people only.
     resource = {
       typeUrl,

@@ -51,7 +51,19 @@ export function viewIndexed(view: View, name: string): Resource | undefined {
 
 /** How many resources the parts hold; a name that stands in two parts counts twice. */
 export function viewSize(view: View): number {
-  return view.parts.reduce((sum, part) => sum + indexOf(part).size, 0);
+  return view.parts.reduce((sum, part) => sum + countOf(part), 0);
+}
+
+const counts = new WeakMap<ResourceTable, number>();
+
+function countOf(table: ResourceTable): number {
+  let count = counts.get(table);
+  if (count === undefined) {
+    count = 0;
+    for (const group of tableValues(table)) count += group.length;
+    counts.set(table, count);
+  }
+  return count;
 }
 
 const indexes = new WeakMap<ResourceTable, ReadonlyMap<string, Resource>>();

@@ -6,7 +6,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator, type Validator } from '../config/validate/index.ts';
-import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
 import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
@@ -22,11 +21,11 @@ import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
 import { createStore, type Store } from '../store/store.ts';
 import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
-import { RENDER_COUNTS } from '../translate/counts.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { KubeSide } from './kube.ts';
 import { storeReader } from './registration.ts';
 import { wantedKeys } from './jwks.ts';
+import { engineMetrics } from './engine-metrics.ts';
 
 export interface ConfigSide {
   readonly plane: Plane;
@@ -119,7 +118,7 @@ export async function startConfig(
     secretAccess: kube?.secretAccess,
   });
   const { mesh } = await files.start();
-  countRenders(world);
+  const engine = engineMetrics(world.metrics);
   cluster = kube?.source(mesh);
   // With Kubernetes entries are objects of its API, and whoever writes those has to bring the port.
   const entries = kube === undefined ? memoryEntries() : undefined;
@@ -161,6 +160,7 @@ export async function startConfig(
     stop: async () => {
       registrar?.close();
       jwks.stop();
+      engine.stop();
       plane.stop();
       for (const source of sources) await source.stop();
       await files.stop();
@@ -182,24 +182,9 @@ function registrarOf(options: ServerOptions, world: World, store: Store, writer:
   const reader = storeReader(() => store.state());
   return new Registrar(settings, { reader, writer, clock, timers, log, meter: world.metrics.meter });
 }
+
 /** What starting waits for keys of others at most, ms. */
 const KEYS_HEAD_START = 2000;
-
-/** Renderers count for themselves; a page of metrics takes over what was added since the last. */
-function countRenders({ metrics }: World): void {
-  const { meter } = metrics;
-  const runs = meter.counter('meltemi_render_runs_total', 'Results rendered.', ['kind']);
-  const hits = meter.counter('meltemi_render_hits_total', 'Results that were there already.', ['kind']);
-  const seen = new Map<string, MemoCounts>();
-  metrics.onScrape(() => {
-    for (const [kind, counts] of Object.entries(RENDER_COUNTS)) {
-      const before = seen.get(kind) ?? { runs: 0, hits: 0 };
-      runs.inc({ kind }, counts.runs - before.runs);
-      hits.inc({ kind }, counts.hits - before.hits);
-      seen.set(kind, { ...counts });
-    }
-  });
-}
 
 function fileSources({ configDir }: ServerOptions, { log, timers }: World): readonly Source[] {
   return configDir === undefined ? [] : [fileSource({ dir: configDir, log: log.child('files'), timers })];

@@ -26,6 +26,7 @@ interface LinkMemory {
   settings: ProxySettings;
   configKey: string;
   known: ProxyWorkload['facts'] | undefined;
+  kind: ProxyWorkload['kind'] | undefined;
   identity: WorkloadIdentity;
   targetInputs: readonly unknown[];
   targets: readonly ServiceTarget[];
@@ -110,18 +111,20 @@ function nextMemory(
   before: LinkMemory | undefined,
 ): LinkMemory {
   const sameRegistry = before?.snapshot.registry === snapshot.registry;
-  const known = sameRegistry ? before?.known : knownWorkload(snapshot.registry, proxy)?.facts;
+  const workload = sameRegistry ? undefined : knownWorkload(snapshot.registry, proxy);
+  const [known, kind] = sameRegistry ? [before?.known, before?.kind] : [workload?.facts, workload?.kind];
   const { settings, configKey } =
     before?.snapshot.mesh === snapshot.mesh ? before : internedSettings(linker, proxy, snapshot.mesh);
   const targets: Targets =
     before !== undefined && sameRegistry
       ? { inputs: before.targetInputs, list: before.targets }
-      : targetsOf(snapshot, proxy, known, before);
+      : targetsOf(snapshot, proxy, { known, kind }, before);
   return {
     snapshot,
     settings,
     configKey,
     known,
+    kind,
     identity: before !== undefined && before.known === known ? before.identity : identityOf(proxy, known),
     targetInputs: targets.inputs,
     targets: targets.list,
@@ -187,12 +190,19 @@ interface Targets {
   readonly list: readonly ServiceTarget[];
 }
 
-function targetsOf(snapshot: LinkedSnapshot, proxy: Proxy, known: unknown, before: LinkMemory | undefined): Targets {
+function targetsOf(
+  snapshot: LinkedSnapshot,
+  proxy: Proxy,
+  { known, kind }: Pick<LinkMemory, 'known' | 'kind'>,
+  before: LinkMemory | undefined,
+): Targets {
   const { endpoints, state } = snapshot.registry;
   const services = tableGet(snapshot.index.base.byNamespace, proxy.namespace);
   // Endpoints matter only to pods that no Service selects, and those are told by having no target of a selecting one.
-  const loose = before === undefined || before.targets.every((each) => each.service.selector === undefined);
-  const inputs = [known, services, state.workloads.inlineByIp, loose ? endpoints : undefined];
+  const loose =
+    kind === 'pod' && (before === undefined || before.targets.every((each) => each.service.selector === undefined));
+  const inline = proxy.addresses.map((address) => tableGet(state.workloads.inlineByIp, address));
+  const inputs = [known, kind, services, ...inline, loose ? endpoints : undefined];
   if (before !== undefined && sameList(before.targetInputs, inputs)) return { inputs, list: before.targets };
   const list = serviceTargets(snapshot.registry, proxy);
   return { inputs, list: keepTargets(before?.targets, list) };

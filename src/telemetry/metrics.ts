@@ -19,7 +19,8 @@ export function createMetrics(): MetricsRoot {
   const meter: Meter = {
     counter: (name, help, labelNames = []) => {
       const metric = named(name, () => new Counter({ name, help, labelNames: [...labelNames], registers: [registry] }));
-      return { inc: (labels, by = 1) => (labels === undefined ? metric.inc(by) : metric.inc({ ...labels }, by)) };
+      const child = perLabels((labels) => metric.labels(labels));
+      return { inc: (labels, by = 1) => (labels === undefined ? metric.inc(by) : child(labels).inc(by)) };
     },
     gauge: (name, help, labelNames = []) => {
       const metric = named(name, () => new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] }));
@@ -29,9 +30,9 @@ export function createMetrics(): MetricsRoot {
       const make = () =>
         new Histogram({ name, help, buckets: [...buckets], labelNames: [...labelNames], registers: [registry] });
       const metric = named(name, make);
+      const child = perLabels((labels) => metric.labels(labels));
       return {
-        observe: (value, labels) =>
-          labels === undefined ? metric.observe(value) : metric.observe({ ...labels }, value),
+        observe: (value, labels) => (labels === undefined ? metric.observe(value) : child(labels).observe(value)),
       };
     },
   };
@@ -45,5 +46,20 @@ export function createMetrics(): MetricsRoot {
     onScrape: (refresh) => {
       refreshers.push(refresh);
     },
+  };
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Who passes the same object of labels each time spares the search for its series. */
+function perLabels<T>(find: (labels: Record<string, string>) => T): (labels: Labels) => T {
+  const known = new WeakMap<Labels, T>();
+  return (labels) => {
+    let child = known.get(labels);
+    if (child === undefined) {
+      child = find({ ...labels });
+      known.set(labels, child);
+    }
+    return child;
   };
 }

@@ -3,6 +3,7 @@
 
 import type { Exchange, ExchangeEvent } from './exchange.ts';
 import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
+import type { Stated } from './stated.ts';
 import { WILDCARD, wantsOfChange } from './subscription.ts';
 
 export interface DeltaRequest {
@@ -10,8 +11,8 @@ export interface DeltaRequest {
   readonly nonce: string;
   readonly subscribe: NameSet;
   readonly unsubscribe: NameSet;
-  /** Counts in the first request of a type only. */
-  readonly versions: ReadonlyMap<string, string>;
+  /** What the client holds. Counts in the first request of a type only. */
+  readonly stated: Stated;
   readonly error: string | undefined;
 }
 
@@ -19,7 +20,7 @@ export function deltaEvents(exchange: Exchange, request: DeltaRequest, pool: Nam
   const { subscribe, unsubscribe } = request;
   const kind = { first: !exchange.started, legacy: exchange.traits.legacyWildcard };
   const wants = wantsOfChange(exchange.wants, subscribe, unsubscribe, kind, pool);
-  if (kind.first) return [{ kind: 'initial', wants, known: { kind: 'versions', versions: request.versions } }];
+  if (kind.first) return [{ kind: 'initial', wants, known: { kind: 'versions', stated: request.stated } }];
   const events: ExchangeEvent[] = [];
   if (request.nonce !== '') events.push(answerTo(exchange, request));
   // A change of names counts whatever the nonce: the client doesn't repeat it.

@@ -35,6 +35,11 @@ export class Message {
   }
 }
 
+interface Opening {
+  readonly version: string;
+  readonly bytes: Buffer;
+}
+
 export interface Outgoing {
   readonly typeUrl: string;
   readonly version: string;
@@ -59,6 +64,8 @@ export class Encoder {
   readonly #budget: number;
   readonly #heads = { sotw: new WeakMap<Resource, Buffer>(), delta: new WeakMap<Resource, Buffer>() };
   readonly #bodies = { sotw: new Map<Chunk, Buffer>(), delta: new Map<Chunk, Buffer>() };
+  /** Of each type, the version that was sent last. */
+  readonly #openings = { sotw: new Map<string, Opening>(), delta: new Map<string, Opening>() };
   readonly #removals = new WeakMap<readonly string[], Buffer>();
   #kept = 0;
   /** Bytes copied to build shared bodies, for measurements. */
@@ -79,12 +86,25 @@ export class Encoder {
     return new Message(pieces);
   }
 
-  #envelope(mode: Mode, out: Outgoing): Buffer {
-    const parts = [
-      stringField(VERSION, out.version),
-      stringField(TYPE_URL, out.typeUrl),
-      stringField(NONCE, out.nonce),
-    ];
+  /** All but the resources; what doesn't differ between streams is put together once. */
+  #envelope(mode: Mode, { typeUrl, version, nonce }: Outgoing): Buffer {
+    const known = this.#openings[mode].get(typeUrl);
+    let opening = known?.version === version ? known.bytes : undefined;
+    if (opening === undefined) {
+      opening = this.#opening(mode, typeUrl, version);
+      this.#openings[mode].set(typeUrl, { version, bytes: opening });
+    }
+    const envelope = Buffer.allocUnsafe(opening.length + 2 + nonce.length);
+    opening.copy(envelope);
+    // Nonces are of our own making: ASCII, and short.
+    envelope[opening.length] = NONCE * 8 + 2;
+    envelope[opening.length + 1] = nonce.length;
+    envelope.write(nonce, opening.length + 2, 'latin1');
+    return envelope;
+  }
+
+  #opening(mode: Mode, typeUrl: string, version: string): Buffer {
+    const parts = [stringField(VERSION, version), stringField(TYPE_URL, typeUrl)];
     if (this.#identifier !== '') {
       const field = mode === 'sotw' ? SOTW_CONTROL_PLANE : DELTA_CONTROL_PLANE;
       parts.push(bytesField(field, stringField(1, this.#identifier)));

@@ -13,6 +13,7 @@ import type { Progress } from './ordering.ts';
 import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
 import { Rejected, suspicion } from './rejections.ts';
 import { countOf, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
+import type { Stated } from './stated.ts';
 import type { Chunk } from './step.ts';
 import {
   commonSelection,
@@ -35,7 +36,7 @@ import { type TypeTraits, traitsOf } from './types.ts';
 export type Known =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'version'; readonly version: string }
-  | { readonly kind: 'versions'; readonly versions: ReadonlyMap<string, string> };
+  | { readonly kind: 'versions'; readonly stated: Stated };
 
 export type ExchangeEvent =
   | { readonly kind: 'initial'; readonly wants: Wants; readonly known: Known }
@@ -109,6 +110,8 @@ export class Exchange implements Progress {
   /** The view whose response was rejected: nothing is sent until there is another. */
   #quiet: View | undefined;
   #plan: Plan | undefined;
+  /** Nothing was needed when it last looked, and nothing has happened since. */
+  #resting = false;
 
   constructor(typeUrl: string, mode: Mode, pool: NamePool) {
     this.typeUrl = typeUrl;
@@ -146,6 +149,7 @@ export class Exchange implements Progress {
   /** Takes what a client said; a rejection yields the suspected resources. */
   apply(event: ExchangeEvent): readonly Resource[] {
     this.#plan = undefined;
+    this.#resting = false;
     switch (event.kind) {
       case 'initial':
         this.#begin(event.wants, event.known);
@@ -240,12 +244,15 @@ export class Exchange implements Progress {
 
   /** Sends the namesakes of these resources again, if the client holds them: its clusters wait for their endpoints. */
   repeat(chunks: readonly Chunk[]): void {
+    if (chunks.length === 0) return;
     this.#again = [...this.#again, ...chunks];
     this.#plan = undefined;
+    this.#resting = false;
   }
 
   /** Looks at the current view; says what is to be done. */
   refresh(view: View, wake: number): Need {
+    if (view === this.#view && this.#resting) return NO_NEED;
     if (view !== this.#view) {
       this.#view = view;
       this.changedAt = wake;
@@ -264,7 +271,9 @@ export class Exchange implements Progress {
     if (!changes) this.dirtySince = undefined;
     else this.dirtySince ??= Math.max(this.changedAt, this.#again.length > 0 ? wake : 0);
     const need = { answer: answer && this.#hasAnswer(plan), changes, removals };
-    if (!need.answer && !changes && !removals && !quiet) this.#settle(view, plan);
+    const idle = !need.answer && !changes && !removals;
+    if (idle && !quiet) this.#settle(view, plan);
+    this.#resting = idle;
     return need;
   }
 
@@ -310,7 +319,7 @@ export class Exchange implements Progress {
       if (known.version === '' || known.version !== contentVersion(held)) return;
       this.#held = held;
     } else {
-      this.#held = reported(known.versions, this.wants.selection, view, this.#pool);
+      this.#held = reported(known.stated, this.wants.selection, view, this.#pool);
       if (this.#held === NOTHING_HELD) return;
     }
     this.#must = false;
@@ -346,6 +355,7 @@ export class Exchange implements Progress {
     this.#asked = undefined;
     this.#must = this.#repeatAll = false;
     this.#plan = undefined;
+    this.#resting = false;
     this.lastNonce = how.nonce;
     this.lastVersion = version;
     if (!partial) {

@@ -7,7 +7,12 @@ export interface XdsMetrics {
   readonly connected: Gauge;
   readonly opened: Counter;
   readonly refused: Counter;
+  /** Responses, whatever their reason. */
+  readonly responses: Counter;
+  readonly bytesSent: Counter;
+  /** Responses that followed a change; answers to requests don't count. */
   readonly pushes: Counter;
+  readonly pushTime: Histogram;
   readonly configSize: Histogram;
   readonly ackTime: Histogram;
   /** By label of the type; the others are in the total only. */
@@ -23,6 +28,7 @@ export interface XdsMetrics {
 }
 
 const SIZES = [1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000];
+const PUSH_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const SECONDS = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
 
 export function xdsMetrics(meter: Meter): XdsMetrics {
@@ -30,7 +36,15 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
     connected: meter.gauge('pilot_xds_streams', 'Open xDS streams.'),
     opened: meter.counter('pilot_xds_streams_total', 'Streams accepted, by protocol variant.', ['mode']),
     refused: meter.counter('pilot_xds_refused_streams_total', 'Streams refused, by gRPC status code.', ['code']),
-    pushes: meter.counter('pilot_xds_pushes', 'Responses sent, by type.', ['type']),
+    responses: meter.counter('pilot_xds_pushes', 'Responses sent, by type.', ['type']),
+    bytesSent: meter.counter('meltemi_bytes_sent_total', 'Bytes of responses, by type.', ['type']),
+    pushes: meter.counter('meltemi_pushes_total', 'Responses sent because something changed, by type.', ['type']),
+    pushTime: meter.histogram(
+      'meltemi_push_seconds',
+      'Time from a change being seen to its response being handed to the connection, by type.',
+      PUSH_SECONDS,
+      ['type'],
+    ),
     configSize: meter.histogram('pilot_xds_config_size_bytes', 'Size of responses, by type.', SIZES, ['type']),
     ackTime: meter.histogram('pilot_xds_ack_seconds', 'Time from a response to its answer, by type.', SECONDS, [
       'type',

@@ -88,9 +88,17 @@ export class NamePool {
       const entry = ref.deref();
       if (entry?.wires.some((known) => known.equals(wire)) === true) return entry;
     }
-    const set = this.of(decode(wire));
+    const names = decode(wire);
+    const set = this.#sameNames(wire, names) ?? this.of(names);
     if (set !== NO_NAMES) this.#remember(set as Entry, wire, key);
     return set;
+  }
+
+  /** Clients list the names of one set in an order of their own: it is found by the hash of its names, and compared. */
+  #sameNames(wire: Buffer, names: readonly string[]): NameSet | undefined {
+    const sum = sumOfWire(wire);
+    if (sum === undefined || sum.count !== names.length) return undefined;
+    return this.#find(keyOf(sum.count, sum.a, sum.b), (entry) => names.every((name) => entry.names.has(name)));
   }
 
   #find(key: string, same: (entry: Entry) => boolean): NameSet | undefined {
@@ -126,9 +134,41 @@ const SEED_B = 0x9747b28c;
 function hashName(name: string, seed: number): number {
   let hash = seed;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return mixed(hash);
+}
+
+function mixed(hash: number): number {
+  let mix = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  mix = Math.imul(mix ^ (mix >>> 13), 0xc2b2ae35);
+  return (mix ^ (mix >>> 16)) >>> 0;
+}
+
+/**
+ * The sum that `of` makes, from the bytes of a repeated string field; undefined when there is more to them than ASCII
+ * names shorter than 128 bytes, each behind the same one-byte tag.
+ */
+function sumOfWire(wire: Buffer): { readonly count: number; readonly a: number; readonly b: number } | undefined {
+  const tag = wire[0];
+  let [count, a, b] = [0, 0, 0];
+  let at = 0;
+  while (at < wire.length) {
+    const length = wire[at + 1] ?? 128;
+    const end = at + 2 + length;
+    if (wire[at] !== tag || length > 127 || end > wire.length) return undefined;
+    let [x, y] = [SEED_A, SEED_B];
+    let letters = 0;
+    for (at += 2; at < end; at++) {
+      const letter = wire[at] as number;
+      letters |= letter;
+      x = Math.imul(x ^ letter, 0x01000193);
+      y = Math.imul(y ^ letter, 0x01000193);
+    }
+    if (letters > 127) return undefined;
+    a = (a + mixed(x)) >>> 0;
+    b = (b + mixed(y)) >>> 0;
+    count++;
+  }
+  return { count, a, b };
 }
 
 /** Cheap hash of the length and 64 bytes spread over the form: picks candidates, which are then compared whole. */

@@ -72,6 +72,9 @@ export interface NackEvent {
 }
 
 export interface ViewPort {
-  /** `wake` is called, never synchronously from `connect`, whenever some view of the session may have changed. */
-  connect(node: NodeInfo, peer: Peer, wake: () => void): ProxySession | Refusal;
+  /**
+   * `wake` is called, never synchronously from `connect`, whenever some view of the session may have changed; with the
+   * time at which the change behind it was seen, where there is one.
+   */
+  connect(node: NodeInfo, peer: Peer, wake: (changedAt?: number) => void): ProxySession | Refusal;
 }

@@ -24,25 +24,34 @@ export interface Accounts {
 /** Suspects named in a log line. */
 const MAX_LOGGED = 10;
 
-/** A response has gone out. `late`: without waiting any longer for answers that it should have waited for. */
-export function reportSent(
-  subject: Subject,
-  nonce: string,
-  response: Response,
-  message: Message,
-  late: boolean,
-  accounts: Accounts,
-): void {
+export interface SentResponse {
+  readonly nonce: string;
+  readonly response: Response;
+  readonly message: Message;
+  /** It didn't wait any longer for answers that it should have waited for. */
+  readonly late: boolean;
+  /** When the change behind it was seen; undefined when it answers a request. */
+  readonly changedAt: number | undefined;
+}
+
+/** A response has gone out. */
+export function reportSent(subject: Subject, sent: SentResponse, accounts: Accounts): void {
   const { exchange, tally } = subject;
+  const { nonce, response, message, late, changedAt } = sent;
   const { metrics } = accounts;
-  const type = exchange.traits.label;
+  const { labels } = exchange.traits;
   const bytes = message.byteLength;
   tally.sentAt = accounts.now;
   tally.pushes++;
   tally.bytes += bytes;
-  metrics.pushes.inc({ type });
-  metrics.configSize.observe(bytes, { type });
-  if (late) metrics.orderTimeouts.inc({ type });
+  metrics.responses.inc(labels);
+  metrics.bytesSent.inc(labels, bytes);
+  metrics.configSize.observe(bytes, labels);
+  if (changedAt !== undefined) {
+    metrics.pushes.inc(labels);
+    metrics.pushTime.observe((accounts.now - changedAt) / 1000, labels);
+  }
+  if (late) metrics.orderTimeouts.inc(labels);
   const { version, resources } = response;
   accounts.session?.sent(exchange.typeUrl, { nonce, version, resources, removed: response.removed.length, bytes });
 }
@@ -56,17 +65,17 @@ export function reportAnswer(
 ): void {
   const { exchange, tally } = subject;
   const { metrics, session, now } = accounts;
-  const type = exchange.traits.label;
-  if (event.kind === 'stale') metrics.expiredNonces.inc({ type });
+  const { label: type, labels } = exchange.traits;
+  if (event.kind === 'stale') metrics.expiredNonces.inc(labels);
   if (event.kind === 'ack') {
     tally.ackedAt = now;
-    metrics.ackTime.observe((now - tally.sentAt) / 1000, { type });
+    metrics.ackTime.observe((now - tally.sentAt) / 1000, labels);
     session?.acked(exchange.typeUrl, event.nonce);
   }
   if (event.kind === 'nack') {
     tally.errorAt = now;
     metrics.rejects.get(type)?.inc();
-    metrics.totalRejects.inc({ type });
+    metrics.totalRejects.inc(labels);
     const names = suspects.slice(0, MAX_LOGGED).map((resource) => resource.name);
     const fields = {
       connection: session?.connectionId,

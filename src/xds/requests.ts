@@ -7,6 +7,7 @@ import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
 import { readNode } from './node.ts';
 import type { NodeInfo } from './port.ts';
 import type { SotwRequest } from './sotw.ts';
+import { Stated } from './stated.ts';
 import { WireReader } from './wire.ts';
 
 export interface WithNode {
@@ -76,7 +77,7 @@ export function readDeltaRequest(bytes: Buffer, pool: NamePool): DeltaRequest & 
   const reader = new WireReader(bytes);
   const subscribe = new Listed();
   const unsubscribe = new Listed();
-  const versions = new Map<string, string>();
+  const stated = new Stated();
   let node: NodeInfo | undefined;
   let error: string | undefined;
   let [typeUrl, nonce] = ['', ''];
@@ -85,7 +86,7 @@ export function readDeltaRequest(bytes: Buffer, pool: NamePool): DeltaRequest & 
     else if (reader.field === 2) typeUrl = reader.text();
     else if (reader.field === 3) subscribe.add(reader);
     else if (reader.field === 4) unsubscribe.add(reader);
-    else if (reader.field === 5) readVersion(reader, versions);
+    else if (reader.field === 5) stated.add(reader);
     else if (reader.field === 6) nonce = reader.text();
     else if (reader.field === 7) error = readError(reader.nested());
   }
@@ -94,30 +95,8 @@ export function readDeltaRequest(bytes: Buffer, pool: NamePool): DeltaRequest & 
     nonce,
     node,
     error,
-    versions,
+    stated,
     subscribe: subscribe.set(bytes, pool, undefined),
     unsubscribe: unsubscribe.set(bytes, pool, undefined),
   };
-}
-
-/** One entry of a map<string, string>: nearly always the name, then the version, each shorter than 128 bytes. */
-function readVersion(reader: WireReader, versions: Map<string, string>): void {
-  const { bytes, from, to } = reader;
-  const middle = from + 2 + (bytes[from + 1] ?? 0);
-  const usual =
-    bytes[from] === 0x0a &&
-    (bytes[from + 1] ?? 128) < 128 &&
-    bytes[middle] === 0x12 &&
-    to === middle + 2 + (bytes[middle + 1] ?? 0);
-  if (usual && reader.wireType === 2) {
-    versions.set(bytes.toString('utf8', from + 2, middle), bytes.toString('utf8', middle + 2, to));
-    return;
-  }
-  const entry = reader.nested();
-  let [name, version] = ['', ''];
-  while (entry.next()) {
-    if (entry.field === 1) name = entry.text();
-    else if (entry.field === 2) version = entry.text();
-  }
-  versions.set(name, version);
 }

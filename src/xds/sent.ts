@@ -4,6 +4,7 @@
 import type { Resource } from '../resources/resource.ts';
 import { type View, viewIndexed, viewSize } from '../resources/view.ts';
 import type { NamePool } from './names.ts';
+import type { Stated } from './stated.ts';
 import { type Chunk, disjointParts } from './step.ts';
 import {
   covers,
@@ -132,24 +133,62 @@ export function withDoubts(held: Held, unanswered: readonly Sent[], wants: Selec
 }
 
 /** What a client holds according to `initial_resource_versions`. */
-export function reported(versions: ReadonlyMap<string, string>, wants: Selection, view: View, pool: NamePool): Held {
+export function reported(stated: Stated, wants: Selection, view: View, pool: NamePool): Held {
+  return (disjointParts(view) ? compared(stated, wants, view, pool) : undefined) ?? read(stated, wants, view, pool);
+}
+
+/** Nearly all that a client states is what the view says: only the rest becomes text. */
+function compared(stated: Stated, wants: Selection, view: View, pool: NamePool): Held | undefined {
+  const standing: Resource[] = [];
   const odd = new Map<string, HeldItem>();
-  let covered = 0;
+  let stale = 0;
+  let twice = false;
+  const other = (name: string, version: string): void => {
+    if (!covers(wants, name)) return;
+    if (odd.has(name)) twice = true;
+    if (viewIndexed(view, name) !== undefined) stale++;
+    odd.set(name, version);
+  };
+  const same = (resource: Resource): void => {
+    if (covers(wants, resource.name)) standing.push(resource);
+  };
+  if (!stated.compare(view, same, other)) return undefined;
+  if (stale > 0 && standing.some((resource) => odd.has(resource.name))) twice = true;
+  if (twice) return undefined;
+  const covered = standing.length + odd.size;
+  const names = (): Iterable<string> => [...standing.map((resource) => resource.name), ...odd.keys()];
+  return heldOf({ covered, standing: standing.length + stale, names, odd }, wants, view, pool);
+}
+
+function read(stated: Stated, wants: Selection, view: View, pool: NamePool): Held {
+  const odd = new Map<string, HeldItem>();
+  const names: string[] = [];
   let standing = 0;
-  for (const [name, version] of versions) {
+  for (const [name, version] of stated.read()) {
     if (!covers(wants, name)) continue;
-    covered++;
+    names.push(name);
     const stands = viewIndexed(view, name);
     if (stands !== undefined) standing++;
     if (stands?.version !== version) odd.set(name, version);
   }
+  return heldOf({ covered: names.length, standing, names: () => names, odd }, wants, view, pool);
+}
+
+interface Findings {
+  /** Names stated that are wanted; those of them that stand in the view; those that don't stand there as stated. */
+  readonly covered: number;
+  readonly standing: number;
+  readonly names: () => Iterable<string>;
+  readonly odd: Odd;
+}
+
+function heldOf({ covered, standing, names, odd }: Findings, wants: Selection, view: View, pool: NamePool): Held {
   if (covered === 0) return NOTHING_HELD;
   // Who has something of all that it wants is treated like those who were sent it, and shares with them what follows.
   const all =
     wants === EVERYTHING
       ? disjointParts(view) && standing === viewSize(view)
       : !wants.wildcard && covered === wants.set.names.size;
-  if (all) return withOdd({ view, selection: wants, odd: undefined }, odd);
-  const names = [...versions.keys()].filter((name) => covers(wants, name));
-  return withOdd({ view, selection: selectionOf(false, pool.of(names)), odd: undefined }, odd);
+  const selection = all ? wants : selectionOf(false, pool.of(names()));
+  return withOdd({ view, selection, odd: undefined }, odd);
 }

@@ -63,6 +63,13 @@ interface Conversation {
   retryAt: number | undefined;
 }
 
+interface SendHow {
+  readonly onlyAsked: boolean;
+  readonly removals: boolean;
+  readonly late: boolean;
+  readonly changedAt: number | undefined;
+}
+
 export class XdsStream implements Pumped {
   readonly #mode: Mode;
   readonly #peer: Peer;
@@ -79,6 +86,8 @@ export class XdsStream implements Pumped {
   #nonces = 0;
   #closed = false;
   #blockedSince: number | undefined;
+  /** When the oldest change that isn't sent yet was seen. */
+  #changedAt: number | undefined;
   #cancelOrder: (() => void) | undefined;
 
   constructor(mode: Mode, peer: Peer, outlet: Outlet, context: StreamContext) {
@@ -132,7 +141,7 @@ export class XdsStream implements Pumped {
       this.close(INVALID_ARGUMENT, 'the first request must carry node.id');
       return false;
     }
-    const session = this.#context.port.connect(node, this.#peer, () => this.wake());
+    const session = this.#context.port.connect(node, this.#peer, (changedAt) => this.wake(changedAt));
     if (session.kind === 'refused') {
       this.#context.metrics.refused.inc({ code: String(session.code) });
       this.close(session.code, session.message);
@@ -190,10 +199,11 @@ export class XdsStream implements Pumped {
     return { session: this.#session, metrics, log, now: clock.now() };
   }
 
-  /** Some view may have changed. */
-  wake(): void {
+  /** Some view may have changed, because of something that was seen then. */
+  wake(changedAt?: number): void {
     if (this.#closed) return;
     this.#wake++;
+    this.#changedAt ??= changedAt;
     this.#context.scheduler.add(this, 'push');
   }
 
@@ -221,6 +231,7 @@ export class XdsStream implements Pumped {
       this.#sendOne(conversation);
       if (this.#closed || this.#blockedSince !== undefined) return;
     }
+    if (this.#types.every(({ retryAt }) => retryAt === undefined)) this.#changedAt = undefined;
     this.#awaitOrder();
   }
 
@@ -249,7 +260,9 @@ export class XdsStream implements Pumped {
     const full = free && open && (need.answer || need.changes || mayTake);
     // What was newly asked for is answered at once; all the rest waits for its turn.
     if (full || need.answer) {
-      this.#send(conversation, { onlyAsked: !full, removals: mayTake || !need.removals, late: late || overdue });
+      const changedAt = need.answer ? undefined : this.#changedAt;
+      const removals = mayTake || !need.removals;
+      this.#send(conversation, { onlyAsked: !full, removals, late: late || overdue, changedAt });
     }
     const waits = free && ((need.changes && !full) || (need.removals && !mayTake));
     conversation.blockedSince = waits ? (full ? now : (conversation.blockedSince ?? now)) : undefined;
@@ -263,7 +276,7 @@ export class XdsStream implements Pumped {
     return exchange?.active === true ? exchange : undefined;
   }
 
-  #send(conversation: Conversation, how: { onlyAsked: boolean; removals: boolean; late: boolean }): void {
+  #send(conversation: Conversation, how: SendHow): void {
     const { exchange } = conversation;
     const nonce = `${this.#context.serial}.${(this.#nonces++).toString(36)}`;
     const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked: how.onlyAsked, removals: how.removals });
@@ -275,7 +288,8 @@ export class XdsStream implements Pumped {
       this.#blockedSince = this.#context.clock.now();
       this.#writeWatch.start();
     }
-    reportSent(conversation, nonce, response, message, how.late, this.#accounts());
+    const { late, changedAt } = how;
+    reportSent(conversation, { nonce, response, message, late, changedAt }, this.#accounts());
   }
 
   /** Comes back when the first type has waited long enough for another, or for its own answer. */

@@ -22,8 +22,10 @@ export interface TypeTraits {
   readonly legacyWildcard: boolean;
   /** In the state-of-the-world protocol a response states all resources: what it leaves out is deleted. */
   readonly wholeWorld: boolean;
-  /** Label of the type in metrics. */
+  /** Short name of the type in metrics and logs. */
   readonly label: string;
+  /** The label as metrics take it: always this object, so that its series is found by identity. */
+  readonly labels: { readonly type: string };
   /** The names are arguments of a question: the answer is all that the view then holds, under whatever names. */
   readonly question?: boolean;
 }
@@ -41,11 +43,20 @@ const traits: ReadonlyMap<string, TypeTraits> = new Map(
       [EXTENSION, 'ecds', false, false],
       [NAME_TABLE, 'nds', true, false],
     ] as const
-  ).map(([typeUrl, label, legacyWildcard, wholeWorld], rank) => [typeUrl, { rank, legacyWildcard, wholeWorld, label }]),
+  ).map(([typeUrl, label, legacyWildcard, wholeWorld], rank) => [
+    typeUrl,
+    { rank, legacyWildcard, wholeWorld, label, labels: { type: label } },
+  ]),
 );
 
-const OTHER: TypeTraits = { rank: traits.size, legacyWildcard: true, wholeWorld: false, label: 'other' };
-const DEBUG: TypeTraits = { ...OTHER, label: 'debug', question: true };
+const OTHER: TypeTraits = {
+  rank: traits.size,
+  legacyWildcard: true,
+  wholeWorld: false,
+  label: 'other',
+  labels: { type: 'other' },
+};
+const DEBUG: TypeTraits = { ...OTHER, label: 'debug', labels: { type: 'debug' }, question: true };
 
 export function traitsOf(typeUrl: string): TypeTraits {
   return traits.get(typeUrl) ?? (typeUrl.startsWith('istio.io/debug') ? DEBUG : OTHER);

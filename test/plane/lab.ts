@@ -7,6 +7,7 @@ import type { ConfigObject, Kind, ObjectEvent, ObjectRef } from '../../src/confi
 import { followUp } from '../../bench/follow.ts';
 import { parseDocument } from '../../src/config/parse/index.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
+import type { Timers } from '../../src/lib/ports.ts';
 import type { Table } from '../../src/lib/table.ts';
 import type { LinkInputs } from '../../src/plane/linkage.ts';
 import { Plane } from '../../src/plane/plane.ts';
@@ -31,6 +32,7 @@ export interface LabOptions {
   /** Proves that nothing writes into objects; costs time. */
   readonly freeze?: boolean | undefined;
   readonly now?: (() => number) | undefined;
+  readonly timers?: Timers | undefined;
 }
 
 /** Objects of manifests; throws when one of them is refused. */
@@ -58,7 +60,7 @@ export class Lab {
   constructor(options: LabOptions = {}) {
     // Time stands still, so that no work is put aside.
     const clock = { now: options.now ?? ((): number => 1_000) };
-    const timers = { setTimeout: () => () => {} };
+    const timers = options.timers ?? { setTimeout: () => () => {} };
     const mesh = parseMeshConfig(options.mesh ?? {}).mesh;
     const meshNetworks = parseMeshNetworks({}).networks;
     this.store = createStore({ validators: () => [], log: silentLog, meter: this.metrics, freeze: options.freeze });

@@ -306,7 +306,7 @@ describe('messages', () => {
     );
     expect(delta).toMatchObject({ typeUrl: ENDPOINT, nonce: 'n', error: '', node: undefined });
     expect([[...delta.subscribe.names], [...delta.unsubscribe.names]]).toEqual([['a', 'b'], ['c']]);
-    expect([...delta.versions]).toEqual([
+    expect([...delta.stated.read()]).toEqual([
       ['a', '1'],
       ['b', '2'],
     ]);

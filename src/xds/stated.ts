@@ -1,0 +1,164 @@
+// What a client says that it holds (`initial_resource_versions`), compared with a view where it lies in the request.
+// In: the entries of one delta request. Out: which of them are what the view says. Called by the decoder and by the
+// exchange, which lets go of it at once: a thousand proxies that come back state two thousand names each, nearly all of
+// them as they stand, and to make strings of them would be most of what a reconnect costs.
+
+import { tableValues } from '../lib/table.ts';
+import type { Resource } from '../resources/resource.ts';
+import type { ResourceTable, View } from '../resources/view.ts';
+import type { WireReader } from './wire.ts';
+
+/** Entries are compared as bytes with resources, or read. */
+export class Stated {
+  #bytes: Buffer | undefined;
+  /** Start and end of each entry that has the usual form. */
+  readonly #places: number[] = [];
+  /** The few that have another, and how many of the usual ones came before each. */
+  readonly #others: { readonly at: number; readonly name: string; readonly version: string }[] = [];
+
+  get size(): number {
+    return this.#places.length / 2 + this.#others.length;
+  }
+
+  /** Takes up the entry that the reader stands at. Throws a WireError when it isn't one. */
+  add(reader: WireReader): void {
+    if (reader.wireType === 2 && isUsual(reader.bytes, reader.from, reader.to)) {
+      this.#bytes = reader.bytes;
+      this.#places.push(reader.from, reader.to);
+      return;
+    }
+    const entry = reader.nested();
+    let [name, version] = ['', ''];
+    while (entry.next()) {
+      if (entry.field === 1) name = entry.text();
+      else if (entry.field === 2) version = entry.text();
+    }
+    this.#others.push({ at: this.#places.length, name, version });
+  }
+
+  /** Every entry as text; of several with one name the last counts. */
+  read(): ReadonlyMap<string, string> {
+    const all = new Map<string, string>();
+    let next = 0;
+    for (let at = 0; at <= this.#places.length; at += 2) {
+      for (; this.#others[next]?.at === at; next++) {
+        const { name, version } = this.#others[next] as { readonly name: string; readonly version: string };
+        all.set(name, version);
+      }
+      if (at < this.#places.length) all.set(...this.#textAt(at));
+    }
+    return all;
+  }
+
+  /**
+   * Tells for each entry, in no particular order, either the resource of the view that it states in name and version,
+   * or what it says else. False when that can't be told so, and the entries have to be read: a name stands in two
+   * parts of the view, or was stated twice.
+   */
+  compare(view: View, same: (resource: Resource) => void, other: (name: string, version: string) => void): boolean {
+    const indexes = view.parts.map(indexOf);
+    const seen = indexes.map((index) => new Uint8Array(index.resources.length));
+    const bytes = this.#bytes ?? Buffer.alloc(0);
+    const { length } = this.#places;
+    for (let at = 0; at < length; at += 2) {
+      const from = this.#places[at] ?? 0;
+      const to = this.#places[at + 1] ?? 0;
+      let found = -1;
+      for (let part = 0; found < 0 && part < indexes.length; part++) {
+        const index = indexes[part] as VersionIndex;
+        found = index.find(bytes, from, to);
+        if (found < 0) continue;
+        const marks = seen[part] as Uint8Array;
+        if (marks[found] === 1) return false;
+        marks[found] = 1;
+        same(index.resources[found] as Resource);
+      }
+      if (found < 0) other(...this.#textAt(at));
+    }
+    for (const { name, version } of this.#others) other(name, version);
+    return true;
+  }
+
+  #textAt(at: number): [string, string] {
+    const bytes = this.#bytes as Buffer;
+    const from = this.#places[at] ?? 0;
+    const middle = from + 2 + (bytes[from + 1] ?? 0);
+    return [bytes.toString('utf8', from + 2, middle), bytes.toString('utf8', middle + 2, this.#places[at + 1])];
+  }
+}
+
+/** One entry of a map<string, string>: nearly always the name, then the version, each shorter than 128 bytes. */
+function isUsual(bytes: Buffer, from: number, to: number): boolean {
+  const middle = from + 2 + (bytes[from + 1] ?? 0);
+  return (
+    bytes[from] === 0x0a &&
+    (bytes[from + 1] ?? 128) < 128 &&
+    bytes[middle] === 0x12 &&
+    (bytes[middle + 1] ?? 128) < 128 &&
+    to === middle + 2 + (bytes[middle + 1] ?? 0)
+  );
+}
+
+/** Letters of a version, see resources/resource.ts; four words of four letters each. */
+const VERSION_LETTERS = 16;
+const WORDS = 4;
+
+/**
+ * The resources of a table by version. A version is a hash of the content, and the content bears the name: of the name
+ * only the length is compared. A client that states a version under another name misleads nobody but itself.
+ */
+class VersionIndex {
+  readonly resources: readonly Resource[];
+  readonly #places = new Map<number, number>();
+  readonly #words: Int32Array;
+
+  constructor(resources: readonly Resource[]) {
+    this.resources = resources;
+    this.#words = new Int32Array(resources.length * WORDS);
+    for (const [at, { version }] of resources.entries()) {
+      if (version.length !== VERSION_LETTERS) continue;
+      const letters = Buffer.from(version, 'latin1');
+      for (let i = 0; i < WORDS; i++) this.#words[at * WORDS + i] = wordAt(letters, i * 4);
+      this.#places.set(wordAt(letters, 0) ^ wordAt(letters, 4), at);
+    }
+  }
+
+  /** Place of the resource whose version the entry states, or -1. */
+  find(bytes: Buffer, from: number, to: number): number {
+    const nameLength = bytes[from + 1] as number;
+    const start = from + nameLength + 4;
+    if (to - start !== VERSION_LETTERS) return -1;
+    const first = wordAt(bytes, start);
+    const second = wordAt(bytes, start + 4);
+    const at = this.#places.get(first ^ second);
+    if (at === undefined) return -1;
+    const words = this.#words;
+    const same =
+      words[at * WORDS] === first &&
+      words[at * WORDS + 1] === second &&
+      words[at * WORDS + 2] === wordAt(bytes, start + 8) &&
+      words[at * WORDS + 3] === wordAt(bytes, start + 12) &&
+      this.resources[at]?.name.length === nameLength;
+    return same ? at : -1;
+  }
+}
+
+function wordAt(bytes: Buffer, at: number): number {
+  return (
+    (bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)
+  );
+}
+
+const indexes = new WeakMap<ResourceTable, VersionIndex>();
+
+function indexOf(table: ResourceTable): VersionIndex {
+  let index = indexes.get(table);
+  if (index === undefined) {
+    index = new VersionIndex([...tableValues(table)].flat());
+    indexes.set(table, index);
+  }
+  return index;
+}
