@@ -20,7 +20,8 @@ export function structural(schema: ConfigSchema): JsonSchema {
   }
   if (schema.items !== undefined) out['items'] = structural(schema.items);
   if (schema.additionalProperties === true) out['x-kubernetes-preserve-unknown-fields'] = true;
-  else if (schema.additionalProperties !== undefined) out['additionalProperties'] = structural(schema.additionalProperties);
+  else if (schema.additionalProperties !== undefined)
+    out['additionalProperties'] = structural(schema.additionalProperties);
   const choices = (schema.exclusive ?? []).filter((group) => group.length > 1).map(atMostOne);
   if (choices.length === 1) Object.assign(out, choices[0]);
   else if (choices.length > 1) out['allOf'] = choices;
