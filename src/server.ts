@@ -19,6 +19,7 @@ import { openTokenKey, TOKEN_ISSUER } from './ca/token.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
+import { openKube, type KubeSide } from './server/kube.ts';
 import { consolePort } from './server/console.ts';
 import { type GrpcSide, startGrpc } from './server/grpc.ts';
 import type { ListenAddress } from './lib/listen.ts';
@@ -30,6 +31,12 @@ export interface ServerOptions {
   readonly version: string;
   readonly configDir?: string | undefined;
   readonly kubeconfig?: string | undefined;
+  /** Serve the cluster that the process runs in. */
+  readonly inCluster?: boolean | undefined;
+  /** ConfigMap of the system namespace whose mesh configuration holds where the revision's own says nothing. */
+  readonly sharedMeshConfig?: string | undefined;
+  /** Of this replica among those of its revision: the name of its pod. */
+  readonly replica?: string | undefined;
   readonly meshConfig: string;
   readonly networksConfig: string;
   readonly domain: string;
@@ -55,6 +62,10 @@ export interface ServerOptions {
   readonly debounceMax: number;
   /** New streams a second. */
   readonly maxStreamRate: number;
+  /** Connections of proxies are asked to move after this, ms, give or take a tenth. Undefined: never. */
+  readonly maxConnectionAge?: number | undefined;
+  /** How long a stop may take to send proxies elsewhere, ms. */
+  readonly shutdownDuration?: number | undefined;
 }
 
 export interface Server {
@@ -111,14 +122,24 @@ async function startParts(
   world.metrics.meter
     .gauge('pilot_info', 'Version of this control plane.', ['version'])
     .set(1, { version: options.version });
-  const config = await startConfig(options, world);
+  const kube = await openKube(options, world);
+  const config = await startConfig(options, world, kube);
   closers.push(() => config.stop());
-  const security = await startSecurity(options, config, world);
+  const security = await startSecurity(options, config, world, kube);
   closers.push(() => security.stop());
-  const port = consolePort(options, world, config);
+  let leaving = false;
+  const port = consolePort(options, world, config, () => leaving);
+  const pages = await startPages(options, security, port, closers);
+  // From here on the order of stopping is: unready, no longer leading, streams ended one after the other, pages closed.
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
   closers.push(() => grpc.stop());
-  const pages = await startPages(options, security, port, closers);
+  if (kube !== undefined) {
+    kube.start({ config, authority: security.authority, streams: () => grpc.streams() });
+    closers.push(() => kube.stop());
+  }
+  closers.push(() => {
+    leaving = true;
+  });
   return {
     log: world.log,
     addresses: { ...grpc.addresses, ...pages },
@@ -137,23 +158,26 @@ export interface SecuritySide {
   stop(): void;
 }
 
-async function startSecurity(options: ServerOptions, config: ConfigSide, world: World): Promise<SecuritySide> {
+async function startSecurity(
+  options: ServerOptions,
+  config: ConfigSide,
+  world: World,
+  kube: KubeSide | undefined,
+): Promise<SecuritySide> {
   const { clock, timers, log } = world;
   const { trustDomain, trustDomainAliases } = config.mesh();
   const ports = { clock, timers, log, meter: world.metrics.meter };
   const { stateDir } = options;
+  const rootStore = stateDir === undefined ? kube?.rootStore : fileRootStore(stateDir);
   const authority = await openAuthority(
-    {
-      trustDomain,
-      bundleDirectory: options.caDir,
-      ...(stateDir === undefined ? {} : { rootStore: fileRootStore(stateDir) }),
-    },
+    { trustDomain, bundleDirectory: options.caDir, ...(rootStore === undefined ? {} : { rootStore }) },
     ports,
   );
   if (stateDir !== undefined) await publishRoot(stateDir, authority, log);
   const tokens = await tokenKeys(options, world);
   const authenticators = [
     clientCertAuthenticator([trustDomain, ...trustDomainAliases]),
+    ...(kube === undefined ? [] : [kube.authenticator(trustDomain)]),
     jwtAuthenticator({ trustDomain, audiences: ['istio-ca'], issuer: tokens.issuer, keys: tokens.keys, clock }),
   ];
   const hosts = controlPlaneHosts(options.systemNamespace, options.revision, options.hosts);

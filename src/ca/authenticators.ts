@@ -15,13 +15,16 @@ export interface Caller {
   readonly source: 'client-certificate' | 'jwt' | 'kubernetes';
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** The pod that the token was made for, where the cluster says so. */
+  readonly pod?: string | undefined;
 }
 
 export type AuthOutcome =
   | { readonly kind: 'accepted'; readonly caller: Caller }
   /** The peer showed nothing that this authenticator looks at. */
   | { readonly kind: 'absent' }
-  | { readonly kind: 'rejected'; readonly reason: string };
+  /** `temporary`: nobody could tell; the peer may well be who it says. */
+  | { readonly kind: 'rejected'; readonly reason: string; readonly temporary?: boolean | undefined };
 
 export interface Authenticator {
   readonly name: string;
@@ -30,7 +33,8 @@ export interface Authenticator {
 
 export type AuthDecision =
   | { readonly kind: 'accepted'; readonly caller: Caller }
-  | { readonly kind: 'refused'; readonly reason: string };
+  /** `temporary`: it is worth trying again. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly temporary?: boolean | undefined };
 
 const ABSENT: AuthOutcome = { kind: 'absent' };
 const rejected = (reason: string): AuthOutcome => ({ kind: 'rejected', reason });
@@ -41,12 +45,14 @@ export async function authenticate(
   credentials: PeerCredentials,
 ): Promise<AuthDecision> {
   const reasons: string[] = [];
+  let temporary = false;
   for (const authenticator of authenticators) {
     const outcome = await authenticator.authenticate(credentials);
     if (outcome.kind === 'accepted') return outcome;
+    temporary ||= outcome.kind === 'rejected' && outcome.temporary === true;
     reasons.push(`${authenticator.name}: ${outcome.kind === 'absent' ? 'nothing presented' : outcome.reason}`);
   }
-  return { kind: 'refused', reason: reasons.join('; ') };
+  return { kind: 'refused', reason: reasons.join('; '), ...(temporary ? { temporary } : {}) };
 }
 
 /**
@@ -142,6 +148,8 @@ export interface TokenReview {
   readonly authenticated: boolean;
   readonly username: string;
   readonly groups: readonly string[];
+  /** The pod that the token is bound to. */
+  readonly pod?: string;
   readonly error?: string;
 }
 
@@ -173,9 +181,10 @@ export function kubernetesAuthenticator(rule: KubernetesRule): Authenticator {
         if (!review.groups.includes(SERVICE_ACCOUNTS)) return rejected(`${review.username} is no service account`);
         const account = parseServiceAccountSubject(review.username);
         if (account === undefined) return rejected(`${review.username} is no service account`);
-        return { kind: 'accepted', caller: serviceAccountCaller(rule.trustDomain, account, 'kubernetes') };
+        const caller = serviceAccountCaller(rule.trustDomain, account, 'kubernetes');
+        return { kind: 'accepted', caller: review.pod === undefined ? caller : { ...caller, pod: review.pod } };
       } catch (error) {
-        return rejected(`token review failed: ${reasonOf(error)}`);
+        return { kind: 'rejected', reason: `token review failed: ${reasonOf(error)}`, temporary: true };
       }
     },
   };

@@ -55,6 +55,10 @@ export function certificateService(
     const reason = decision.kind === 'refused' ? decision.reason : impersonationIn(call.request);
     if (decision.kind === 'refused' || reason !== undefined) {
       counters.unauthenticated.inc();
+      if (decision.kind === 'refused' && decision.temporary === true) {
+        scoped.warn({ peer, reason }, 'certificate request put off: the caller could not be looked up');
+        return refusal(status.UNAVAILABLE, 'the caller could not be looked up, try again');
+      }
       scoped.warn({ peer, reason }, 'certificate request refused: not authenticated');
       return refusal(status.UNAUTHENTICATED, OPAQUE);
     }

@@ -59,7 +59,7 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
     .command('serve')
     .description('Serve a mesh: xDS, certificates, debug pages.')
     .option('--configDir <dir>', 'folder of YAML to serve, watched')
-    .option('--kubeconfig <file>', 'serve what this Kubernetes API server holds')
+    .option('--kubeconfig <file>', 'serve what this Kubernetes API server holds; inside of a cluster, that one')
     .option('--meshConfig <file>', 'MeshConfig, watched', './etc/istio/config/mesh')
     .option('--networksConfig <file>', 'MeshNetworks, watched', '/etc/istio/config/meshNetworks')
     .option('--domain <suffix>', 'DNS domain of Kubernetes services', 'cluster.local')
@@ -78,6 +78,8 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
     .option('--debounceAfter <ms>', 'a burst of changes is over when nothing came for so long', '20')
     .option('--debounceMax <ms>', 'no change waits longer than this', '500')
     .option('--maxRequestsPerSecond <n>', 'new streams a second; 0 = chosen by the number of cores', '0')
+    .option('--keepaliveMaxServerConnectionAge <d>', 'proxies are asked to connect anew after this', 'infinite')
+    .option('--shutdownDuration <d>', 'how long a stop may take to send proxies elsewhere', '10s')
     .action(async (flags) => finish(await (await import('./commands/serve.ts')).serve(flags, context)));
 }
 

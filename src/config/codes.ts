@@ -81,6 +81,10 @@ export const FINDING_CODES = {
     severity: 'error',
     summary: 'The Kubernetes API refuses a list or a watch; what was last read stays in force.',
   },
+  MEL0041: {
+    severity: 'warning',
+    summary: 'No revision of the control plane owns the object: nobody serves it.',
+  },
   MEL0100: { severity: 'info', summary: 'An endpoint is held back until its Pod is known.' },
   MEL0101: { severity: 'error', summary: 'The address of an endpoint is not one that the service can use.' },
   MEL0102: { severity: 'warning', summary: 'A named target port is no container port of a selected workload.' },

@@ -13,6 +13,7 @@ import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
 import { PlaneSession } from './proxy-session.ts';
+import { OPEN_ACCESS, type SecretAccess } from './secret-access.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface PlaneOptions {
@@ -27,6 +28,8 @@ export interface PlaneOptions {
   readonly max: number;
   /** The newest inputs whenever a snapshot is built. */
   readonly inputs: () => LinkInputs;
+  /** Who may read Secrets; without it whoever is of their namespace. */
+  readonly secretAccess?: SecretAccess | undefined;
 }
 
 /** Longest time, in ms, for which translation holds the event loop. */
@@ -79,6 +82,10 @@ export class Plane implements ViewPort {
 
   get snapshot(): LinkedSnapshot | undefined {
     return this.#snapshot;
+  }
+
+  get secretAccess(): SecretAccess {
+    return this.#options.secretAccess ?? OPEN_ACCESS;
   }
 
   get sessions(): ReadonlySet<PlaneSession> {

@@ -13,6 +13,7 @@ import type { ClassState } from './class-state.ts';
 import type { ClassViews } from './class-views.ts';
 import { type OwnViews, ownViews } from './own-views.ts';
 import { privateExtensions } from './pull-secrets.ts';
+import type { SecretAccess } from './secret-access.ts';
 import { readableSecrets } from './secrets.ts';
 import { composedView, SyncRecord } from './session.ts';
 
@@ -30,6 +31,7 @@ export interface SessionOptions {
 /** What a session tells the plane. */
 export interface SessionHost {
   readonly snapshot: Snapshot | undefined;
+  readonly secretAccess: SecretAccess;
   leave(session: PlaneSession): void;
   refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void;
 }
@@ -146,8 +148,15 @@ export class PlaneSession implements ProxySession {
   }
 
   close(): void {
+    this.#options.plane.secretAccess.leave(this.#accessChanged);
     this.#options.plane.leave(this);
   }
+
+  /** Its right to read Secrets has been decided, or decided otherwise. */
+  readonly #accessChanged = (): void => {
+    const { snapshot } = this.#options.plane;
+    if (snapshot !== undefined && this.#refreshSecrets(snapshot)) this.wake();
+  };
 
   /** A type that this proxy has asked for once. True when its view became another object. */
   #composeDemanded(typeUrl: string, views: ClassViews): boolean {
@@ -160,7 +169,10 @@ export class PlaneSession implements ProxySession {
   }
 
   #refreshSecrets(snapshot: Snapshot): boolean {
-    const secrets = readableSecrets(snapshot, this.#options.proxy, this.#options.peer, this.#secretNames);
+    const { proxy, peer, plane } = this.#options;
+    const mayRead = (namespace: string, account: string): boolean =>
+      plane.secretAccess.mayRead(namespace, account, this.#accessChanged);
+    const secrets = readableSecrets(snapshot, proxy, peer, this.#secretNames, mayRead);
     const part = this.#secrets.parts[0];
     const same =
       part?.size === secrets.length &&

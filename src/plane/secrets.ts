@@ -1,5 +1,6 @@
 // Credentials for gateways over SDS: `kubernetes://NAME`, `kubernetes://NS/NAME`, `-cacert` for the CA part.
-// Only a proxy with a proven identity of the secret's own namespace is given any. No value is ever logged.
+// Only a proxy with a proven identity of the secret's own namespace, whose service account may read Secrets there, is given
+// any. CA certificates are no secrets: they need the namespace alone. No value is ever logged.
 
 import { encode } from '../codec/index.ts';
 import type { ConfigMapBody, SecretBody } from '../config/core.ts';
@@ -22,19 +23,34 @@ export function readableSecrets(
   proxy: Proxy,
   peer: Peer,
   names: ReadonlySet<string>,
+  mayRead: MayRead,
 ): readonly Resource[] {
-  const namespaces = new Set(peer.identities.flatMap((identity) => /\/ns\/([^/]+)\/sa\//.exec(identity)?.[1] ?? []));
-  if (namespaces.size === 0) return [];
+  const accounts = new Map(peer.identities.flatMap(accountOf));
+  if (accounts.size === 0) return [];
   return [...names].sort(compareStrings).flatMap((name) => {
-    const resource = secretFor(snapshot, proxy, namespaces, name);
+    const resource = secretFor(snapshot, proxy, { accounts, mayRead }, name);
     return resource === undefined ? [] : [resource];
   });
+}
+
+/** Whether an account may read the Secrets of its namespace. */
+export type MayRead = (namespace: string, serviceAccount: string) => boolean;
+
+interface Reader {
+  /** Proven service accounts by namespace. */
+  readonly accounts: ReadonlyMap<string, string>;
+  readonly mayRead: MayRead;
+}
+
+function accountOf(identity: string): readonly (readonly [namespace: string, account: string])[] {
+  const [, namespace, account] = /\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(identity) ?? [];
+  return namespace === undefined || account === undefined ? [] : [[namespace, account]];
 }
 
 function secretFor(
   snapshot: Snapshot,
   proxy: Proxy,
-  namespaces: ReadonlySet<string>,
+  { accounts, mayRead }: Reader,
   name: string,
 ): Resource | undefined {
   const match = /^(kubernetes|kubernetes-gateway|configmap):\/\/(?:([^/]+)\/)?([^/]+)$/.exec(name);
@@ -44,8 +60,10 @@ function secretFor(
     const map = tableGet(snapshot.configMaps, `${namespace}/${object}`);
     return map === undefined ? undefined : caFromMap(map as ConfigObject<ConfigMapBody>, name);
   }
-  if (!namespaces.has(namespace)) return undefined;
+  const account = accounts.get(namespace);
+  if (account === undefined) return undefined;
   const wantsCa = object.endsWith(CA_SUFFIX);
+  if (!wantsCa && !mayRead(namespace, account)) return undefined;
   const own = tableGet(snapshot.secrets, `${namespace}/${object}`);
   if (own !== undefined) return rendered(own as ConfigObject<SecretBody>, name, wantsCa);
   const base = wantsCa ? tableGet(snapshot.secrets, `${namespace}/${object.slice(0, -CA_SUFFIX.length)}`) : undefined;

@@ -1,5 +1,6 @@
 // The configuration half of the server: sources, store, mesh settings, plane.
 
+import { existsSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
@@ -8,17 +9,22 @@ import type { MemoCounts } from '../lib/memo.ts';
 import type { Table } from '../lib/table.ts';
 import { Plane } from '../plane/plane.ts';
 import { fileSource } from '../sources/files.ts';
+import type { KubernetesSource } from '../sources/kubernetes.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
+import type { MeshSettings } from '../sources/mesh-reading.ts';
 import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
 import { createStore, type Store } from '../store/store.ts';
 import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
 import { RENDER_COUNTS } from '../translate/counts.ts';
 import type { ServerOptions, World } from '../server.ts';
+import type { KubeSide } from './kube.ts';
 
 export interface ConfigSide {
   readonly plane: Plane;
   readonly store: Store;
+  /** The cluster that is served, if one is. */
+  readonly cluster: KubernetesSource | undefined;
   mesh(): MeshConfig;
   /** Findings about objects, files and what proxies refused. */
   findings(): readonly Finding[];
@@ -28,17 +34,30 @@ export interface ConfigSide {
   stop(): Promise<void>;
 }
 
-export async function startConfig(options: ServerOptions, world: World): Promise<ConfigSide> {
+export async function startConfig(
+  options: ServerOptions,
+  world: World,
+  kube: KubeSide | undefined,
+): Promise<ConfigSide> {
   const { log, clock, timers } = world;
   const { meter } = world.metrics;
   let settled = false;
-  const files = meshFiles({
-    meshFile: options.meshConfig,
-    networksFile: options.networksConfig,
-    log: log.child('mesh'),
-    timers,
-    onChange: () => plane.signal(),
-  });
+  let cluster: KubernetesSource | undefined;
+  const onChange = ({ mesh }: MeshSettings): void => {
+    cluster?.select(mesh.discoverySelectors ?? [], mesh.rootNamespace);
+    plane.signal();
+  };
+  // A file that is present beats the ConfigMap.
+  const files =
+    kube === undefined || existsSync(options.meshConfig)
+      ? meshFiles({
+          meshFile: options.meshConfig,
+          networksFile: options.networksConfig,
+          log: log.child('mesh'),
+          timers,
+          onChange,
+        })
+      : kube.mesh(onChange);
   const store = createStore({
     validators: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem }),
     log: log.child('store'),
@@ -59,12 +78,14 @@ export async function startConfig(options: ServerOptions, world: World): Promise
       domain: options.domain,
       clusterId: options.clusterId,
       systemNamespace: options.systemNamespace,
-      mode: options.kubeconfig === undefined ? 'files' : 'kubernetes',
+      mode: kube === undefined ? 'files' : 'kubernetes',
     }),
+    secretAccess: kube?.secretAccess,
   });
-  await files.start();
+  const { mesh } = await files.start();
   countRenders(world);
-  const sources = await sourcesOf(options, world);
+  cluster = kube?.source(mesh);
+  const sources = [...fileSources(options, world), ...(cluster === undefined ? [] : [cluster])];
   // Every sink before any start: the store is ready when all that it knows of have said so.
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
   for (const { source, sink } of sinks) await source.start(sink);
@@ -81,6 +102,7 @@ export async function startConfig(options: ServerOptions, world: World): Promise
   return {
     plane,
     store,
+    cluster,
     mesh: () => files.current().mesh,
     findings,
     unready: () => (settled ? [] : ['configuration is still being read']),
@@ -109,15 +131,6 @@ function countRenders({ metrics }: World): void {
   });
 }
 
-async function sourcesOf(options: ServerOptions, { log, timers, metrics }: World): Promise<readonly Source[]> {
-  const { clusterId, kubeconfig } = options;
-  const sources: Source[] = [];
-  if (options.configDir !== undefined)
-    sources.push(fileSource({ dir: options.configDir, log: log.child('files'), timers }));
-  if (kubeconfig !== undefined) {
-    // The Kubernetes client is 800 files: half of what starting costs, for those who need it.
-    const { kubernetesSource } = await import('../sources/kubernetes.ts');
-    sources.push(kubernetesSource({ kubeconfig, clusterId, log: log.child('kube'), meter: metrics.meter, timers }));
-  }
-  return sources;
+function fileSources({ configDir }: ServerOptions, { log, timers }: World): readonly Source[] {
+  return configDir === undefined ? [] : [fileSource({ dir: configDir, log: log.child('files'), timers })];
 }

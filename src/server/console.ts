@@ -9,10 +9,16 @@ import type { ConfigSide } from './config.ts';
 /** Kinds whose objects hold secrets: the pages say that they exist and nothing more. */
 const HIDDEN = new Set(['Secret']);
 
-export function consolePort(options: ServerOptions, world: World, config: ConfigSide): ConsolePort {
+/** `leaving`: the server is being stopped, and nobody should be sent here any more. */
+export function consolePort(
+  options: ServerOptions,
+  world: World,
+  config: ConfigSide,
+  leaving: () => boolean,
+): ConsolePort {
   return {
     version: options.version,
-    unready: () => config.unready(),
+    unready: () => (leaving() ? ['shutting down'] : config.unready()),
     connections: () => [...config.plane.sessions].map(connectionInfo),
     snapshot: () => config.plane.snapshot,
     findings: () => config.findings(),

@@ -1,9 +1,9 @@
-// The two requests that informers make of a Kubernetes API server: read a page, follow changes.
-// In: a kubeconfig, or the service account of the pod. Out: plain JSON values. Called by kube-discovery.ts and
-// kube-reflector.ts. Credentials are asked for anew with each request, since tokens rotate.
+// The requests made of a Kubernetes API server: read a page, follow changes, write one object.
+// In: a kubeconfig, or the service account of the pod. Out: plain JSON values. Called by kube-discovery.ts,
+// kube-list-watch.ts and the controllers. Credentials are asked for anew with each request, since tokens rotate.
 
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
 import { KubeConfig } from '@kubernetes/client-node';
 
@@ -14,9 +14,23 @@ export interface KubeApi {
   get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
   /** Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together. */
   follow(path: string, query: Query, signal: AbortSignal, onLines: (values: readonly unknown[]) => void): Promise<void>;
+  /** The body of an answer below 300; otherwise rejects with KubeError. */
+  send(write: KubeWrite, signal: AbortSignal): Promise<unknown>;
 }
 
-/** An answer other than 200, or none at all (status 0). */
+/** How the body of a PATCH is meant. */
+export type PatchType = 'json-patch' | 'merge-patch' | 'apply-patch';
+
+export interface KubeWrite {
+  readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Query | undefined;
+  readonly body?: unknown;
+  /** Of PATCH only. */
+  readonly patch?: PatchType | undefined;
+}
+
+/** An answer other than was hoped for, or none at all (status 0). */
 export class KubeError extends Error {
   readonly status: number;
 
@@ -44,42 +58,104 @@ export function loadKubeconfig(path: string | undefined): KubeConfig {
 /** Nothing arrives for this long on a request that should be quick: the connection is dead. */
 const ANSWER_MS = 60_000;
 
+const JSON_TYPE = 'application/json';
+const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
+  'json-patch': 'application/json-patch+json',
+  'merge-patch': 'application/merge-patch+json',
+  // JSON is YAML.
+  'apply-patch': 'application/apply-patch+yaml',
+};
+
 export function kubeApi(config: KubeConfig): KubeApi {
+  const connection = new Connection(config);
   return {
     get: async (path, query, signal) => {
-      const response = await open(config, path, query, signal, ANSWER_MS);
+      const response = await connection.open({ method: 'GET', path, query, signal, idleMs: ANSWER_MS });
       const text = await textOf(response);
       if (response.statusCode !== 200) throw errorOf(response, text);
       return JSON.parse(text) as unknown;
     },
     follow: async (path, query, signal, onLines) => {
-      const idle = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
-      const response = await open(config, path, query, signal, idle);
+      const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
+      const response = await connection.open({ method: 'GET', path, query, signal, idleMs });
       if (response.statusCode !== 200) throw errorOf(response, await textOf(response));
       await linesOf(response, onLines);
+    },
+    send: async ({ method, path, query = {}, body, patch }, signal) => {
+      const type = patch === undefined ? JSON_TYPE : PATCH_TYPES[patch];
+      const content = body === undefined ? undefined : { type, text: JSON.stringify(body) };
+      const response = await connection.open({ method, path, query, signal, idleMs: ANSWER_MS, content });
+      const text = await textOf(response);
+      if ((response.statusCode ?? 0) >= 300) throw errorOf(response, text);
+      return JSON.parse(text) as unknown;
     },
   };
 }
 
-async function open(
-  config: KubeConfig,
-  path: string,
-  query: Query,
-  signal: AbortSignal,
-  idleMs: number,
-): Promise<IncomingMessage> {
-  const url = new URL((config.getCurrentCluster()?.server ?? '').replace(/\/$/, '') + path);
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
-  const options: RequestOptions = { method: 'GET', headers: { Accept: 'application/json' }, signal };
-  await config.applyToHTTPSOptions(options);
-  return new Promise((resolve, reject) => {
-    const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
-    const request = send(url, options, resolve);
-    request.on('error', (error) => reject(new KubeError(0, error.message)));
-    request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
-    request.setTimeout(idleMs, () => request.destroy(new Error('nothing arrived for too long')));
-    request.end();
-  });
+interface Call {
+  readonly method: string;
+  readonly path: string;
+  readonly query: Query;
+  readonly signal: AbortSignal;
+  readonly idleMs: number;
+  readonly content?: { readonly type: string; readonly text: string } | undefined;
+}
+
+/** Requests to one server, over connections that are kept. */
+class Connection {
+  readonly #config: KubeConfig;
+  #agent: { readonly key: string; readonly agent: HttpsAgent | HttpAgent } | undefined;
+
+  constructor(config: KubeConfig) {
+    this.#config = config;
+  }
+
+  async open({ method, path, query, signal, idleMs, content }: Call): Promise<IncomingMessage> {
+    const cluster = this.#config.getCurrentCluster();
+    const url = new URL((cluster?.server ?? '').replace(/\/$/, '') + path);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    const options: RequestOptions = { method, headers: { Accept: JSON_TYPE }, signal };
+    await this.#config.applyToHTTPSOptions(options);
+    // The client library makes an agent for each request, which would mean a TLS handshake for each.
+    if (cluster?.proxyUrl === undefined) options.agent = this.#kept(url.protocol, options);
+    if (content !== undefined) Object.assign(options.headers ?? {}, headersOf(content));
+    return new Promise((resolve, reject) => {
+      const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
+      const request = send(url, options, resolve);
+      request.on('error', (error) => reject(new KubeError(0, error.message)));
+      request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
+      request.setTimeout(idleMs, () => request.destroy(new Error('nothing arrived for too long')));
+      request.end(content?.text);
+    });
+  }
+
+  /** One agent while the credentials that belong to a connection are the same. */
+  #kept(
+    protocol: string,
+    { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }: RequestOptions,
+  ): HttpAgent {
+    const secrets = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+    const text = JSON.stringify(secrets, (_name, value: unknown) =>
+      value instanceof Buffer ? value.toString() : value,
+    );
+    if (this.#agent?.key !== text) {
+      const agent =
+        protocol === 'http:'
+          ? new HttpAgent({ keepAlive: true })
+          : new HttpsAgent({ keepAlive: true, ...withoutUndefined(secrets) });
+      this.#agent = { key: text, agent };
+    }
+    return this.#agent.agent;
+  }
+}
+
+function headersOf({ type, text }: { readonly type: string; readonly text: string }): Record<string, string | number> {
+  return { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) };
+}
+
+function withoutUndefined<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
 }
 
 async function textOf(response: IncomingMessage): Promise<string> {

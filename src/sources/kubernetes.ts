@@ -6,7 +6,9 @@ import { KINDS } from '../config/kinds.ts';
 import type { Kind } from '../config/object.ts';
 import type { Log, Meter, Timers } from '../lib/ports.ts';
 import { kubeApi, type KubeApi, loadKubeconfig } from './kube-api.ts';
-import { Reflector } from './kube-reflector.ts';
+import { Reflector, type ScopeChange } from './kube-reflector.ts';
+import type { LabelSelector } from './kube-scope.ts';
+import { ScopeWatch } from './kube-scope-watch.ts';
 import type { Source, SourceSink } from './source.ts';
 
 export interface KubernetesSourceOptions {
@@ -29,42 +31,93 @@ export interface KubernetesSourceOptions {
   readonly pageSize?: number | undefined;
   /** How often a kind that the server lacks is looked for. */
   readonly pollAbsentMs?: number | undefined;
+  /** Without it every object is served. */
+  readonly scope?: ScopeSettings | undefined;
 }
 
-const PAGE_SIZE = 500;
-const POLL_ABSENT_MS = 30_000;
+/** Which control plane this is, and what it leaves out. */
+export interface ScopeSettings {
+  /** Empty for the unnamed one. */
+  readonly revision: string;
+  readonly systemNamespace: string;
+  readonly rootNamespace: string;
+  readonly selectors: readonly LabelSelector[];
+}
 
-export function kubernetesSource(options: KubernetesSourceOptions): Source {
-  const name = options.name ?? 'kubernetes';
-  const stops: AbortController[] = [];
+export interface KubernetesSource extends Source {
+  /** The mesh configuration has changed: other namespaces may be selected. */
+  select(selectors: readonly LabelSelector[], rootNamespace: string): void;
+  /** True for namespaces in which this control plane has any business. */
+  selected(namespace: string): boolean;
+  /** Hears whenever `selected` may answer differently; the result ends it. */
+  onSelection(listener: () => void): () => void;
+}
+
+export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
+  const stop = new AbortController();
+  const listeners = new Set<() => void>();
+  let scope: ScopeWatch | undefined;
   let running: Promise<unknown> = Promise.resolve();
   return {
-    name,
+    name: options.name ?? 'kubernetes',
     start: async (sink) => {
       const api = options.api ?? kubeApi(loadKubeconfig(options.kubeconfig));
-      const reflectors = reflectorsOf(options, api, sink);
-      running = Promise.all(
-        reflectors.map((reflector) => {
-          const stop = new AbortController();
-          stops.push(stop);
-          return reflector.run(stop.signal);
-        }),
-      );
+      let reflectors: readonly Reflector[] = [];
+      scope = scopeOf(options, api, (change) => {
+        for (const reflector of reflectors) reflector.refresh(change);
+        if (change.selection.size > 0) for (const listener of listeners) listener();
+      });
+      const read = async (): Promise<void> => {
+        await scope?.synced();
+        reflectors = reflectorsOf(options, api, sink, scope);
+        await Promise.all(reflectors.map((reflector) => reflector.run(stop.signal)));
+      };
+      running =
+        scope === undefined ? read() : Promise.all([scope.run(stop.signal), Promise.race([read(), aborted(stop)])]);
     },
     stop: async () => {
-      for (const stop of stops) stop.abort();
+      stop.abort();
       await running;
+    },
+    select: (selectors, rootNamespace) => scope?.select(selectors, rootNamespace),
+    selected: (namespace) => scope?.selected(namespace) ?? true,
+    onSelection: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
   };
 }
 
-function reflectorsOf(options: KubernetesSourceOptions, api: KubeApi, sink: SourceSink): readonly Reflector[] {
+function aborted(stop: AbortController): Promise<void> {
+  return new Promise((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+function scopeOf(
+  { scope, log, timers, random }: KubernetesSourceOptions,
+  api: KubeApi,
+  onChange: (change: ScopeChange) => void,
+): ScopeWatch | undefined {
+  return scope === undefined ? undefined : new ScopeWatch({ ...scope, api, log, timers, random, onChange });
+}
+
+function reflectorsOf(
+  options: KubernetesSourceOptions,
+  api: KubeApi,
+  sink: SourceSink,
+  scope: ScopeWatch | undefined,
+): readonly Reflector[] {
+  const { meter } = options;
   const kinds = KINDS.filter((info) => options.kinds?.includes(info.kind) ?? true);
-  const events = options.meter.counter('meltemi_kube_events_total', 'Watch events received, by kind and type.', [
+  const events = meter.counter('meltemi_kube_events_total', 'Watch events received, by kind and type.', [
     'kind',
     'type',
   ]);
-  const lists = options.meter.counter('meltemi_kube_lists_total', 'Complete lists read, by kind.', ['kind']);
+  const lists = meter.counter('meltemi_kube_lists_total', 'Complete lists read, by kind.', ['kind']);
+  const unowned = meter.gauge(
+    'meltemi_unowned_config_objects',
+    'Objects of configuration that no installed revision owns, by kind.',
+    ['kind'],
+  );
   let waiting = kinds.length;
   if (waiting === 0) sink.synced();
   return kinds.map(
@@ -77,10 +130,13 @@ function reflectorsOf(options: KubernetesSourceOptions, api: KubeApi, sink: Sour
         timers: options.timers,
         random: options.random ?? Math.random,
         namespace: options.namespace,
-        pageSize: options.pageSize ?? PAGE_SIZE,
-        pollAbsentMs: options.pollAbsentMs ?? POLL_ABSENT_MS,
+        scope,
+        systemNamespace: options.scope?.systemNamespace,
+        pageSize: options.pageSize,
+        pollAbsentMs: options.pollAbsentMs,
         events,
         lists,
+        unowned,
         emit: (batch) => sink.apply(batch),
         onListed: () => {
           if (--waiting === 0) sink.synced();

@@ -3,29 +3,12 @@
 // Called by server.ts. A file that is absent means defaults; one that can't be read keeps what was read last.
 
 import { basename, dirname, resolve } from 'node:path';
-import {
-  DEFAULT_MESH_CONFIG,
-  type MeshConfig,
-  type MeshNetworks,
-  NO_NETWORKS,
-  parseMeshConfig,
-  parseMeshNetworks,
-} from '../config/mesh.ts';
-import type { Finding } from '../config/object.ts';
-import { deepEqual } from '../lib/equal.ts';
-import type { PathStep } from '../lib/field-path.ts';
 import type { Log, Timers } from '../lib/ports.ts';
 import { ChangeQueue } from './change-queue.ts';
 import { readText } from './file-read.ts';
 import { look } from './folder-scan.ts';
 import { FolderWatch, type WatchDirectory, watchDirectory } from './folder-watch.ts';
-import { locateField, parseYaml } from './yaml.ts';
-
-export interface MeshSettings {
-  readonly mesh: MeshConfig;
-  readonly networks: MeshNetworks;
-  readonly findings: readonly Finding[];
-}
+import { DEFAULT_SETTINGS, type MeshSettings, NOTHING, type Reading, readingOf, settingsOf } from './mesh-reading.ts';
 
 export interface MeshFilesOptions {
   readonly meshFile?: string | undefined;
@@ -52,31 +35,13 @@ export function meshFiles(options: MeshFilesOptions): MeshFiles {
   return new WatchedMeshFiles(options);
 }
 
-/** What one file says: raw values for either setting, with a way to find fields in the text. */
-interface Reading {
-  readonly mesh: Section | undefined;
-  readonly networks: Section | undefined;
-  readonly findings: readonly Finding[];
-  /** Nothing could be learned: what was in force stays. */
-  readonly failed: boolean;
-  readonly wrapped: boolean;
-}
-
-interface Section {
-  readonly value: unknown;
-  readonly origin: string;
-  readonly locate: (path: string) => string | undefined;
-}
-
-const NOTHING: Reading = { mesh: undefined, networks: undefined, findings: [], failed: false, wrapped: false };
-
 class WatchedMeshFiles implements MeshFiles {
   readonly #options: MeshFilesOptions;
   readonly #files: readonly string[];
   readonly #watch: FolderWatch;
   readonly #queue: ChangeQueue;
   readonly #absent = new Set<string>();
-  #settings: MeshSettings = { mesh: DEFAULT_MESH_CONFIG, networks: NO_NETWORKS, findings: [] };
+  #settings: MeshSettings = DEFAULT_SETTINGS;
   #cancelSweep: (() => void) | undefined;
   #stopped = false;
 
@@ -144,21 +109,10 @@ class WatchedMeshFiles implements MeshFiles {
     const networks = await this.#read(this.#options.networksFile, first);
     if (mesh === undefined || networks === undefined || this.#stopped) return;
     const before = this.#settings;
-    const parsedMesh = mesh.failed ? { mesh: before.mesh, findings: [] } : parseMesh(mesh.mesh, before.mesh);
-    // A ConfigMap may hold both settings; a file for the networks alone comes first.
-    const source = networks === NOTHING && mesh.wrapped ? mesh : networks;
-    const parsedNetworks = source.failed
-      ? { networks: before.networks, findings: [] }
-      : parseNetworks(source.networks, before.networks);
-    const findings = [...mesh.findings, ...networks.findings, ...parsedMesh.findings, ...parsedNetworks.findings];
-    const next: MeshSettings = {
-      mesh: parsedMesh.mesh,
-      networks: parsedNetworks.networks,
-      findings: deepEqual(findings, before.findings) ? before.findings : findings,
-    };
+    const next = settingsOf(mesh, networks, before);
     if (next.mesh === before.mesh && next.networks === before.networks && next.findings === before.findings) return;
     this.#settings = next;
-    for (const finding of findings) this.#options.log.warn({ finding }, 'mesh configuration');
+    for (const finding of next.findings) this.#options.log.warn({ finding }, 'mesh configuration');
     if (!first) this.#options.onChange(next);
   }
 
@@ -184,75 +138,4 @@ class WatchedMeshFiles implements MeshFiles {
     this.#queue.later(file);
     return undefined;
   }
-}
-
-function readingOf(text: string, file: string): Reading {
-  const parsed = parseYaml(text);
-  if (parsed.kind === 'problem') return failure(parsed.message, `${file}:${parsed.at.line}:${parsed.at.column}`);
-  const whole: Section = {
-    value: parsed.value,
-    origin: file,
-    locate: (path) => placeIn(text, file, path, []),
-  };
-  if (!isRecord(parsed.value)) return { ...NOTHING, mesh: whole, networks: whole };
-  if (parsed.value['kind'] !== 'ConfigMap') return { ...NOTHING, mesh: whole, networks: whole };
-  const data = parsed.value['data'];
-  if (!isRecord(data)) return failure('a ConfigMap without data', file);
-  const mesh = nested(text, file, data, 'mesh');
-  const networks = nested(text, file, data, 'meshNetworks');
-  const failed = [mesh, networks].find((section) => section !== undefined && 'message' in section);
-  if (failed !== undefined && 'message' in failed) return failure(failed.message, failed.origin, true);
-  return { ...NOTHING, mesh: mesh as Section | undefined, networks: networks as Section | undefined, wrapped: true };
-}
-
-/** A YAML text inside of a ConfigMap: its own lines are not known, so that findings point at the key. */
-function nested(
-  text: string,
-  file: string,
-  data: Readonly<Record<string, unknown>>,
-  key: string,
-): Section | { readonly message: string; readonly origin: string } | undefined {
-  const inner = data[key];
-  if (inner === undefined || inner === null) return undefined;
-  const origin = placeIn(text, file, key, ['data']) ?? file;
-  if (typeof inner !== 'string') return { message: `data.${key} is no text`, origin };
-  const parsed = parseYaml(inner);
-  if (parsed.kind === 'problem') return { message: `data.${key}, line ${parsed.at.line}: ${parsed.message}`, origin };
-  return { value: parsed.value, origin, locate: () => origin };
-}
-
-function placeIn(text: string, file: string, path: string, root: readonly PathStep[]): string | undefined {
-  const position = locateField(text, path, root);
-  return position === undefined ? undefined : `${file}:${position.line}:${position.column}`;
-}
-
-function failure(message: string, origin: string, wrapped = false): Reading {
-  return { ...NOTHING, wrapped, findings: [{ severity: 'error', code: 'MEL0022', origin, message }], failed: true };
-}
-
-function parseMesh(
-  section: Section | undefined,
-  before: MeshConfig,
-): { mesh: MeshConfig; findings: readonly Finding[] } {
-  const parsed = parseMeshConfig(section?.value, before, section?.origin);
-  return { mesh: parsed.mesh, findings: placed(parsed.findings, section) };
-}
-
-function parseNetworks(
-  section: Section | undefined,
-  before: MeshNetworks,
-): { networks: MeshNetworks; findings: readonly Finding[] } {
-  const parsed = parseMeshNetworks(section?.value, before, section?.origin);
-  return { networks: parsed.networks, findings: placed(parsed.findings, section) };
-}
-
-function placed(findings: readonly Finding[], section: Section | undefined): readonly Finding[] {
-  return findings.map((finding) => {
-    const origin = finding.path === undefined ? undefined : section?.locate(finding.path);
-    return origin === undefined ? finding : { ...finding, origin };
-  });
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_MESH_CONFIG } from '../../src/config/mesh.ts';
-import { type MeshFiles, type MeshSettings, meshFiles } from '../../src/sources/mesh-file.ts';
+import { type MeshFiles, meshFiles } from '../../src/sources/mesh-file.ts';
+import type { MeshSettings } from '../../src/sources/mesh-reading.ts';
 import { quietLog, realTimers } from './harness.ts';
 
 const folders: string[] = [];

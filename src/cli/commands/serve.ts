@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
 import { tuneEngine } from '../engine.ts';
@@ -30,6 +31,8 @@ export interface ServeFlags {
   readonly debounceAfter: string;
   readonly debounceMax: string;
   readonly maxRequestsPerSecond: string;
+  readonly keepaliveMaxServerConnectionAge: string;
+  readonly shutdownDuration: string;
 }
 
 /** Serves until SIGINT or SIGTERM; a second signal ends it at once. */
@@ -53,8 +56,9 @@ async function start(options: ServerOptions): Promise<Server> {
 }
 
 function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOptions {
-  if (flags.configDir === undefined && flags.kubeconfig === undefined)
-    throw new UsageError('nothing to serve: give --configDir or --kubeconfig', 64);
+  const inCluster = flags.configDir === undefined && flags.kubeconfig === undefined;
+  if (inCluster && (env['KUBERNETES_SERVICE_HOST'] ?? '') === '')
+    throw new UsageError('nothing to serve: give --configDir or --kubeconfig, or run inside of a cluster', 64);
   const number = (name: string, text: string): number => {
     const value = Number(text);
     if (text.trim() === '' || !Number.isFinite(value) || value < 0)
@@ -62,10 +66,14 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     return value;
   };
   const rate = number('maxRequestsPerSecond', flags.maxRequestsPerSecond);
+  const age = span('keepaliveMaxServerConnectionAge', flags.keepaliveMaxServerConnectionAge);
   return {
     version: packageVersion(),
     configDir: flags.configDir,
     kubeconfig: flags.kubeconfig,
+    inCluster,
+    sharedMeshConfig: env['SHARED_MESH_CONFIG'],
+    replica: env['POD_NAME'],
     meshConfig: flags.meshConfig,
     networksConfig: flags.networksConfig,
     domain: flags.domain,
@@ -88,7 +96,18 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     debounceMax: number('debounceMax', flags.debounceMax),
     // Enough for a rolling restart, and not more than this machine can translate for.
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
+    maxConnectionAge: age === undefined || age === 0 ? undefined : age,
+    shutdownDuration: span('shutdownDuration', flags.shutdownDuration),
   };
+}
+
+/** Milliseconds of a duration as Go writes it; undefined for `infinite`. */
+function span(name: string, text: string): number | undefined {
+  if (text === '' || text === 'infinite') return undefined;
+  const duration = parseDuration(text);
+  if (duration === undefined || duration.seconds < 0)
+    throw new UsageError(`--${name} ${text}: expected a duration such as 30m or 10s`, 64);
+  return duration.seconds * 1000 + duration.nanos / 1e6;
 }
 
 /** What is served, where, and what to try next. */
@@ -98,7 +117,7 @@ function announce(server: Server, options: ServerOptions, { out }: CommandContex
   const objects = Object.values(state.byKind).reduce((sum, table) => sum + table.size, 0);
   const findings = server.config.findings();
   const lines = [
-    `Meltemi ${options.version} serves ${options.configDir ?? options.kubeconfig ?? ''}: ${objects} objects, ${plane.snapshot?.services.size ?? 0} services.`,
+    `Meltemi ${options.version} serves ${options.configDir ?? options.kubeconfig ?? 'this cluster'}: ${objects} objects, ${plane.snapshot?.services.size ?? 0} services.`,
     ...serviceLines(server),
     '',
     ...addressLines(server.addresses),

@@ -1,0 +1,214 @@
+// One collection of one API server, followed: list, watch, and start over where that is needed.
+// In: the API. Out: raw objects to a sink. Called by kube-reflector.ts for objects of the mesh, by kube-cache.ts for the few
+// that the control plane minds for itself. Runs until aborted, never throws.
+//
+//   discover -> list (pages of 500) -> watch from the list's resourceVersion -> stream ends -> watch again from the last one
+//      ^  404: the kind is gone           ^ 410: too old                          | network error: wait, then go on as before
+
+import type { Log, Timers } from '../lib/ports.ts';
+import { type KubeApi, KubeError } from './kube-api.ts';
+import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
+
+export type RawObject = Readonly<Record<string, unknown>>;
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  readonly object: RawObject;
+}
+
+/** What becomes of what is read. Calls of one collection never overlap. */
+export interface ListWatchSink {
+  /** A list begins; pages follow. It may begin again before it has ended. */
+  begin(): void;
+  page(items: readonly RawObject[], served: Served): void;
+  /** What the pages lacked is gone. */
+  end(): void;
+  /** They arrived together. */
+  events(events: readonly WatchEvent[], served: Served): void;
+  /** The server has no such kind at present. */
+  absent(): void;
+  /** The server refuses: not allowed, or not known. */
+  refused(message: string): void;
+}
+
+export interface ListWatchOptions {
+  readonly api: KubeApi;
+  /** For log lines. */
+  readonly what: string;
+  /** Undefined while the server has no such kind. */
+  readonly discover: (signal: AbortSignal) => Promise<Served | undefined>;
+  readonly sink: ListWatchSink;
+  readonly log: Log;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly fieldSelector?: string | undefined;
+  readonly labelSelector?: string | undefined;
+  readonly pageSize?: number | undefined;
+  /** How often a kind that the server lacks is looked for. */
+  readonly pollAbsentMs?: number | undefined;
+}
+
+/** Backoff after a failure: doubled from the first to the second, each with jitter. */
+const FIRST_WAIT_MS = 500;
+const MAX_WAIT_MS = 30_000;
+/** Servers end watches on their own; asking for different times spreads the renewals. */
+const MIN_WATCH_SECONDS = 300;
+const PAGE_SIZE = 500;
+const POLL_ABSENT_MS = 30_000;
+
+export class ListWatch {
+  readonly #options: ListWatchOptions;
+  #served: Served | undefined;
+  #version: string | undefined;
+  #failures = 0;
+  #interrupt: AbortController | undefined;
+
+  constructor(options: ListWatchOptions) {
+    this.#options = options;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const interrupt = new AbortController();
+      this.#interrupt = interrupt;
+      const stop = (): void => interrupt.abort();
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        await this.#step(interrupt.signal);
+        this.#failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!interrupt.signal.aborted) await this.#recover(error, interrupt.signal);
+      } finally {
+        signal.removeEventListener('abort', stop);
+      }
+    }
+  }
+
+  /** Reads the whole collection once more, now. */
+  relist(): void {
+    this.#version = undefined;
+    this.#interrupt?.abort();
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    const { discover, sink, random, pollAbsentMs = POLL_ABSENT_MS } = this.#options;
+    if (this.#served === undefined) {
+      this.#served = await discover(signal);
+      if (this.#served === undefined) {
+        sink.absent();
+        return this.#wait(pollAbsentMs * (0.75 + random() / 2), signal);
+      }
+    }
+    if (this.#version === undefined) await this.#list(this.#served, signal);
+    else await this.#watch(this.#served, this.#version, signal);
+  }
+
+  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
+    const { log, what, random, sink } = this.#options;
+    const status = error instanceof KubeError ? error.status : 0;
+    const message = error instanceof Error ? error.message : String(error);
+    // Too old to go on from: list again, at once unless that happens in a row.
+    if (status === 410) this.#version = undefined;
+    if (status === 410 && this.#failures++ === 0) return;
+    if (status === 404) {
+      this.#served = undefined;
+      this.#version = undefined;
+    }
+    if (status === 401 || status === 403) sink.refused(message);
+    this.#failures++;
+    const wait = Math.min(FIRST_WAIT_MS * 2 ** (this.#failures - 1), MAX_WAIT_MS) * (0.5 + random() / 2);
+    const level = status === 404 || this.#failures < 3 ? 'info' : 'warn';
+    log[level]({ kind: what, status, error: message, retryInMs: Math.round(wait) }, 'list or watch failed');
+    await this.#wait(wait, signal);
+  }
+
+  async #list(served: Served, signal: AbortSignal): Promise<void> {
+    const { api, sink, fieldSelector, labelSelector, pageSize = PAGE_SIZE } = this.#options;
+    sink.begin();
+    let token: string | undefined;
+    let version = '';
+    do {
+      const query = { limit: pageSize, continue: token, fieldSelector, labelSelector };
+      const page = await api.get(served.path, query, signal);
+      sink.page(itemsOf(page, 'items').filter(isRecord), served);
+      const metadata = isRecord(page) ? page['metadata'] : undefined;
+      version = textOf(metadata, 'resourceVersion');
+      token = textOf(metadata, 'continue') || undefined;
+    } while (token !== undefined);
+    // Asked to read anew meanwhile: what was read may be from before.
+    if (signal.aborted) return;
+    this.#version = version;
+    sink.end();
+  }
+
+  async #watch(served: Served, from: string, signal: AbortSignal): Promise<void> {
+    const { api, random, fieldSelector, labelSelector } = this.#options;
+    const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
+    const query = {
+      watch: true,
+      allowWatchBookmarks: true,
+      resourceVersion: from,
+      timeoutSeconds,
+      fieldSelector,
+      labelSelector,
+    };
+    let heard = false;
+    const ended = new AbortController();
+    const stop = (): void => ended.abort();
+    signal.addEventListener('abort', stop, { once: true });
+    let failure: KubeError | undefined;
+    try {
+      await api.follow(served.path, query, ended.signal, (values) => {
+        // What still arrives after an interruption would bring back a version that was given up.
+        if (ended.signal.aborted) return;
+        heard = true;
+        failure = this.#take(values, served);
+        if (failure !== undefined) ended.abort();
+        else this.#failures = 0;
+      });
+    } catch (error) {
+      if (failure === undefined) throw error;
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+    if (failure !== undefined) throw failure;
+    // A server that ends every watch at once must not be asked in a loop.
+    if (!heard) await this.#wait(FIRST_WAIT_MS * (0.5 + random() / 2), signal);
+  }
+
+  /** The events that arrived together become one batch. */
+  #take(values: readonly unknown[], served: Served): KubeError | undefined {
+    const events: WatchEvent[] = [];
+    let failure: KubeError | undefined;
+    for (const value of values) {
+      if (!isRecord(value)) continue;
+      const type = textOf(value, 'type');
+      const object = value['object'];
+      if (type === 'ERROR') {
+        const code = isRecord(object) && typeof object['code'] === 'number' ? object['code'] : 0;
+        failure = new KubeError(code, textOf(object, 'message') || 'the watch failed');
+        break;
+      }
+      if (!isRecord(object)) continue;
+      if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') events.push({ type, object });
+      const version = textOf(object['metadata'], 'resourceVersion');
+      if (version !== '') this.#version = version;
+    }
+    if (events.length > 0) this.#options.sink.events(events, served);
+    return failure;
+  }
+
+  #wait(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const done = (): void => {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = this.#options.timers.setTimeout(done, ms);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
