@@ -5,7 +5,7 @@ import { createServer, request } from 'node:http';
 import { connect, createServer as createTcpServer } from 'node:net';
 import { hostname } from 'node:os';
 
-const { APP = 'details', VERSION = 'v1', TARGET = '', RATE = '20' } = process.env;
+const { APP = 'details', VERSION = 'v1', TARGET = '', TARGET_HOST = '', RATE = '20' } = process.env;
 const PORT = Number(process.env['PORT'] ?? 9080);
 
 /** How long a stopping application goes on serving: until everybody has heard that it is gone. */
@@ -101,7 +101,7 @@ async function once() {
     counts.failures.push({ at: new Date(started).toISOString(), after: Date.now() - started, why });
   };
   try {
-    const { status, body, headers } = await call(TARGET);
+    const { status, body, headers } = await call(TARGET, TARGET_HOST === '' ? {} : { host: TARGET_HOST });
     if (status === 200 && !body.includes('"failed"')) counts.answered++;
     else fail(`${status} ${headers['server'] ?? ''} ${body.slice(0, 300)}`);
   } catch (error) {
