@@ -60,7 +60,8 @@ function openCluster(flags: ClusterFlags): Cluster {
   return clusterOf(server, kubeApi(config));
 }
 
-function clusterOf(server: string, api: KubeApi): Cluster {
+/** Over any API server; tests have one in memory. */
+export function clusterOf(server: string, api: KubeApi): Cluster {
   const { signal } = new AbortController();
   return {
     server,

@@ -67,7 +67,7 @@ const [, HUB = '', NAME = '', TAG = ''] = /^(?:(.*)\/)?([^/:]+)(?::([^/]+))?$/.e
 
 export const CONTROL_PLANE: readonly string[] = [
   ...['-n', 'istio-system'],
-  ...['--set', `global.hub=${HUB},global.proxy.image=${NAME},global.tag=${TAG}`],
+  ...['--set-string', `global.hub=${HUB},global.proxy.image=${NAME},global.tag=${TAG}`],
   ...['--set', 'resources.requests.cpu=50m,resources.requests.memory=128Mi'],
   ...['--set', 'global.proxy.resources.requests.cpu=10m,global.proxy.resources.requests.memory=64Mi'],
 ];
