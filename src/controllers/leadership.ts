@@ -1,12 +1,22 @@
 // Which replica does the work that one alone may do. Two leases: one of the cluster, for what all revisions share, and one
-// of the revision. In: the running server. Out: controllers that run while their lease is held. Called by server/kube.ts.
+// of the revision. In: the running server. Out: controllers that run while their lease is held, and this replica's report
+// to whoever leads. Called by server/kube.ts.
 
 import type { Plane } from '../plane/plane.ts';
+import { reachOf, type StreamProgress } from '../plane/reach.ts';
+import { emptyTable, type Table, tableGet } from '../lib/table.ts';
+import type { Kind } from '../config/object.ts';
+import { NO_VIPS } from '../registry/vips.ts';
+import type { ServiceEntry } from '../registry/input.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import { DEFAULT_REVISION } from '../sources/kube-scope.ts';
+import type { Store } from '../store/store.ts';
 import { Election } from './lease.ts';
 import type { ControllerPorts } from './ports.ts';
+import { type Report, ReportWriter, type ReportsOptions } from './reports.ts';
 import { rootCertController, type RootSource } from './root-certs.ts';
+import { statusController } from './status-writer.ts';
+import { vipController } from './vip-writer.ts';
 import { webhookBundleController } from './webhook-bundles.ts';
 
 export interface LeadershipOptions {
@@ -17,18 +27,33 @@ export interface LeadershipOptions {
   /** Of this replica, unique among all. */
   readonly replica: string;
   readonly plane: Plane;
+  readonly store: Store;
+  readonly streams: () => readonly StreamProgress[];
+  /** Lets waiting events be handled. */
+  readonly yieldLoop: () => Promise<void>;
   readonly cluster: KubernetesSource | undefined;
   readonly roots: RootSource;
 }
 
 const CLUSTER_LEASE = 'meltemi-cluster-leader';
 const REVISION_LEASE = 'meltemi-leader-';
+/** Between reports of a replica, with up to a fifth of jitter, ms. */
+const REPORT_MS = 5_000;
 
 export class Leadership {
+  readonly #options: LeadershipOptions;
   readonly #elections: readonly Election[];
+  readonly #reports: ReportsOptions;
+  readonly #writer: ReportWriter;
+  readonly #stop = new AbortController();
+  #reporting: Promise<void> = Promise.resolve();
 
   constructor(options: LeadershipOptions) {
-    const { ports, systemNamespace, revision, replica, roots, cluster } = options;
+    this.#options = options;
+    const { ports, systemNamespace, replica, roots, cluster } = options;
+    const revision = options.revision === '' ? DEFAULT_REVISION : options.revision;
+    this.#reports = { ...ports, namespace: systemNamespace, revision, replica };
+    this.#writer = new ReportWriter(this.#reports);
     const leading = ports.meter.gauge('meltemi_leading', '1 while this replica holds the lease.', ['lease']);
     const election = (name: string, lead: (signal: AbortSignal) => void): Election => {
       leading.set(0, { lease: name });
@@ -45,18 +70,82 @@ export class Leadership {
     const onSelection = (listener: () => void) => cluster?.onSelection(listener) ?? (() => undefined);
     this.#elections = [
       election(CLUSTER_LEASE, (signal) => rootCertController({ ...ports, roots, selected, onSelection }, signal)),
-      election(`${REVISION_LEASE}${revision === '' ? DEFAULT_REVISION : revision}`, (signal) =>
-        webhookBundleController({ ...ports, roots, revision }, signal),
-      ),
+      election(`${REVISION_LEASE}${revision}`, (signal) => {
+        webhookBundleController({ ...ports, roots, revision }, signal);
+        this.#writeStatuses(signal);
+      }),
     ];
   }
 
   start(): void {
     for (const election of this.#elections) election.start();
+    this.#reporting = this.#report(this.#stop.signal);
   }
 
   /** Gives the leases up, so that others take over at once. */
   async stop(): Promise<void> {
+    this.#stop.abort();
     await Promise.all(this.#elections.map((election) => election.stop()));
+    await this.#reporting;
+  }
+
+  #writeStatuses(signal: AbortSignal): void {
+    const { ports, plane, store } = this.#options;
+    statusController({ ...this.#reports, store, rejections: () => plane.nacks.findings() }, signal);
+    vipController(
+      {
+        ...ports,
+        vips: () => plane.snapshot?.registry.vips ?? NO_VIPS,
+        entries: () => (plane.snapshot?.registry.state.tables.serviceEntries ?? emptyTable()) as Table<ServiceEntry>,
+        onChange: (listener) => plane.onSettled(listener),
+      },
+      signal,
+    );
+  }
+
+  async #report(signal: AbortSignal): Promise<void> {
+    const { ports } = this.#options;
+    while (!signal.aborted) {
+      try {
+        await this.#writer.publish(await this.#reach(), signal);
+      } catch (error) {
+        ports.log.debug({ error: String(error) }, 'report not written');
+      }
+      await this.#wait(REPORT_MS * (1 + ports.random() / 5), signal);
+    }
+    await this.#writer.withdraw(AbortSignal.timeout(1_000));
+  }
+
+  async #reach(): Promise<Report> {
+    const { plane, streams, yieldLoop } = this.#options;
+    const steps = reachOf({
+      sessions: plane.sessions,
+      streams: streams(),
+      refusals: plane.nacks.refusals(),
+      generation: (key) => this.#accepted(key),
+    });
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      await yieldLoop();
+    }
+  }
+
+  /** The generation of which the object in force is made. */
+  #accepted(key: string): number | undefined {
+    const [kind = '', namespace = '', name = ''] = key.split('/');
+    const table = this.#options.store.state().byKind[kind as Kind];
+    return tableGet(table, `${namespace}/${name}`)?.generation;
+  }
+
+  #wait(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        resolve();
+      };
+      const cancel = this.#options.ports.timers.setTimeout(done, ms);
+      signal.addEventListener('abort', done, { once: true });
+    });
   }
 }

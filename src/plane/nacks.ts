@@ -59,6 +59,19 @@ export class NackLedger {
     return [...found.values()];
   }
 
+  /** By object, the ids of those who refuse something of it that they are still meant to have. */
+  refusals(): ReadonlyMap<string, ReadonlySet<string>> {
+    this.findings();
+    const refusals = new Map<string, Set<string>>();
+    for (const { by, finding } of this.#refused.values()) {
+      const key = refText(finding.ref);
+      const ids = refusals.get(key);
+      if (ids === undefined) refusals.set(key, new Set([by.id]));
+      else ids.add(by.id);
+    }
+    return refusals;
+  }
+
   #put(ref: ObjectRef, { by, resource }: Omit<Refused, 'finding'>, message: string, path: string | undefined): void {
     const key = `${refText(ref)} ${by.id}`;
     this.#refused.delete(key);

@@ -3,6 +3,7 @@
 // access reviews, and the leader's work. Called by server.ts; undefined where only a folder is served.
 
 import { hostname } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Authenticator } from '../ca/authenticators.ts';
 import { kubernetesAuthenticator } from '../ca/authenticators.ts';
 import type { Authority } from '../ca/authority.ts';
@@ -65,10 +66,12 @@ export async function openKube(options: ServerOptions, world: World): Promise<Ku
         ...{ api, clusterId, log, meter, timers },
         scope: { revision, systemNamespace, rootNamespace, selectors: discoverySelectors },
       }),
-    start: ({ config, authority }) => {
+    start: ({ config, authority, streams }) => {
       leadership = new Leadership({
-        ...{ ports, systemNamespace, revision, replica },
+        ...{ ports, systemNamespace, revision, replica, streams },
         plane: config.plane,
+        store: config.store,
+        yieldLoop: () => nextTurn(),
         cluster: config.cluster,
         roots: {
           current: () => authority.rootBundle,

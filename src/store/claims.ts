@@ -9,6 +9,8 @@ export interface Claim {
   readonly ref: ObjectRef;
   /** The last valid version; undefined where there never was one. */
   readonly accepted: ConfigObject | undefined;
+  /** Of the newest version, accepted or not; an accepted object keeps that of the version that it is made of. */
+  readonly generation: number;
   /** Why the newest version is not the accepted one. */
   readonly refused: readonly Finding[];
   /** What is odd about the accepted version. */
@@ -31,14 +33,17 @@ export function admit(
   const equal = accepted !== undefined && sameContent(accepted, object);
   // Findings carry line numbers, which move without the object changing: a claim with findings is judged again.
   if (equal && before !== undefined && before.refused.length === 0 && before.warnings.length === 0) {
-    if ((event.warnings ?? NONE).length === 0) return before;
+    if ((event.warnings ?? NONE).length === 0)
+      return before.generation === object.generation ? before : { ...before, generation: object.generation };
   }
   const found = validate(object).map((finding) => located(finding, object, locate));
   const errors = found.filter((finding) => finding.severity === 'error');
-  if (errors.length > 0) return { ref, accepted, refused: errors, warnings: before?.warnings ?? NONE };
+  const { generation } = object;
+  if (errors.length > 0) return { ref, accepted, generation, refused: errors, warnings: before?.warnings ?? NONE };
   const warnings = [...(event.warnings ?? NONE), ...found];
   return {
     ref,
+    generation,
     accepted: equal ? accepted : sharing(accepted, object),
     refused: NONE,
     warnings: warnings.length === 0 ? NONE : warnings,
@@ -47,7 +52,8 @@ export function admit(
 
 /** The claim after the source could not read the object. */
 export function refuse(before: Claim | undefined, ref: ObjectRef, findings: readonly Finding[]): Claim {
-  return { ref, accepted: before?.accepted, refused: findings, warnings: before?.warnings ?? NONE };
+  const { accepted, generation = 0, warnings = NONE } = before ?? {};
+  return { ref, accepted, generation, refused: findings, warnings };
 }
 
 /** Origin, generation and uid tell where and how often an object was written, not what it says. */

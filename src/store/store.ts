@@ -38,6 +38,8 @@ export interface Store {
   state(): StoreState;
   /** Called after every change, with the state before it. The result unsubscribes. */
   onChange(listener: (state: StoreState, before: StoreState) => void): () => void;
+  /** The newest generation of an object that was seen, which may say the same as the one in force, or be refused. */
+  generation(ref: ObjectRef): number | undefined;
   /** True once every source has handed over what was there at its start. */
   synced(): boolean;
   /** Resolves then. */
@@ -81,6 +83,15 @@ class ObjectStore implements Store {
   onChange(listener: (state: StoreState, before: StoreState) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  generation(ref: ObjectRef): number | undefined {
+    const key = refKey(ref);
+    for (const source of this.#sources) {
+      const claim = source.claims.get(key);
+      if (claim !== undefined) return claim.generation;
+    }
+    return undefined;
   }
 
   synced(): boolean {

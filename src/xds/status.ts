@@ -2,6 +2,7 @@
 // In: an exchange. Out: plain records. Called by the streams when asked.
 
 import type { Resource } from '../resources/resource.ts';
+import type { View } from '../resources/view.ts';
 import type { Mode } from './encode.ts';
 import type { Exchange } from './exchange.ts';
 import { wholeWorld } from './plan.ts';
@@ -26,6 +27,8 @@ export interface TypeStatus {
   readonly unanswered: number;
   readonly pushes: number;
   readonly bytes: number;
+  /** `taken`: the client holds what it is meant to have now. `refused`: but for what it has rejected. */
+  readonly progress: 'taken' | 'under-way' | 'refused';
   /** Nothing was sent because the client said that it has the current resources already. */
   readonly upToDate: boolean;
   /** What the client holds, or will once it has answered what is under way. */
@@ -52,7 +55,8 @@ export interface Tally {
   bytes: number;
 }
 
-export function typeStatus(exchange: Exchange, tally: Tally): TypeStatus {
+/** `view`: what the client is meant to have now. */
+export function typeStatus(exchange: Exchange, tally: Tally, view: View | undefined): TypeStatus {
   const { acked, error, wants } = exchange;
   return {
     typeUrl: exchange.typeUrl,
@@ -65,9 +69,16 @@ export function typeStatus(exchange: Exchange, tally: Tally): TypeStatus {
     acked: acked === undefined ? undefined : { ...acked, at: tally.ackedAt },
     error: error === undefined ? undefined : { ...error, at: tally.errorAt },
     unanswered: exchange.unanswered.length,
+    progress: progressOf(exchange, view),
     pushes: tally.pushes,
     bytes: tally.bytes,
     upToDate: exchange.lastNonce === '' && exchange.held.view !== undefined,
     resources: () => wholeWorld(exchange.held).flatMap((chunk) => chunk.resources),
   };
+}
+
+function progressOf({ error, unanswered, held, active }: Exchange, view: View | undefined): TypeStatus['progress'] {
+  if (error !== undefined) return 'refused';
+  if (unanswered.length > 0) return 'under-way';
+  return !active || held.view === view ? 'taken' : 'under-way';
 }

@@ -337,7 +337,9 @@ export class XdsStream implements Pumped {
       peer: this.#peer,
       connectedAt: this.#connectedAt,
       blockedSince: this.#blockedSince,
-      types: this.#types.map(({ exchange, tally }) => typeStatus(exchange, tally)),
+      types: this.#types.map(({ exchange, tally }) =>
+        typeStatus(exchange, tally, this.#session?.view(exchange.typeUrl)),
+      ),
     };
   }
 

@@ -1,0 +1,182 @@
+// `status.conditions` of the user's objects, by server-side apply. In: the reports of all replicas, the store. Out: one
+// condition for each object, written when it says something else, and taken back from objects that are ours no longer.
+// Runs on the leader of the revision. Writes of statuses change nothing that proxies are given.
+
+import { KINDS, OWN_GROUPS } from '../config/kinds.ts';
+import type { ConfigObject, Finding, Kind, ObjectRef } from '../config/object.ts';
+import { refKey } from '../config/object.ts';
+import { tableDiff, tableValues } from '../lib/table.ts';
+import { KubeError } from '../sources/kube-api.ts';
+import { objectIn, type StoreState } from '../store/state.ts';
+import type { Store } from '../store/store.ts';
+import { type Condition, conditionOf, sumOf } from './conditions.ts';
+import { Reconciler } from './reconciler.ts';
+import { ReportReader, type ReportsOptions } from './reports.ts';
+
+export interface StatusOptions extends ReportsOptions {
+  readonly store: Store;
+  /** What was wrong with proxies' answers, by object. */
+  readonly rejections: () => readonly Finding[];
+}
+
+/** Conditions of these are inputs: others write them. Or they shape proxies only through other objects. */
+const SKIPPED: ReadonlySet<Kind> = new Set<Kind>(['WorkloadEntry', 'WorkloadGroup', 'ProxyConfig']);
+const REPORTED = KINDS.filter(({ group, kind }) => OWN_GROUPS.includes(group) && !SKIPPED.has(kind));
+const INFO = new Map(REPORTED.map((info) => [info.kind, info]));
+
+const STATUS_MANAGER = 'meltemi-status';
+/** Statuses a second, and the least time between two of one object, ms. */
+const PER_SECOND = 20;
+const SPACING_MS = 5_000;
+/** Reports and changes are gathered for this long, ms. */
+const GATHER_MS = 1_000;
+
+export function statusController(options: StatusOptions, signal: AbortSignal): void {
+  const { store, timers } = options;
+  const written = new Map<string, string>();
+  const transitions = new Map<string, { readonly status: string; readonly at: string }>();
+  const refs = new Map<string, ObjectRef>();
+  let conditions: ReadonlyMap<string, Condition> = new Map();
+  let due: (() => void) | undefined;
+
+  const queue = new Reconciler(
+    {
+      ...{ ...options, name: 'status', perSecond: PER_SECOND, spacing: SPACING_MS },
+      reconcile: async (key, during) => {
+        const ref = refs.get(key);
+        if (ref === undefined) return;
+        const condition = conditions.get(key);
+        const generation = store.generation(ref);
+        const text = JSON.stringify([condition, generation]);
+        if (written.get(key) === text) return;
+        const since = transitions.get(key);
+        const at = since?.status === condition?.status ? (since?.at ?? '') : '';
+        const time = at === '' ? new Date(options.clock.now()).toISOString() : at;
+        await write(options, { ref, condition, generation, time }, during);
+        if (condition !== undefined) transitions.set(key, { status: condition.status, at: time });
+        if (condition !== undefined) written.set(key, text);
+        else {
+          written.delete(key);
+          transitions.delete(key);
+          refs.delete(key);
+          queue.forget(key);
+        }
+      },
+    },
+    signal,
+  );
+  const reports = new ReportReader(options, () => soon());
+  const compute = (): void => {
+    const state = store.state();
+    const next = conditionsOf(options, state, sumOf(reports.living(signal)));
+    conditions = new Map([...next].map(([key, { condition }]) => [key, condition]));
+    for (const [key, { ref, condition }] of next) {
+      refs.set(key, ref);
+      if (written.get(key) !== JSON.stringify([condition, store.generation(ref)])) queue.add(key);
+    }
+    for (const key of refs.keys()) if (!conditions.has(key)) queue.add(key);
+  };
+  const soon = (): void => {
+    if (signal.aborted) return;
+    due ??= timers.setTimeout(() => {
+      due = undefined;
+      compute();
+    }, GATHER_MS);
+  };
+  void reports.run(signal);
+  void reports.synced().then(soon);
+  const unfollow = store.onChange((state, before) => {
+    if (concerned(state, before)) soon();
+  });
+  const tick = (): void => {
+    cancelTick = timers.setTimeout(() => {
+      soon();
+      tick();
+    }, SPACING_MS);
+  };
+  let cancelTick: () => void = () => undefined;
+  tick();
+  signal.addEventListener(
+    'abort',
+    () => {
+      unfollow();
+      cancelTick();
+      due?.();
+    },
+    { once: true },
+  );
+}
+
+function concerned(state: StoreState, before: StoreState): boolean {
+  if (state.findings !== before.findings) return true;
+  return REPORTED.some(({ kind }) => {
+    if (state.byKind[kind] === before.byKind[kind]) return false;
+    for (const _ of tableDiff(before.byKind[kind], state.byKind[kind])) return true;
+    return false;
+  });
+}
+
+function conditionsOf(
+  { rejections }: StatusOptions,
+  state: StoreState,
+  reach: ReturnType<typeof sumOf>,
+): ReadonlyMap<string, { readonly ref: ObjectRef; readonly condition: Condition }> {
+  const refused = new Map<string, Finding>();
+  for (const finding of state.findings)
+    if (finding.ref !== undefined && finding.severity === 'error') refused.set(refKey(finding.ref), finding);
+  const rejected = new Map(
+    rejections().flatMap((finding) =>
+      finding.ref === undefined ? [] : [[refKey(finding.ref), finding.message] as const],
+    ),
+  );
+  const held = new Set(state.held.map(refKey));
+  const conditions = new Map<string, { readonly ref: ObjectRef; readonly condition: Condition }>();
+  const add = (ref: ObjectRef): void => {
+    const key = refKey(ref);
+    const condition = conditionOf({
+      reach: reach.get(key),
+      refused: held.has(key) ? refused.get(key) : undefined,
+      rejection: rejected.get(key),
+    });
+    conditions.set(key, { ref, condition });
+  };
+  for (const { kind } of REPORTED) for (const object of tableValues(state.byKind[kind])) add(object);
+  for (const ref of state.held) if (INFO.has(ref.kind)) add(ref);
+  return conditions;
+}
+
+interface Writing {
+  readonly ref: ObjectRef;
+  /** Undefined takes back what was written. */
+  readonly condition: Condition | undefined;
+  readonly generation: number | undefined;
+  /** Of the last transition. */
+  readonly time: string;
+}
+
+async function write(
+  { api, store }: StatusOptions,
+  { ref, condition, generation, time }: Writing,
+  signal: AbortSignal,
+): Promise<void> {
+  const info = INFO.get(ref.kind);
+  if (info === undefined) return;
+  const object: ConfigObject | undefined = objectIn(store.state(), ref);
+  const apiVersion = object?.apiVersion ?? `${info.group}/${info.versions[0]}`;
+  const path = `/apis/${apiVersion}/namespaces/${ref.namespace}/${info.plural}/${ref.name}/status`;
+  const status =
+    condition === undefined
+      ? {}
+      : {
+          conditions: [{ ...condition, lastTransitionTime: time }],
+          ...(generation === undefined || generation === 0 ? {} : { observedGeneration: generation }),
+        };
+  const body = { apiVersion, kind: ref.kind, metadata: { name: ref.name, namespace: ref.namespace }, status };
+  const query = { fieldManager: STATUS_MANAGER, force: true };
+  try {
+    await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body }, signal);
+  } catch (error) {
+    // It went meanwhile, or its kind has no status here: nothing to be said.
+    if (!(error instanceof KubeError) || error.status !== 404) throw error;
+  }
+}
