@@ -184,6 +184,11 @@ function addCluster(program: Command, context: CommandContext, finish: (code: nu
   clusterFlags(tag.command('remove <tag>').description('Remove a tag.'))
     .option('-y, --skip-confirmation', 'do not ask')
     .action(async (tagName, flags) => finish(await (await tagModule()).removeTag(tagName, flags, context)));
+  clusterFlags(
+    program.command('cleanup').description('After the last control plane: remove what it made while it ran.'),
+  )
+    .option('--keep-root', 'keep the Secret with the generated root, for a control plane to come')
+    .action(async (flags) => finish(await (await import('./commands/cleanup.ts')).cleanup(flags, context)));
   clusterFlags(program.command('check').description('What is amiss with a cluster or an install, and how to mend it.'))
     .option('-n, --namespace <namespace>', 'look at the pods of this namespace only')
     .option('-o, --output <format>', 'table, json or yaml', 'table')
