@@ -62,15 +62,14 @@ function openCluster(flags: ClusterFlags): Cluster {
 
 /** Over any API server; tests have one in memory. */
 export function clusterOf(server: string, api: KubeApi): Cluster {
-  const { signal } = new AbortController();
   return {
     server,
-    get: <T>(path: string) => orAbsent(api.get(path, {}, signal)) as Promise<T | undefined>,
+    get: <T>(path: string) => orAbsent(api.get(path, {}, never())) as Promise<T | undefined>,
     list: async <T>(path: string, query: Query = {}) => {
       const items: T[] = [];
       let token: string | undefined;
       do {
-        const page = (await orAbsent(api.get(path, { ...query, limit: PAGE, continue: token }, signal))) as
+        const page = (await orAbsent(api.get(path, { ...query, limit: PAGE, continue: token }, never()))) as
           | { readonly items?: readonly T[]; readonly metadata?: { readonly continue?: string } }
           | undefined;
         items.push(...(page?.items ?? []));
@@ -78,7 +77,7 @@ export function clusterOf(server: string, api: KubeApi): Cluster {
       } while (token !== undefined);
       return items;
     },
-    send: (write) => api.send(write, signal),
+    send: (write) => api.send(write, never()),
   };
 }
 
@@ -89,4 +88,9 @@ async function orAbsent(answer: Promise<unknown>): Promise<unknown> {
     if (error instanceof KubeError && error.status === 404) return undefined;
     throw error;
   }
+}
+
+/** Commands are ended by ending the process. */
+function never(): AbortSignal {
+  return new AbortController().signal;
 }
