@@ -1,5 +1,6 @@
 // Installs, by Helm as users do, what all files of the suite work on: definitions, a control plane, a gateway, bookinfo.
 // Takes any cluster by KUBECONFIG, with nothing of a mesh in it; the last file of the suite takes all away again.
+// MELTEMI_REUSE=1 works on with what an earlier run of some files left.
 import { clientObjects, CLIENTS, type Client } from './bookinfo.ts';
 import { apply, helm, installControlPlane, kubectl, ran, rolledOut, sample } from './run.ts';
 
@@ -7,6 +8,7 @@ export const NAMESPACES = ['istio-system', 'istio-ingress', 'bookinfo', 'outside
 
 export default async function setup(): Promise<void> {
   if (process.env['KUBECONFIG'] === undefined) throw new Error('KUBECONFIG names no cluster: nothing to test');
+  if (process.env['MELTEMI_REUSE'] === '1') return;
   await refuseUsedCluster();
   await helm('install', 'istio-base', 'charts/base', '-n', 'istio-system', '--create-namespace');
   await installControlPlane('istiod');
