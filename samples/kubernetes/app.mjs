@@ -73,18 +73,22 @@ function line(host, port, text) {
   });
 }
 
-// --- the client: one request of our own choice, and a steady stream whose failures are counted ---
+// --- the client: requests of our own choice, and a steady stream whose failures are counted ---
 
 async function visit(path) {
   const query = new URL(path, 'http://client').searchParams;
   const headers = Object.fromEntries(query.getAll('header').map((header) => header.split(': ')));
   const host = query.get('tcp');
   if (host !== null) return line(host.split(':')[0], Number(host.split(':')[1]), 'hello');
-  try {
-    return await call(query.get('url'), headers, query.get('method') ?? 'GET');
-  } catch (error) {
-    return { status: 0, body: String(error.message), headers: {} };
-  }
+  const once = () =>
+    call(query.get('url'), headers, query.get('method') ?? 'GET').catch((error) => ({
+      status: 0,
+      body: String(error.message),
+      headers: {},
+    }));
+  const answers = [];
+  for (let left = Number(query.get('times') ?? 1); left > 0; left--) answers.push(await once());
+  return { answers };
 }
 
 const counts = { sent: 0, answered: 0, failed: 0, failures: [] };

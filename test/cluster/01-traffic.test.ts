@@ -1,7 +1,7 @@
 // Bookinfo in an injected namespace: sidecars everywhere, mutual TLS between them, an ingress gateway, rules and policies.
 import type { V1Pod } from '@kubernetes/client-node';
 import { afterAll, describe, expect, it } from 'vitest';
-import { fetchFrom, lineFrom } from './support/bookinfo.ts';
+import { type Answer, fetchFrom, fetchTimes, lineFrom } from './support/bookinfo.ts';
 import { apply, getJson, helm, kubectl, meltemi, until } from './support/run.ts';
 
 interface Page {
@@ -19,12 +19,6 @@ const NETWORKING = 'networking.istio.io/v1';
 
 const page = async (): Promise<Page> =>
   JSON.parse((await fetchFrom('outside', INGRESS, { headers: HOST })).body) as Page;
-
-async function repeat<T>(times: number, make: () => Promise<T>): Promise<T[]> {
-  const results: T[] = [];
-  for (let i = 0; i < times; i += 4) results.push(...(await Promise.all([make(), make(), make(), make()])));
-  return results;
-}
 
 describe('an injected namespace', () => {
   it('has sidecars that are ready in every pod', async () => {
@@ -77,15 +71,19 @@ describe('rules', () => {
       spec: { hosts: ['reviews'], http },
     });
   const to = (subset: string, weight?: number): object => ({ destination: { host: 'reviews', subset }, weight });
-  const reviews = async (): Promise<{ version?: string; ratings?: { stars?: number; failed?: string } }> =>
-    JSON.parse((await fetchFrom('mesh', 'http://reviews:9080/')).body) as object;
+  interface Review {
+    readonly version?: string;
+    readonly ratings?: { readonly stars?: number; readonly failed?: string };
+  }
+  const read = ({ body }: Answer): Review => JSON.parse(body) as Review;
+  const reviews = async (): Promise<Review> => read(await fetchFrom('mesh', 'http://reviews:9080/'));
 
   afterAll(async () => {
     await kubectl('apply', '-f', 'samples/kubernetes/traffic.yaml');
   });
 
   it('split by weight', async () => {
-    const versions = (await repeat(60, reviews)).map(({ version }) => version);
+    const versions = (await fetchTimes(60, 'mesh', 'http://reviews:9080/')).map((answer) => read(answer).version);
     expect(new Set(versions)).toEqual(new Set(['v1', 'v2']));
     expect(versions.filter((version) => version === 'v1').length).toBeGreaterThan(30);
   });

@@ -71,15 +71,22 @@ function ask<T>(client: Client, path: string): Promise<T> {
   return kubectl(...args).then((text) => JSON.parse(text) as T);
 }
 
-/** One request from a client's pod; status 0 where there was no answer. */
-export function fetchFrom(
-  client: Client,
-  url: string,
-  options: { readonly headers?: Readonly<Record<string, string>>; readonly method?: string } = {},
-): Promise<Answer> {
-  const query = new URLSearchParams({ url, method: options.method ?? 'GET' });
-  for (const [name, value] of Object.entries(options.headers ?? {})) query.append('header', `${name}: ${value}`);
-  return ask(client, `/fetch?${query}`);
+interface Request {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly method?: string;
+}
+
+/** Requests from a client's pod, one after the other; status 0 where there was no answer. */
+export async function fetchTimes(times: number, client: Client, url: string, request: Request = {}): Promise<Answer[]> {
+  const query = new URLSearchParams({ url, times: `${times}`, method: request.method ?? 'GET' });
+  for (const [name, value] of Object.entries(request.headers ?? {})) query.append('header', `${name}: ${value}`);
+  return (await ask<{ readonly answers: Answer[] }>(client, `/fetch?${query}`)).answers;
+}
+
+export async function fetchFrom(client: Client, url: string, request: Request = {}): Promise<Answer> {
+  const [answer] = await fetchTimes(1, client, url, request);
+  if (answer === undefined) throw new Error('no answer');
+  return answer;
 }
 
 /** One line to a TCP service and back. */
