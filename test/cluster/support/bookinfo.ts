@@ -27,12 +27,9 @@ export const CLIENTS = {
 
 export type Client = keyof typeof CLIENTS;
 
-/** Requests a second of each stream. */
-export const RATE = 20;
-
 export function clientObjects(client: Client): object[] {
   const { namespace, name, target, host } = CLIENTS[client];
-  const env = { APP: 'client', TARGET: target, TARGET_HOST: host, RATE: `${RATE}` };
+  const env = { APP: 'client', TARGET: target, TARGET_HOST: host };
   const labels = { app: name };
   return [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } },
