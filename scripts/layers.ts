@@ -74,7 +74,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       ],
       ...['console', 'telemetry', 'server', 'server.ts'],
     ],
-    packages: ['commander', 'yaml', '@grpc/grpc-js', 're2js'],
+    packages: ['commander', 'yaml', '@grpc/grpc-js', 're2js', '@kubernetes/client-node'],
   },
 };
 

@@ -51,6 +51,7 @@ function buildProgram(context: CommandContext, finish: (code: number) => void): 
   addWorkload(program, context, finish);
   addOffline(program, context, finish);
   addInspection(program, context, finish);
+  addCluster(program, context, finish);
   return program;
 }
 
@@ -259,6 +260,48 @@ function addOffline(program: Command, context: CommandContext, finish: (code: nu
     .requiredOption('-f, --filename <file...>', 'files or folders of YAML; - for standard input')
     .option('-n, --namespace <namespace>', 'namespace of objects that name none')
     .action(async (flags) => finish(await (await import('./commands/validate.ts')).validate(flags, context)));
+}
+
+/** Commands that work on a Kubernetes cluster, found as kubectl finds it. */
+function addCluster(program: Command, context: CommandContext, finish: (code: number) => void): void {
+  const tag = program.command('tag').description('Names for revisions: namespaces keep the name, revisions change.');
+  const tagModule = () => import('./commands/tag.ts');
+  for (const [name, about] of [
+    ['set', 'Make a tag, or move it to another revision.'],
+    ['generate', 'Print the objects of a tag as YAML.'],
+  ] as const) {
+    const command = clusterFlags(tag.command(`${name} <tag>`).description(about))
+      .requiredOption('-r, --revision <revision>', 'revision that the tag stands for')
+      .option('--overwrite', 'move the tag when it is there')
+      .option('--webhook-name <name>', 'name of the webhook configuration')
+      .option('--auto-inject-namespaces', 'with the tag default: inject namespaces that say nothing');
+    command.action(async (tagName, flags) =>
+      finish(await (await tagModule())[name === 'set' ? 'setTag' : 'generateTag'](tagName, flags, context)),
+    );
+  }
+  clusterFlags(tag.command('list').description('Tags, and which namespaces use them.'))
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (flags) => finish(await (await tagModule()).listTags(flags, context)));
+  clusterFlags(tag.command('remove <tag>').description('Remove a tag.'))
+    .option('-y, --skip-confirmation', 'do not ask')
+    .action(async (tagName, flags) => finish(await (await tagModule()).removeTag(tagName, flags, context)));
+  clusterFlags(
+    program.command('cleanup').description('After the last control plane: remove what it made while it ran.'),
+  )
+    .option('--keep-root', 'keep the Secret with the generated root, for a control plane to come')
+    .action(async (flags) => finish(await (await import('./commands/cleanup.ts')).cleanup(flags, context)));
+  clusterFlags(program.command('check').description('What is amiss with a cluster or an install, and how to mend it.'))
+    .option('-n, --namespace <namespace>', 'look at the pods of this namespace only')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .option('--failure-threshold <level>', 'exit with 1 from this level on: Error, Warning or Info', 'Warning')
+    .action(async (flags) => finish(await (await import('./commands/check.ts')).check(flags, context)));
+}
+
+function clusterFlags(command: Command): Command {
+  return command
+    .option('--kubeconfig <file>', 'cluster to ask; otherwise KUBECONFIG or ~/.kube/config')
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('-i, --istioNamespace <namespace>', 'namespace of the control plane', 'istio-system');
 }
 
 function server(command: Command): Command {

@@ -225,7 +225,7 @@ export class Plane implements ViewPort {
       const [snapshot, inputs] = [this.#snapshot, this.#linked];
       if (snapshot === undefined || inputs === undefined) throw new Error('configuration is still being read');
       const sessions = [...this.#sessions].filter(wanted);
-      const world = { linkage: this.#linkage.fork(), snapshot, inputs, sessions, classes: this.#classes };
+      const world = { linkage: this.#linkage.fork(), snapshot, inputs, sessions, classes: this.classes };
       const preview = await inSlices(previewSteps(world, change), { clock, yieldLoop, slice: SLICE });
       // What is served has moved on meanwhile: the difference is of two worlds that never were.
       if (this.#snapshot === snapshot || attempt === PREVIEW_ATTEMPTS) return preview;
