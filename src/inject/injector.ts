@@ -1,7 +1,6 @@
 // The injection webhook: an AdmissionReview for a pod in, allowed with a patch, allowed without, or denied out.
 // In: requests, and a port to what is in force. Out: answers. Pure but for metrics and log. Called by server/webhooks.ts.
 
-import { base64OfText } from '../lib/base64.ts';
 import type { ProxyConfigSpec } from '../config/generated/types.ts';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject } from '../config/object.ts';
@@ -37,6 +36,8 @@ export interface InjectorPort {
   readonly revision: string;
   readonly version: string;
   readonly yaml: YamlPort;
+  /** Of UTF-8: patches are long, and the platform is quick at it. */
+  base64(text: string): string;
   readonly log: Log;
   readonly meter: Meter;
   readonly clock: Clock;
@@ -71,7 +72,7 @@ export function injectionWebhook(port: InjectorPort): (request: WebhookRequest) 
     else if (verdict.patch === undefined) skipped.inc();
     else succeeded.inc();
     time.observe((clock.now() - start) / 1000);
-    return answerOf(parsed.review, parsed.request, verdict, base64OfText);
+    return answerOf(parsed.review, parsed.request, verdict, (text) => port.base64(text));
   };
 }
 

@@ -1,10 +1,12 @@
 // Probes and lifecycle hooks of applications go to the agent, which asks the application from inside the pod: kubelet has
 // no certificate of the mesh, and a TCP probe would only find the proxy.
-// In: a pod with a proxy. Out: the same with handlers rewritten and the originals in ISTIO_KUBE_APP_PROBERS.
+// In: a pod with a proxy. Out: the same with handlers rewritten and the originals in ISTIO_KUBE_APP_PROBERS. A proxy without
+// an agent is told of them by its bootstrap, and can pass on HTTP alone.
 
 import {
   annotationsOf,
   booleanOf,
+  BOOTSTRAP,
   type Container,
   containerOf,
   type Handler,
@@ -44,10 +46,13 @@ export function rewriteProbes(pod: Pod, settings: ProbeSettings): Pod {
   const wanted = booleanOf(annotationsOf(pod)['sidecar.istio.io/rewriteAppHTTPProbers']) ?? settings.enabled;
   if (!wanted || containerOf(pod, PROXY) === undefined) return pod;
   const statusPort = Number(annotationsOf(pod)['status.sidecar.istio.io/port'] ?? settings.statusPort);
-  const probers = probersOf(pod, statusPort);
-  const told = Object.keys(probers).length === 0 ? pod : tell(pod, probers, settings.wasInjected);
+  const agentless = containerOf(pod, BOOTSTRAP) !== undefined;
+  const scope: Scope = { statusPort, httpOnly: agentless };
+  const probers = probersOf(pod, scope);
+  const reader = agentless ? BOOTSTRAP : PROXY;
+  const told = Object.keys(probers).length === 0 ? pod : tell(pod, reader, probers, settings.wasInjected);
   const rewritten = (list: readonly Container[]): readonly Container[] =>
-    list.map((container) => (container.name === PROXY ? container : withRewritten(container, statusPort)));
+    list.map((container) => (isOwn(container) ? container : withRewritten(container, scope)));
   const { initContainers } = told.spec;
   return withSpec(told, {
     containers: rewritten(told.spec.containers),
@@ -55,12 +60,19 @@ export function rewriteProbes(pod: Pod, settings: ProbeSettings): Pod {
   });
 }
 
-function probersOf(pod: Pod, statusPort: number): Readonly<Record<string, Prober>> {
+const isOwn = ({ name }: Container): boolean => name === PROXY || name === BOOTSTRAP;
+
+interface Scope {
+  readonly statusPort: number;
+  readonly httpOnly: boolean;
+}
+
+function probersOf(pod: Pod, scope: Scope): Readonly<Record<string, Prober>> {
   const probers: Record<string, Prober> = {};
   for (const container of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
-    if (container.name === PROXY) continue;
+    if (isOwn(container)) continue;
     const add = (path: string, handler: Handler | undefined, hook: boolean): void => {
-      const prober = handler === undefined ? undefined : proberOf(handler, container, statusPort, hook);
+      const prober = handler === undefined ? undefined : proberOf(handler, container, scope, hook);
       if (prober !== undefined) probers[path] = prober;
     };
     for (const [field, word] of PROBES) add(`/app-health/${container.name}/${word}`, container[field], false);
@@ -71,10 +83,15 @@ function probersOf(pod: Pod, statusPort: number): Readonly<Record<string, Prober
 }
 
 /** Undefined for what is no business of the agent's, or is the agent's already. */
-function proberOf(handler: Handler, container: Container, statusPort: number, hook: boolean): Prober | undefined {
+function proberOf(
+  handler: Handler,
+  container: Container,
+  { statusPort, httpOnly }: Scope,
+  hook: boolean,
+): Prober | undefined {
   const timeout = handler.timeoutSeconds === undefined ? {} : { timeoutSeconds: handler.timeoutSeconds };
   const { httpGet, tcpSocket, grpc } = handler;
-  if (isElsewhere(handler)) return undefined;
+  if (isElsewhere(handler) || (httpOnly && httpGet === undefined)) return undefined;
   if (httpGet === undefined && tcpSocket === undefined) {
     return grpc === undefined || hook ? undefined : { grpc, ...timeout };
   }
@@ -99,12 +116,12 @@ function portOf(port: number | string | undefined, container: Container): number
 }
 
 /** An earlier injection's originals are kept: the handlers that are in the pod now are not the user's. */
-function tell(pod: Pod, probers: Readonly<Record<string, Prober>>, wasInjected: boolean): Pod {
-  return withContainer(pod, PROXY, (proxy) => {
-    const env = proxy.env ?? [];
+function tell(pod: Pod, reader: string, probers: Readonly<Record<string, Prober>>, wasInjected: boolean): Pod {
+  return withContainer(pod, reader, (container) => {
+    const env = container.env ?? [];
     const before = wasInjected ? parsedProbers(env.find(({ name }) => name === PROBERS)?.value) : {};
     return {
-      ...proxy,
+      ...container,
       env: [
         ...env.filter(({ name }) => name !== PROBERS),
         { name: PROBERS, value: formatProbers({ ...probers, ...before }) },
@@ -127,31 +144,32 @@ function parsedProbers(text: string | undefined): Readonly<Record<string, unknow
   }
 }
 
-function withRewritten(container: Container, statusPort: number): Container {
+function withRewritten(container: Container, scope: Scope): Container {
   const changed: Record<string, unknown> = {};
   for (const [field, word] of PROBES) {
-    const probe = toAgent(container[field], `/app-health/${container.name}/${word}`, statusPort, false);
+    const probe = toAgent(container[field], `/app-health/${container.name}/${word}`, scope, false);
     if (probe !== undefined) changed[field] = probe;
   }
-  const lifecycle = hooksOf(container, statusPort);
+  const lifecycle = hooksOf(container, scope);
   return { ...container, ...changed, ...(lifecycle === undefined ? {} : { lifecycle }) };
 }
 
-function hooksOf({ name, lifecycle }: Container, statusPort: number): Lifecycle | undefined {
+function hooksOf({ name, lifecycle }: Container, scope: Scope): Lifecycle | undefined {
   if (lifecycle === undefined) return undefined;
   const changed: Record<string, Handler> = {};
   for (const [field, word] of HOOKS) {
-    const hook = toAgent(lifecycle[field], `/app-lifecycle/${name}/${word}`, statusPort, true);
+    const hook = toAgent(lifecycle[field], `/app-lifecycle/${name}/${word}`, scope, true);
     if (hook !== undefined) changed[field] = hook;
   }
   return { ...lifecycle, ...changed };
 }
 
-function toAgent(handler: Handler | undefined, path: string, port: number, hook: boolean): Handler | undefined {
+function toAgent(handler: Handler | undefined, path: string, scope: Scope, hook: boolean): Handler | undefined {
   if (handler === undefined || isElsewhere(handler)) return undefined;
+  if (scope.httpOnly && handler.httpGet === undefined) return undefined;
   const { httpGet, tcpSocket, grpc, ...rest } = handler;
   if (httpGet === undefined && tcpSocket === undefined && (grpc === undefined || hook)) return undefined;
   // The agent speaks HTTPS to the application if that is what the original says.
   const scheme = httpGet?.scheme === 'HTTPS' ? { scheme: 'HTTP' } : {};
-  return { ...rest, httpGet: { ...httpGet, ...scheme, path, port } };
+  return { ...rest, httpGet: { ...httpGet, ...scheme, path, port: scope.statusPort } };
 }

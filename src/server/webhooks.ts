@@ -49,6 +49,7 @@ export async function startWebhooks(options: ServerOptions, world: World, config
       revision: options.revision,
       version: options.version,
       yaml: YAML,
+      base64: (text) => Buffer.from(text).toString('base64'),
       log: log.child('inject'),
       meter,
       clock,

@@ -306,6 +306,12 @@ describe('meltemi iptables', () => {
     );
   });
 
+  it('captures DNS where the proxy answers it, by the variable that proxies have', async () => {
+    const env = { ISTIO_META_DNS_CAPTURE: 'true', DNS_SERVERS: '10.96.0.10' };
+    expect(await dryRun([], env)).toContain('--dport 53 -d 10.96.0.10/32 -j REDIRECT --to-ports 15053');
+    expect(await dryRun([], { ...env, ISTIO_META_DNS_CAPTURE: 'false' })).not.toContain('15053');
+  });
+
   it('refuses what is no port and no mode', async () => {
     await expect(dryRun(['-b', '80,http'])).rejects.toThrow('istio-inbound-ports http');
     await expect(dryRun(['-m', 'NONE'])).rejects.toThrow('expected REDIRECT or TPROXY');
