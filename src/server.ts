@@ -159,7 +159,7 @@ async function startParts(
   let leaving = false;
   const webhooks = await startWebhooks(options, world, config);
   closers.push(() => webhooks.stop());
-  const port = consolePort(options, world, config, { leaving: () => leaving, findings: () => webhooks.findings() });
+  const port = consolePort(options, world, config, { leaving: () => leaving, injection: webhooks });
   const pages = await startPages(options, security, { console: port, webhooks }, closers);
   // From here on the order of stopping is: unready, no longer leading, streams ended one after the other, pages closed.
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });

@@ -47,6 +47,7 @@ export const DEBUG_PAGES: Readonly<Record<string, { readonly about: string; read
     about: 'findings, and what analyzers find besides',
     page: (port) => value({ findings: port.analysis() } satisfies AnalysisReport),
   },
+  inject: { about: 'injection configuration in force', page: (port) => value(port.injection()) },
   findingz: { about: 'what is wrong with the configuration', page: (port) => value(port.findings().map(findingText)) },
   scopez: { about: 'log scopes; ?SCOPE=LEVEL sets one', page: scopes },
   list: {

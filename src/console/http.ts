@@ -5,7 +5,8 @@ import { Server as TlsServer } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ListenAddress } from '../lib/listen.ts';
 import { debugPage, type DebugQuery } from './debug.ts';
-import type { ConsolePort, PreviewRequest, WebhookAnswer, WebhookPort, WebhookRequest } from './port.ts';
+import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
+import type { ConsolePort, PreviewRequest, WebhookPort } from './port.ts';
 
 /** A folder of configuration, as JSON. */
 const MAX_PREVIEW_BYTES = 32 * 1024 * 1024;

@@ -2,6 +2,7 @@
 
 import type { Finding } from '../config/object.ts';
 import type { Origin } from '../ir/draft.ts';
+import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { View } from '../resources/view.ts';
@@ -44,19 +45,6 @@ export interface AnalysisReport {
   readonly findings: readonly Finding[];
 }
 
-export interface WebhookRequest {
-  /** Without a query. */
-  readonly path: string;
-  readonly contentType: string | undefined;
-  readonly body: string;
-}
-
-export interface WebhookAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
-
 /** What the API server asks before it stores something. */
 export interface WebhookPort {
   inject(request: WebhookRequest): WebhookAnswer;
@@ -75,6 +63,8 @@ export interface ConsolePort {
   objects(): Iterable<object>;
   /** What objects would do if they were applied. Nothing that is served changes. */
   preview(request: PreviewRequest): Promise<PreviewReport>;
+  /** What is injected, and by which revision namespaces are. */
+  injection(): object;
   /** Log scopes. */
   scopes(): ReadonlyMap<string, string>;
   setLevel(scope: string, level: string): boolean;

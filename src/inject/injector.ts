@@ -5,6 +5,7 @@ import type { ProxyConfigSpec } from '../config/generated/types.ts';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject } from '../config/object.ts';
 import type { Clock, Log, Meter } from '../lib/ports.ts';
+import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
 import type { InjectionConfig, YamlPort, YamlResult } from './config.ts';
 import { decide } from './decision.ts';
 import { templateFunctions } from './functions.ts';
@@ -14,15 +15,7 @@ import { ownerOf } from './owner.ts';
 import { displayName, type Pod, podOf } from './pod.ts';
 import { proxyConfigFor } from './proxy-config.ts';
 import { envOfPath } from './request-path.ts';
-import {
-  type AdmissionRequest,
-  answerOf,
-  malformedAnswer,
-  parseReview,
-  type Verdict,
-  type WebhookAnswer,
-  type WebhookRequest,
-} from './review.ts';
+import { type AdmissionRequest, answerOf, malformedAnswer, parseReview, type Verdict } from './review.ts';
 
 export interface InjectorPort {
   /** Without one, requests are answered by 503, and the API server's failure policy decides. */

@@ -1,21 +1,9 @@
 // The envelope of admission.k8s.io/v1: what the API server asks a webhook, and how it is answered.
 // In: the request of an HTTP server. Out: its answer. Called by injector.ts and validator.ts.
 
+import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
 import type { PatchOperation } from './json-patch.ts';
 import { isJson, type Json } from './pod.ts';
-
-export interface WebhookRequest {
-  /** Without a query. */
-  readonly path: string;
-  readonly contentType: string | undefined;
-  readonly body: string;
-}
-
-export interface WebhookAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
 
 export interface AdmissionRequest {
   readonly uid: string;

@@ -8,15 +8,8 @@ import type { Finding } from '../config/object.ts';
 import { parseKnown } from '../config/parse/index.ts';
 import type { Validator } from '../config/validate/index.ts';
 import type { Log, Meter } from '../lib/ports.ts';
-import {
-  type AdmissionRequest,
-  answerOf,
-  malformedAnswer,
-  parseReview,
-  type Verdict,
-  type WebhookAnswer,
-  type WebhookRequest,
-} from './review.ts';
+import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
+import { type AdmissionRequest, answerOf, malformedAnswer, parseReview, type Verdict } from './review.ts';
 
 export interface ValidatorPort {
   /** Made for admission: what is only pointless is refused as well. */

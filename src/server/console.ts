@@ -21,8 +21,8 @@ const HIDDEN = new Set(['Secret']);
 interface Beside {
   /** The server is being stopped, and nobody should be sent here any more. */
   readonly leaving: () => boolean;
-  /** Those that no object of the store carries. */
-  readonly findings: () => readonly Finding[];
+  /** Its findings are carried by no object of the store. */
+  readonly injection: { readonly findings: () => readonly Finding[]; readonly describe: () => object };
 }
 
 export function consolePort(options: ServerOptions, world: World, config: ConfigSide, beside: Beside): ConsolePort {
@@ -38,10 +38,11 @@ export function consolePort(options: ServerOptions, world: World, config: Config
     unready: () => (beside.leaving() ? ['shutting down'] : config.unready()),
     connections: () => [...config.plane.sessions].map((session) => connectionInfo(session, config)),
     snapshot: () => config.plane.snapshot,
-    findings: () => [...config.findings(), ...beside.findings()],
+    findings: () => [...config.findings(), ...beside.injection.findings()],
     analysis: () => analyzed(config.plane.snapshot, config.store.state(), config.findings()),
     objects: () => objects(config),
     preview: (request) => previewOf(preview, request),
+    injection: () => beside.injection.describe(),
     scopes: () => world.root.scopes(),
     setLevel: (scope, level) => world.root.setLevel(scope, level),
     metrics: () => world.metrics.render(),

@@ -9,6 +9,7 @@ import type { ConfigObject, Finding } from '../config/object.ts';
 import { createValidator } from '../config/validate/index.ts';
 import type { WebhookPort } from '../console/port.ts';
 import { type ConfigTexts, type InjectionConfig, loadConfig } from '../inject/config.ts';
+import { revisionFor } from '../inject/decision.ts';
 import { injectionWebhook } from '../inject/injector.ts';
 import { nativeSidecars } from '../inject/native.ts';
 import { validationWebhook } from '../inject/validator.ts';
@@ -23,6 +24,8 @@ import type { ConfigSide } from './config.ts';
 export interface Webhooks extends WebhookPort {
   /** About the injection config. */
   findings(): readonly Finding[];
+  /** What is in force, for the debug page. */
+  describe(): object;
   stop(): Promise<void>;
 }
 
@@ -60,8 +63,25 @@ export async function startWebhooks(options: ServerOptions, world: World, config
       meter,
     }),
     findings: settings.findings,
+    describe: () => ({ ...describeConfig(settings.current()), namespaces: namespaceRevisions(config) }),
     stop: settings.stop,
   };
+}
+
+function describeConfig(config: InjectionConfig | { readonly unavailable: string }): object {
+  if ('unavailable' in config) return config;
+  const { templates, ...rest } = config;
+  const states = [...templates].map(([name, template]) => [name, 'problem' in template ? template.problem : 'ok']);
+  return { ...rest, templates: Object.fromEntries(states) as object };
+}
+
+/** By which revision pods of a namespace are injected that say nothing themselves. */
+function namespaceRevisions({ store }: ConfigSide): object {
+  const rows = [...tableValues(store.state().byKind.Namespace)].map(({ name, labels }) => {
+    const revision = revisionFor(labels, {});
+    return [name, revision.kind === 'none' ? 'none' : revision.name];
+  });
+  return Object.fromEntries(rows) as object;
 }
 
 interface InjectionSettings {

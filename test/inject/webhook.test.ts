@@ -173,6 +173,11 @@ describe('webhooks over HTTPS', () => {
 
     await plane.settled(map(stringify({ policy: 'disabled', templates })));
     expect((await ask('/inject', pod())).patch).toBeUndefined();
+    const page = await plane.debug('inject');
+    expect(page).toMatchObject({
+      policy: 'disabled',
+      templates: { sidecar: 'ok', broken: 'template broken, line 2: a value is missing' },
+    });
     folder.remove('injector');
     await until(async () => (await ask('/inject', pod())).patch !== undefined, 'the built-in templates');
   });
