@@ -182,6 +182,20 @@ describe('webhooks over HTTPS', () => {
     await until(async () => (await ask('/inject', pod())).patch !== undefined, 'the built-in templates');
   });
 
+  it('makes the proxy a native sidecar where every kubelet can run one', async () => {
+    const node = (name: string, kubeletVersion: string) => ({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name },
+      status: { nodeInfo: { kubeletVersion } },
+    });
+    await plane.settled(folder.write('nodes', [node('a', 'v1.34.2')]));
+    expect((await injectedPod('/inject', pod())).spec.containers.length).toBe(1);
+    await plane.settled(folder.write('nodes', [node('a', 'v1.34.2'), node('b', 'v1.31.0')]));
+    expect((await injectedPod('/inject', pod())).spec.containers.length).toBe(2);
+    folder.remove('nodes');
+  });
+
   it('reads files before the ConfigMap, and follows them', async () => {
     const write = (image: string) => {
       const draft = join(injection, '.draft');

@@ -22,6 +22,26 @@ const GOLDEN = join(import.meta.dirname, '..', 'inject', 'golden');
 
 if (kubeconfig === undefined) console.log('test/kube/injection is skipped: KUBECONFIG names no cluster');
 
+const definition = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'gateways.networking.istio.io' },
+  spec: {
+    group: 'networking.istio.io',
+    scope: 'Namespaced',
+    names: { plural: 'gateways', singular: 'gateway', kind: 'Gateway', listKind: 'GatewayList' },
+    versions: [
+      {
+        name: 'v1',
+        served: true,
+        storage: true,
+        // As the client's model spells it.
+        schema: { openAPIV3Schema: { type: 'object', x_kubernetes_preserve_unknown_fields: true } },
+      },
+    ],
+  },
+};
+
 const goldenObjects = readdirSync(GOLDEN)
   .filter((name) => existsSync(join(GOLDEN, name, 'out.yaml')))
   .map(
@@ -38,6 +58,7 @@ describe.skipIf(kubeconfig === undefined)('an API server that asks the webhooks'
   let objects: KubernetesObjectApi;
   let folder: TestFolder;
   let plane: LocalControlPlane;
+  let defines = false;
 
   const create = (object: unknown, dryRun?: 'All') =>
     objects.create(object as KubernetesObject, undefined, dryRun) as Promise<KubernetesObject & { spec?: unknown }>;
@@ -88,7 +109,11 @@ describe.skipIf(kubeconfig === undefined)('an API server that asks the webhooks'
         },
       ],
     });
-    // Objects of one's own groups need their definitions; a ConfigMap shows that others are let pass.
+    // Where the cluster has the definition already it is left as it is.
+    defines = await create(definition).then(
+      () => true,
+      () => false,
+    );
     await create({
       ...hook('ValidatingWebhookConfiguration', VALIDATING),
       webhooks: [
@@ -123,6 +148,7 @@ describe.skipIf(kubeconfig === undefined)('an API server that asks the webhooks'
   afterAll(async () => {
     await remove(hook('MutatingWebhookConfiguration', MUTATING));
     await remove(hook('ValidatingWebhookConfiguration', VALIDATING));
+    if (defines) await remove(definition);
     await remove(namespaced(PLAIN, {}));
     await remove(namespaced(INJECTED, {}));
     await plane?.stop();
@@ -170,6 +196,21 @@ describe.skipIf(kubeconfig === undefined)('an API server that asks the webhooks'
     );
     const made = (await create(wanted, 'All')) as unknown as Pod;
     expect(made.spec.initContainers?.map(({ name }) => name)).toEqual(['istio-init', 'istio-bootstrap', 'istio-proxy']);
+  });
+
+  it('refuses a wrong Gateway with the field, and takes a right one', async () => {
+    const gateway = (servers: object) => ({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'Gateway',
+      metadata: { name: 'x', namespace: INJECTED },
+      spec: { servers: [servers] },
+    });
+    const right = { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['*'] };
+    // A new definition takes a moment to be served.
+    await eventually(async () => ((await create(gateway(right), 'All')) === undefined ? undefined : true), 'the kind');
+    await expect(create(gateway({ ...right, hosts: ['a..b'] }), 'All')).rejects.toThrow(
+      /Gateway is not valid: spec\.servers\[0\]\.hosts\[0\].*"code\\?":422/,
+    );
   });
 
   it("lets others' objects pass the validation", async () => {
