@@ -42,12 +42,14 @@ export interface ConfigTexts {
   /** Without it the built-in templates. */
   readonly config?: string | undefined;
   readonly values?: string | undefined;
+  /** Of the control plane: what the values take it for where they don't say. */
+  readonly namespace?: string | undefined;
   /** Where they come from, for findings. */
   readonly origin?: string | undefined;
 }
 
 /** Reads both texts. Fails only when one of them is no YAML map: then what was in force stays so. */
-export function loadConfig({ config, values, origin }: ConfigTexts, yaml: YamlPort): LoadedConfig {
+export function loadConfig({ config, values, namespace, origin }: ConfigTexts, yaml: YamlPort): LoadedConfig {
   const problems: string[] = [];
   const settings = config === undefined ? BUILT_IN : mapOf(config, 'config', yaml, problems);
   const given = values === undefined ? {} : mapOf(values, 'values', yaml, problems);
@@ -79,7 +81,7 @@ export function loadConfig({ config, values, origin }: ConfigTexts, yaml: YamlPo
       injectedAnnotations: Object.fromEntries(
         Object.entries(recordOf(settings['injectedAnnotations'])).map(([key, value]) => [key, String(value)]),
       ),
-      values: deepFreeze(merged(DEFAULT_VALUES, given) as Json),
+      values: deepFreeze(merged(merged(DEFAULT_VALUES, placed(namespace)), given) as Json),
     },
     findings: findingsOf(problems, origin),
   };
@@ -89,6 +91,10 @@ export function loadConfig({ config, values, origin }: ConfigTexts, yaml: YamlPo
 const ALIASES: Json = { agentless: ['sidecar', 'without-agent'], 'gateway-agentless': ['gateway', 'without-agent'] };
 
 const BUILT_IN: Json = { policy: 'enabled', defaultTemplates: ['sidecar'], templates: TEMPLATES };
+
+function placed(namespace: string | undefined): Json {
+  return namespace === undefined ? {} : { global: { istioNamespace: namespace } };
+}
 
 function mapOf(text: string, key: string, yaml: YamlPort, problems: string[]): Json | undefined {
   const parsed = yaml.parse(text);

@@ -110,7 +110,7 @@ async function startInjectionConfig(
     if (next === undefined || (texts !== undefined && next.config === texts.config && next.values === texts.values))
       return;
     texts = next;
-    const loaded = loadConfig(next, YAML);
+    const loaded = loadConfig({ ...next, namespace: options.systemNamespace }, YAML);
     ({ findings } = loaded);
     if (loaded.kind === 'config') inForce = loaded.config;
     for (const { message } of findings) log.error({ origin: next.origin, problem: message }, 'injection configuration');
