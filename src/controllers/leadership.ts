@@ -11,6 +11,7 @@ import type { ServiceEntry } from '../registry/input.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import { DEFAULT_REVISION } from '../sources/kube-scope.ts';
 import type { Store } from '../store/store.ts';
+import { wait } from '../sources/wait.ts';
 import { Election } from './lease.ts';
 import type { ControllerPorts } from './ports.ts';
 import { type Report, ReportWriter, type ReportsOptions } from './reports.ts';
@@ -111,7 +112,7 @@ export class Leadership {
       } catch (error) {
         ports.log.debug({ error: String(error) }, 'report not written');
       }
-      await this.#wait(REPORT_MS * (1 + ports.random() / 5), signal);
+      await wait(ports.timers, REPORT_MS * (1 + ports.random() / 5), signal);
     }
     await this.#writer.withdraw(AbortSignal.timeout(1_000));
   }
@@ -136,16 +137,5 @@ export class Leadership {
     const [kind = '', namespace = '', name = ''] = key.split('/');
     const table = this.#options.store.state().byKind[kind as Kind];
     return tableGet(table, `${namespace}/${name}`)?.generation;
-  }
-
-  #wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        resolve();
-      };
-      const cancel = this.#options.ports.timers.setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }

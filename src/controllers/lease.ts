@@ -9,6 +9,8 @@
 import { setMaxListeners } from 'node:events';
 import type { Clock, Log, Timers } from '../lib/ports.ts';
 import { type KubeApi, KubeError } from '../sources/kube-api.ts';
+import { orMissing } from '../sources/kube-discovery.ts';
+import { wait } from '../sources/wait.ts';
 
 export interface ElectionTimes {
   /** A record that nobody renewed for so long may be taken. */
@@ -87,7 +89,7 @@ export class Election {
       await this.#attempt(signal);
       if (signal.aborted) return;
       const jitter = 1 + this.#options.random() / 5;
-      await this.#wait(this.#times.retryMs * jitter, signal);
+      await wait(this.#options.timers, this.#times.retryMs * jitter, signal);
     }
   }
 
@@ -142,12 +144,7 @@ export class Election {
   }
 
   async #read(signal: AbortSignal): Promise<Lease | undefined> {
-    try {
-      return (await this.#options.api.get(this.#path(), {}, signal)) as Lease;
-    } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return undefined;
-      throw error;
-    }
+    return (await orMissing(this.#options.api.get(this.#path(), {}, signal))) as Lease | undefined;
   }
 
   async #write(
@@ -214,18 +211,6 @@ export class Election {
         outer?.removeEventListener('abort', stop);
       },
     };
-  }
-
-  #wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#options.timers.setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }
 
