@@ -32,6 +32,8 @@ export interface LeadershipOptions {
   readonly streams: () => readonly StreamProgress[];
   /** Lets waiting events be handled. */
   readonly yieldLoop: () => Promise<void>;
+  /** Whether conditions of the user's objects are kept. */
+  readonly writeStatus: boolean;
   readonly cluster: KubernetesSource | undefined;
   readonly roots: RootSource;
 }
@@ -73,14 +75,15 @@ export class Leadership {
       election(CLUSTER_LEASE, (signal) => rootCertController({ ...ports, roots, selected, onSelection }, signal)),
       election(`${REVISION_LEASE}${revision}`, (signal) => {
         webhookBundleController({ ...ports, roots, revision }, signal);
-        this.#writeStatuses(signal);
+        if (options.writeStatus) statusController(this.#statusOptions(), signal);
+        this.#writeVips(signal);
       }),
     ];
   }
 
   start(): void {
     for (const election of this.#elections) election.start();
-    this.#reporting = this.#report(this.#stop.signal);
+    if (this.#options.writeStatus) this.#reporting = this.#report(this.#stop.signal);
   }
 
   /** Gives the leases up, so that others take over at once. */
@@ -90,9 +93,13 @@ export class Leadership {
     await this.#reporting;
   }
 
-  #writeStatuses(signal: AbortSignal): void {
-    const { ports, plane, store } = this.#options;
-    statusController({ ...this.#reports, store, rejections: () => plane.nacks.findings() }, signal);
+  #statusOptions(): Parameters<typeof statusController>[0] {
+    const { plane, store } = this.#options;
+    return { ...this.#reports, store, rejections: () => plane.nacks.findings() };
+  }
+
+  #writeVips(signal: AbortSignal): void {
+    const { ports, plane } = this.#options;
     vipController(
       {
         ...ports,

@@ -68,7 +68,7 @@ export async function openKube(options: ServerOptions, world: World): Promise<Ku
       }),
     start: ({ config, authority, streams }) => {
       leadership = new Leadership({
-        ...{ ports, systemNamespace, revision, replica, streams },
+        ...{ ports, systemNamespace, revision, replica, streams, writeStatus: options.writeStatus ?? true },
         plane: config.plane,
         store: config.store,
         yieldLoop: () => nextTurn(),

@@ -51,11 +51,11 @@ export interface ListWatchOptions {
 
 /** Backoff after a failure: doubled from the first to the second, each with jitter. */
 const FIRST_WAIT_MS = 500;
-const MAX_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 10_000;
 /** Servers end watches on their own; asking for different times spreads the renewals. */
 const MIN_WATCH_SECONDS = 300;
 const PAGE_SIZE = 500;
-const POLL_ABSENT_MS = 30_000;
+const POLL_ABSENT_MS = 10_000;
 
 export class ListWatch {
   readonly #options: ListWatchOptions;
