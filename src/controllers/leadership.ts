@@ -113,11 +113,14 @@ export class Leadership {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { ports } = this.#options;
+    let failure = '';
     while (!signal.aborted) {
       try {
         await this.#writer.publish(await this.#reach(), signal);
       } catch (error) {
-        ports.log.debug({ error: String(error) }, 'report not written');
+        const text = String(error);
+        if (text !== failure && !signal.aborted) ports.log.info({ error: text }, 'report not written');
+        failure = text;
       }
       await wait(ports.timers, REPORT_MS * (1 + ports.random() / 5), signal);
     }

@@ -58,6 +58,7 @@ export class Election {
   #running: Promise<void> = Promise.resolve();
   #leading: AbortController | undefined;
   #renewedAt = 0;
+  #denied = '';
   /** The record as it was seen to change last, and when. */
   #seen: { readonly record: string; readonly at: number } | undefined;
 
@@ -103,7 +104,12 @@ export class Election {
       else this.#resign('another replica holds the lease');
     } catch (error) {
       if (signal.aborted) return;
-      log.debug({ lease: name, error: String(error) }, 'lease not renewed');
+      // Passing failures are no news; a server that will never allow it is.
+      const text = error instanceof Error ? error.message : String(error);
+      const denied = error instanceof KubeError && (error.status === 401 || error.status === 403);
+      if (denied && text !== this.#denied) log.warn({ lease: name, error: text }, 'not allowed to hold the lease');
+      else log.debug({ lease: name, error: text }, 'lease not renewed');
+      this.#denied = denied ? text : '';
     } finally {
       bounded.done();
     }
