@@ -41,7 +41,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'xds',
     ],
   },
-  controllers: { imports: ['lib', 'config', 'sources', 'store', 'registry', 'plane', 'ca'] },
+  controllers: { imports: ['lib', 'config', 'sources', 'store', 'registry', 'registration', 'plane', 'ca'] },
   ca: { imports: ['lib', 'config'], packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'node-forge', 'jose'] },
   agent: { imports: ['lib', 'codec', 'messages', 'ca'], packages: ['@grpc/grpc-js'] },
   cni: { imports: ['lib'] },

@@ -44,6 +44,8 @@ export interface ServerOptions {
   readonly inCluster?: boolean | undefined;
   /** ConfigMap of the system namespace whose mesh configuration holds where the revision's own says nothing. */
   readonly sharedMeshConfig?: string | undefined;
+  /** `status.conditions` of the user's objects are written unless this is false. */
+  readonly writeStatus?: boolean | undefined;
   /** Of this replica among those of its revision: the name of its pod. */
   readonly replica?: string | undefined;
   readonly meshConfig: string;

@@ -11,6 +11,7 @@ import type { ServiceEntry } from '../registry/input.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import { DEFAULT_REVISION } from '../sources/kube-scope.ts';
 import type { Store } from '../store/store.ts';
+import { wait } from '../sources/wait.ts';
 import { Election } from './lease.ts';
 import type { ControllerPorts } from './ports.ts';
 import { type Report, ReportWriter, type ReportsOptions } from './reports.ts';
@@ -31,6 +32,8 @@ export interface LeadershipOptions {
   readonly streams: () => readonly StreamProgress[];
   /** Lets waiting events be handled. */
   readonly yieldLoop: () => Promise<void>;
+  /** Whether conditions of the user's objects are kept. */
+  readonly writeStatus: boolean;
   readonly cluster: KubernetesSource | undefined;
   readonly roots: RootSource;
 }
@@ -72,14 +75,15 @@ export class Leadership {
       election(CLUSTER_LEASE, (signal) => rootCertController({ ...ports, roots, selected, onSelection }, signal)),
       election(`${REVISION_LEASE}${revision}`, (signal) => {
         webhookBundleController({ ...ports, roots, revision }, signal);
-        this.#writeStatuses(signal);
+        if (options.writeStatus) statusController(this.#statusOptions(), signal);
+        this.#writeVips(signal);
       }),
     ];
   }
 
   start(): void {
     for (const election of this.#elections) election.start();
-    this.#reporting = this.#report(this.#stop.signal);
+    if (this.#options.writeStatus) this.#reporting = this.#report(this.#stop.signal);
   }
 
   /** Gives the leases up, so that others take over at once. */
@@ -89,9 +93,13 @@ export class Leadership {
     await this.#reporting;
   }
 
-  #writeStatuses(signal: AbortSignal): void {
-    const { ports, plane, store } = this.#options;
-    statusController({ ...this.#reports, store, rejections: () => plane.nacks.findings() }, signal);
+  #statusOptions(): Parameters<typeof statusController>[0] {
+    const { plane, store } = this.#options;
+    return { ...this.#reports, store, rejections: () => plane.nacks.findings() };
+  }
+
+  #writeVips(signal: AbortSignal): void {
+    const { ports, plane } = this.#options;
     vipController(
       {
         ...ports,
@@ -105,13 +113,16 @@ export class Leadership {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { ports } = this.#options;
+    let failure = '';
     while (!signal.aborted) {
       try {
         await this.#writer.publish(await this.#reach(), signal);
       } catch (error) {
-        ports.log.debug({ error: String(error) }, 'report not written');
+        const text = String(error);
+        if (text !== failure && !signal.aborted) ports.log.info({ error: text }, 'report not written');
+        failure = text;
       }
-      await this.#wait(REPORT_MS * (1 + ports.random() / 5), signal);
+      await wait(ports.timers, REPORT_MS * (1 + ports.random() / 5), signal);
     }
     await this.#writer.withdraw(AbortSignal.timeout(1_000));
   }
@@ -136,16 +147,5 @@ export class Leadership {
     const [kind = '', namespace = '', name = ''] = key.split('/');
     const table = this.#options.store.state().byKind[kind as Kind];
     return tableGet(table, `${namespace}/${name}`)?.generation;
-  }
-
-  #wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        resolve();
-      };
-      const cancel = this.#options.ports.timers.setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }

@@ -9,6 +9,8 @@
 import { setMaxListeners } from 'node:events';
 import type { Clock, Log, Timers } from '../lib/ports.ts';
 import { type KubeApi, KubeError } from '../sources/kube-api.ts';
+import { orMissing } from '../sources/kube-discovery.ts';
+import { wait } from '../sources/wait.ts';
 
 export interface ElectionTimes {
   /** A record that nobody renewed for so long may be taken. */
@@ -56,6 +58,7 @@ export class Election {
   #running: Promise<void> = Promise.resolve();
   #leading: AbortController | undefined;
   #renewedAt = 0;
+  #denied = '';
   /** The record as it was seen to change last, and when. */
   #seen: { readonly record: string; readonly at: number } | undefined;
 
@@ -87,7 +90,7 @@ export class Election {
       await this.#attempt(signal);
       if (signal.aborted) return;
       const jitter = 1 + this.#options.random() / 5;
-      await this.#wait(this.#times.retryMs * jitter, signal);
+      await wait(this.#options.timers, this.#times.retryMs * jitter, signal);
     }
   }
 
@@ -101,7 +104,12 @@ export class Election {
       else this.#resign('another replica holds the lease');
     } catch (error) {
       if (signal.aborted) return;
-      log.debug({ lease: name, error: String(error) }, 'lease not renewed');
+      // Passing failures are no news; a server that will never allow it is.
+      const text = error instanceof Error ? error.message : String(error);
+      const denied = error instanceof KubeError && (error.status === 401 || error.status === 403);
+      if (denied && text !== this.#denied) log.warn({ lease: name, error: text }, 'not allowed to hold the lease');
+      else log.debug({ lease: name, error: text }, 'lease not renewed');
+      this.#denied = denied ? text : '';
     } finally {
       bounded.done();
     }
@@ -142,12 +150,7 @@ export class Election {
   }
 
   async #read(signal: AbortSignal): Promise<Lease | undefined> {
-    try {
-      return (await this.#options.api.get(this.#path(), {}, signal)) as Lease;
-    } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return undefined;
-      throw error;
-    }
+    return (await orMissing(this.#options.api.get(this.#path(), {}, signal))) as Lease | undefined;
   }
 
   async #write(
@@ -214,18 +217,6 @@ export class Election {
         outer?.removeEventListener('abort', stop);
       },
     };
-  }
-
-  #wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#options.timers.setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }
 

@@ -27,6 +27,8 @@ export const CLUSTER_RULES: readonly Rule[] = [
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
   { apiGroups: ISTIO, resources: ['*'], verbs: READ },
   { apiGroups: ISTIO, resources: WITH_STATUS.map((plural) => `${plural}/status`), verbs: ['patch'] },
+  { apiGroups: ['networking.istio.io'], resources: ['workloadentries'], verbs: ['create', 'patch', 'delete'] },
+  { apiGroups: ['networking.istio.io'], resources: ['workloadentries/status'], verbs: ['patch'] },
   {
     apiGroups: ['admissionregistration.k8s.io'],
     resources: ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'],

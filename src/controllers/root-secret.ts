@@ -6,7 +6,7 @@ import type { RootMaterial, RootStore } from '../ca/root-store.ts';
 import { CaError } from '../ca/errors.ts';
 import type { Log, Timers } from '../lib/ports.ts';
 import { type KubeApi, KubeError } from '../sources/kube-api.ts';
-import { isRecord, textOf } from '../sources/kube-discovery.ts';
+import { isRecord, orMissing, textOf } from '../sources/kube-discovery.ts';
 
 export interface RootSecretOptions {
   readonly api: KubeApi;
@@ -80,15 +80,6 @@ function base64(text: string): string {
 
 function decoded(text: string): string {
   return Buffer.from(text, 'base64').toString('utf8');
-}
-
-async function orMissing(answer: Promise<unknown>): Promise<unknown> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof KubeError && error.status === 404) return undefined;
-    throw error;
-  }
 }
 
 async function unlessConflict(answer: Promise<unknown>): Promise<boolean> {

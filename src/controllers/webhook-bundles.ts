@@ -7,7 +7,7 @@ import { KubeCache, labelsOf } from '../sources/kube-cache.ts';
 import { isRecord, itemsOf, textOf } from '../sources/kube-discovery.ts';
 import type { RawObject } from '../sources/kube-list-watch.ts';
 import { DEFAULT_REVISION, REVISION_LABEL } from '../sources/kube-scope.ts';
-import type { ControllerPorts } from './ports.ts';
+import { type ControllerPorts, FIELD_MANAGER } from './ports.ts';
 import { Reconciler } from './reconciler.ts';
 import type { RootSource } from './root-certs.ts';
 
@@ -52,7 +52,8 @@ function follow(kind: WebhookKind, options: WebhookBundleOptions, signal: AbortS
     if (body.length === 0) return;
     attempts.inc({ name });
     try {
-      await api.send({ method: 'PATCH', patch: 'json-patch', path: `${collection}/${name}`, body }, during);
+      const query = { fieldManager: FIELD_MANAGER };
+      await api.send({ method: 'PATCH', patch: 'json-patch', path: `${collection}/${name}`, query, body }, during);
       log.info({ name }, 'CA bundle of a webhook configuration put right');
     } catch (error) {
       if (error instanceof KubeError && error.status === 404) return;

@@ -50,15 +50,11 @@ const NOT_REPORTED: ReadonlySet<Kind> = new Set<Kind>([
   ...(['Namespace', 'Node', 'Pod', 'Service', 'ServiceAccount', 'Secret', 'ConfigMap', 'EndpointSlice'] as const),
 ]);
 
-/** Groups looked at before the event loop is let through. */
-const GROUPS_PER_STEP = 4;
-
 export function* reachOf(input: ReachInput): Steps<ReadonlyMap<string, Reach>> {
   const reach = new Map<string, Reach>();
-  let done = 0;
   for (const group of groupsOf(input)) {
     count(group, input, reach);
-    if (++done % GROUPS_PER_STEP === 0) yield;
+    yield;
   }
   return reach;
 }

@@ -120,7 +120,7 @@ export async function startConfig(
   const { mesh } = await files.start();
   const engine = engineMetrics(world.metrics);
   cluster = kube?.source(mesh);
-  // With Kubernetes entries are objects of its API, and whoever writes those has to bring the port.
+  // With Kubernetes, entries of workloads that register are objects of its API.
   const entries = kube === undefined ? memoryEntries() : undefined;
   const sources = [
     ...fileSources(options, world),
@@ -141,7 +141,8 @@ export async function startConfig(
     await plane.settle();
     settled = true;
   });
-  const registrar = entries === undefined ? undefined : registrarOf(options, world, store, entries);
+  const writer = entries ?? kube?.entries;
+  const registrar = writer === undefined ? undefined : registrarOf(options, world, store, writer);
   const findings = (): readonly Finding[] => [
     ...files.current().findings,
     ...store.state().findings,
@@ -174,9 +175,9 @@ const ENTRY_GRACE_MS = 10_000;
 function registrarOf(options: ServerOptions, world: World, store: Store, writer: EntryWriter): Registrar {
   const { clock, timers, log } = world;
   const settings = {
-    controller: hostname(),
+    controller: options.replica ?? hostname(),
     graceMs: options.entryGraceMs ?? ENTRY_GRACE_MS,
-    maxConnectionAgeMs: undefined,
+    maxConnectionAgeMs: options.maxConnectionAge,
     validateIdentity: options.validateEntryIdentity !== false,
   };
   const reader = storeReader(() => store.state());

@@ -11,6 +11,7 @@ import { DEFAULT_AUDIENCE } from '../ca/identity.ts';
 import type { RootStore } from '../ca/root-store.ts';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { SecretAccess } from '../plane/secret-access.ts';
+import type { EntryWriter } from '../registration/port.ts';
 import type { KubeMesh } from '../sources/kube-mesh.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import type { MeshSettings } from '../sources/mesh-reading.ts';
@@ -21,6 +22,8 @@ import type { ConfigSide } from './config.ts';
 export interface KubeSide {
   readonly rootStore: RootStore;
   readonly secretAccess: SecretAccess;
+  /** Of workloads that register themselves. */
+  readonly entries: EntryWriter;
   authenticator(trustDomain: string): Authenticator;
   mesh(onChange: (settings: MeshSettings) => void): KubeMesh;
   source(mesh: MeshConfig): KubernetesSource;
@@ -43,6 +46,7 @@ export async function openKube(options: ServerOptions, world: World): Promise<Ku
   const { kubernetesSource } = await import('../sources/kubernetes.ts');
   const { kubeMesh } = await import('../sources/kube-mesh.ts');
   const { accessReviewer } = await import('../controllers/access-review.ts');
+  const { kubeEntries } = await import('../controllers/entry-writer.ts');
   const { secretRootStore } = await import('../controllers/root-secret.ts');
   const { tokenReviewer } = await import('../controllers/token-review.ts');
   const { Leadership } = await import('../controllers/leadership.ts');
@@ -58,6 +62,7 @@ export async function openKube(options: ServerOptions, world: World): Promise<Ku
   return {
     rootStore: secretRootStore({ api, namespace: systemNamespace, timers, log }),
     secretAccess: accessReviewer(ports),
+    entries: kubeEntries(api),
     authenticator: (trustDomain) => kubernetesAuthenticator({ trustDomain, audiences: [DEFAULT_AUDIENCE], review }),
     mesh: (onChange) =>
       kubeMesh({ api, log, timers, systemNamespace, revision, shared: options.sharedMeshConfig, onChange }),
@@ -68,7 +73,7 @@ export async function openKube(options: ServerOptions, world: World): Promise<Ku
       }),
     start: ({ config, authority, streams }) => {
       leadership = new Leadership({
-        ...{ ports, systemNamespace, revision, replica, streams },
+        ...{ ports, systemNamespace, revision, replica, streams, writeStatus: options.writeStatus ?? true },
         plane: config.plane,
         store: config.store,
         yieldLoop: () => nextTurn(),

@@ -120,14 +120,20 @@ class Connection {
     // The client library makes an agent for each request, which would mean a TLS handshake for each.
     if (cluster?.proxyUrl === undefined) options.agent = this.#kept(url.protocol, options);
     if (content !== undefined) Object.assign(options.headers ?? {}, headersOf(content));
-    return new Promise((resolve, reject) => {
-      const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
-      const request = send(url, options, resolve);
-      request.on('error', (error) => reject(new KubeError(0, error.message)));
-      request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
-      request.setTimeout(idleMs, () => request.destroy(new Error('nothing arrived for too long')));
-      request.end(content?.text);
-    });
+    const attempt = (again: boolean): Promise<IncomingMessage> =>
+      new Promise((resolve, reject) => {
+        const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
+        const request = send(url, options, resolve);
+        request.on('error', (error: NodeJS.ErrnoException) => {
+          // A kept connection that the server had closed just then. Whatever is written here may be written twice.
+          if (again && request.reusedSocket && error.code === 'ECONNRESET') resolve(attempt(false));
+          else reject(new KubeError(0, error.message));
+        });
+        request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
+        request.setTimeout(idleMs, () => request.destroy(new Error('nothing arrived for too long')));
+        request.end(content?.text);
+      });
+    return attempt(true);
   }
 
   /** One agent while the credentials that belong to a connection are the same. */

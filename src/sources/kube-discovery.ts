@@ -33,7 +33,8 @@ async function hasResource(api: KubeApi, apiVersion: string, plural: string, sig
   return itemsOf(body, 'resources').some((resource) => textOf(resource, 'name') === plural);
 }
 
-async function orMissing(answer: Promise<unknown>): Promise<unknown> {
+/** Undefined in place of a 404. */
+export async function orMissing(answer: Promise<unknown>): Promise<unknown> {
   try {
     return await answer;
   } catch (error) {

@@ -8,6 +8,7 @@
 import type { Log, Timers } from '../lib/ports.ts';
 import { type KubeApi, KubeError } from './kube-api.ts';
 import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
+import { wait } from './wait.ts';
 
 export type RawObject = Readonly<Record<string, unknown>>;
 
@@ -50,11 +51,11 @@ export interface ListWatchOptions {
 
 /** Backoff after a failure: doubled from the first to the second, each with jitter. */
 const FIRST_WAIT_MS = 500;
-const MAX_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 10_000;
 /** Servers end watches on their own; asking for different times spreads the renewals. */
 const MIN_WATCH_SECONDS = 300;
 const PAGE_SIZE = 500;
-const POLL_ABSENT_MS = 30_000;
+const POLL_ABSENT_MS = 10_000;
 
 export class ListWatch {
   readonly #options: ListWatchOptions;
@@ -97,7 +98,7 @@ export class ListWatch {
       this.#served = await discover(signal);
       if (this.#served === undefined) {
         sink.absent();
-        return this.#wait(pollAbsentMs * (0.75 + random() / 2), signal);
+        return wait(this.#options.timers, pollAbsentMs * (0.75 + random() / 2), signal);
       }
     }
     if (this.#version === undefined) await this.#list(this.#served, signal);
@@ -117,10 +118,10 @@ export class ListWatch {
     }
     if (status === 401 || status === 403) sink.refused(message);
     this.#failures++;
-    const wait = Math.min(FIRST_WAIT_MS * 2 ** (this.#failures - 1), MAX_WAIT_MS) * (0.5 + random() / 2);
+    const pause = Math.min(FIRST_WAIT_MS * 2 ** (this.#failures - 1), MAX_WAIT_MS) * (0.5 + random() / 2);
     const level = status === 404 || this.#failures < 3 ? 'info' : 'warn';
-    log[level]({ kind: what, status, error: message, retryInMs: Math.round(wait) }, 'list or watch failed');
-    await this.#wait(wait, signal);
+    log[level]({ kind: what, status, error: message, retryInMs: Math.round(pause) }, 'list or watch failed');
+    await wait(this.#options.timers, pause, signal);
   }
 
   async #list(served: Served, signal: AbortSignal): Promise<void> {
@@ -174,7 +175,7 @@ export class ListWatch {
     }
     if (failure !== undefined) throw failure;
     // A server that ends every watch at once must not be asked in a loop.
-    if (!heard) await this.#wait(FIRST_WAIT_MS * (0.5 + random() / 2), signal);
+    if (!heard) await wait(this.#options.timers, FIRST_WAIT_MS * (0.5 + random() / 2), signal);
   }
 
   /** The events that arrived together become one batch. */
@@ -197,18 +198,5 @@ export class ListWatch {
     }
     if (events.length > 0) this.#options.sink.events(events, served);
     return failure;
-  }
-
-  #wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#options.timers.setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }

@@ -160,6 +160,10 @@ export class Reflector implements ListWatchSink {
   absent(): void {
     const events: ObjectEvent[] = [...this.#known.values()].map((ref) => ({ kind: 'delete', ref }));
     this.#known.clear();
+    if (this.#unowned.size > 0) {
+      this.#unowned = new Map();
+      events.push(this.#unownedEvent(this.#unowned));
+    }
     if (events.length > 0) this.#options.emit(events);
     this.#markListed();
   }

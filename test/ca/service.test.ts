@@ -2,7 +2,12 @@ import { X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { clientCertAuthenticator, jwtAuthenticator } from '../../src/ca/authenticators.ts';
+import {
+  type Authenticator,
+  clientCertAuthenticator,
+  jwtAuthenticator,
+  kubernetesAuthenticator,
+} from '../../src/ca/authenticators.ts';
 import { newCsr } from '../../src/ca/csr-request.ts';
 import { keysOfTokenKey } from '../../src/ca/jwks.ts';
 import { certificateService, certificateServiceDefinition, type CertificateResponse } from '../../src/ca/service.ts';
@@ -23,7 +28,10 @@ interface Rig {
   stop(): void;
 }
 
-async function startRig(options: Parameters<typeof newAuthority>[0] = {}): Promise<Rig> {
+async function startRig(
+  options: Parameters<typeof newAuthority>[0] = {},
+  more: readonly Authenticator[] = [],
+): Promise<Rig> {
   const ca = await newAuthority(options);
   const key = await openTokenKey();
   const rule = {
@@ -33,7 +41,7 @@ async function startRig(options: Parameters<typeof newAuthority>[0] = {}): Promi
     keys: keysOfTokenKey(key),
     clock: ca.time.clock,
   };
-  const authenticators = [clientCertAuthenticator(['cluster.local']), jwtAuthenticator(rule)];
+  const authenticators = [clientCertAuthenticator(['cluster.local']), jwtAuthenticator(rule), ...more];
   const serving = await openServingCert(
     ca.authority,
     { hosts: controlPlaneHosts('istio-system', 'default', []) },
@@ -211,6 +219,17 @@ describe('IstioCertificateService', () => {
     const metadata = { fields: { ImpersonatedIdentity: { stringValue: ID } } };
     const answer = await ask(rig, { token: await token(), csr: await csr(), metadata });
     expect(answer.code).toBe(grpc.status.UNAUTHENTICATED);
+  });
+
+  it('puts off whom nobody could look up, and tells a stranger no more than that', async () => {
+    const review = () => Promise.reject(new Error('connection refused to 10.0.0.1'));
+    const unsure = await startRig({}, [
+      kubernetesAuthenticator({ trustDomain: 'cluster.local', audiences: ['istio-ca'], review }),
+    ]);
+    const answer = await ask(unsure, { csr: await csr(), token: 'of a cluster that is away' });
+    expect(answer).toMatchObject({ code: grpc.status.UNAVAILABLE, chain: [] });
+    expect(answer.details).not.toContain('10.0.0.1');
+    unsure.stop();
   });
 
   it('reports an expired signer as internal', async () => {

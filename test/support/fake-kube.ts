@@ -128,6 +128,9 @@ export class FakeKube implements KubeApi {
     }
     if (method === 'PUT' && raw.metadata.resourceVersion !== before?.metadata.resourceVersion)
       throw new KubeError(409, `${name} has been modified`);
+    const expected = raw.metadata?.resourceVersion;
+    if (write.patch === 'merge-patch' && expected !== undefined && expected !== before?.metadata.resourceVersion)
+      throw new KubeError(409, `${name} has been modified`);
     this.writes.push(`${method} ${path}`);
     const after = method === 'PATCH' ? patched(before, write) : raw;
     return this.#store(key, after);
@@ -207,6 +210,9 @@ function merged(under: unknown, over: unknown): unknown {
   if (typeof under !== 'object' || under === null || typeof over !== 'object' || over === null || Array.isArray(over))
     return over;
   const result: Record<string, unknown> = { ...under };
-  for (const [key, value] of Object.entries(over)) result[key] = merged(result[key], value);
+  for (const [key, value] of Object.entries(over)) {
+    if (value === null) delete result[key];
+    else result[key] = merged(result[key], value);
+  }
   return result;
 }

@@ -76,6 +76,7 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     inCluster,
     sharedMeshConfig: env['SHARED_MESH_CONFIG'],
     replica: env['POD_NAME'],
+    writeStatus: env['PILOT_ENABLE_STATUS']?.toLowerCase() !== 'false',
     meshConfig: flags.meshConfig,
     networksConfig: flags.networksConfig,
     domain: flags.domain,
