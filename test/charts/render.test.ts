@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { entryName, injectorEntries, type MutatingConfiguration } from '../../src/cli/cluster/webhooks.ts';
+import { entryName, injectorEntries, type WebhookConfiguration } from '../../src/cli/cluster/webhooks.ts';
 import { hasHelm, lint, named, render } from './helm.ts';
 
 const CHARTS = ['base', 'meltemi', 'gateway'];
@@ -107,7 +107,7 @@ describe.skipIf(!hasHelm)('charts/meltemi', () => {
       'MutatingWebhookConfiguration',
       tag === '' ? undefined : `istio-revision-tag-${tag}`,
     );
-    const entries = (configuration as unknown as MutatingConfiguration).webhooks ?? [];
+    const entries = (configuration as unknown as WebhookConfiguration).webhooks ?? [];
     const selectors = entries.map((entry) => ({
       name: entry.name,
       namespaces: entry.namespaceSelector?.matchExpressions,
