@@ -42,7 +42,7 @@ export function setTag(tag: string, flags: SetTagFlags, context: CommandContext)
   return withCluster(flags, (cluster) => setTagIn(cluster, tag, flags, context));
 }
 
-async function setTagIn(cluster: Cluster, tag: string, flags: SetTagFlags, context: CommandContext): Promise<number> {
+export async function setTagIn(cluster: Cluster, tag: string, flags: SetTagFlags, context: CommandContext): Promise<number> {
   const revisions = await readRevisions(cluster);
   const request = requestOf(tag, flags);
   refuse(tagProblem(request, revisions, flags.overwrite === true));
@@ -124,7 +124,7 @@ export function removeTag(tag: string, flags: RemoveTagFlags, context: CommandCo
   return withCluster(flags, (cluster) => removeTagIn(cluster, tag, flags, context));
 }
 
-async function removeTagIn(
+export async function removeTagIn(
   cluster: Cluster,
   tag: string,
   flags: RemoveTagFlags,
