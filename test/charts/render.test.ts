@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { entryName, injectorEntries, type WebhookConfiguration } from '../../src/cli/cluster/webhooks.ts';
+import { CLUSTER_RULES, SYSTEM_RULES } from '../../src/controllers/rbac.ts';
 import { hasHelm, lint, named, render } from './helm.ts';
 
 const CHARTS = ['base', 'meltemi', 'gateway'];
@@ -118,6 +119,12 @@ describe.skipIf(!hasHelm)('charts/meltemi', () => {
       name: entryName(entry),
     }));
     expect(selectors).toEqual(expected);
+  });
+
+  it('allows what the control plane needs, and nothing more', async () => {
+    const objects = await render('meltemi');
+    expect(named(objects, 'ClusterRole', 'istiod-clusterrole-istio-system')['rules']).toEqual(CLUSTER_RULES);
+    expect(named(objects, 'Role', 'istiod')['rules']).toEqual(SYSTEM_RULES);
   });
 
   it('says who a tag is', async () => {
