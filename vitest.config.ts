@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // They need a cluster of their own: KUBECONFIG=… npm run test:kube
-    exclude: process.env['KUBECONFIG'] === undefined ? ['test/kube/**'] : [],
+    // They need a cluster of their own: KUBECONFIG=… npm run test:kube, npm run test:cluster
+    exclude: ['test/cluster/**', ...(process.env['KUBECONFIG'] === undefined ? ['test/kube/**'] : [])],
     // Real processes on a busy machine: a test that fails there has to fail again to count.
     retry: process.env['CI'] === 'true' ? 2 : 0,
     testTimeout: 60_000,

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { entryName, injectorEntries, type MutatingConfiguration } from '../../src/cli/cluster/webhooks.ts';
+import { entryName, injectorEntries, type WebhookConfiguration } from '../../src/cli/cluster/webhooks.ts';
+import { CLUSTER_RULES, SYSTEM_RULES } from '../../src/controllers/rbac.ts';
 import { hasHelm, lint, named, render } from './helm.ts';
 
 const CHARTS = ['base', 'meltemi', 'gateway'];
@@ -107,7 +108,7 @@ describe.skipIf(!hasHelm)('charts/meltemi', () => {
       'MutatingWebhookConfiguration',
       tag === '' ? undefined : `istio-revision-tag-${tag}`,
     );
-    const entries = (configuration as unknown as MutatingConfiguration).webhooks ?? [];
+    const entries = (configuration as unknown as WebhookConfiguration).webhooks ?? [];
     const selectors = entries.map((entry) => ({
       name: entry.name,
       namespaces: entry.namespaceSelector?.matchExpressions,
@@ -118,6 +119,12 @@ describe.skipIf(!hasHelm)('charts/meltemi', () => {
       name: entryName(entry),
     }));
     expect(selectors).toEqual(expected);
+  });
+
+  it('allows what the control plane needs, and nothing more', async () => {
+    const objects = await render('meltemi');
+    expect(named(objects, 'ClusterRole', 'istiod-clusterrole-istio-system')['rules']).toEqual(CLUSTER_RULES);
+    expect(named(objects, 'Role', 'istiod')['rules']).toEqual(SYSTEM_RULES);
   });
 
   it('says who a tag is', async () => {

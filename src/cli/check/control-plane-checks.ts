@@ -1,8 +1,8 @@
 // Do the control plane's pods run, and can the API server reach its webhooks? Pure. Called by checks.ts.
 
-import type { V1Deployment, V1MutatingWebhook, V1Pod, V1ValidatingWebhook } from '@kubernetes/client-node';
+import type { V1Deployment, V1Pod } from '@kubernetes/client-node';
 import { installedRevisions } from '../cluster/revisions.ts';
-import { DEFAULT_VALIDATOR, REV, revisionOf, serviceName } from '../cluster/webhooks.ts';
+import { DEFAULT_VALIDATOR, REV, revisionOf, serviceName, type Webhook } from '../cluster/webhooks.ts';
 import type { ClusterFacts } from './facts.ts';
 import { error, info, type Problem, warning } from './problem.ts';
 
@@ -70,7 +70,7 @@ export function webhookProblems(facts: ClusterFacts): readonly Problem[] {
 
 function hookProblems(
   subject: string,
-  { clientConfig, failurePolicy }: V1MutatingWebhook | V1ValidatingWebhook,
+  { clientConfig, failurePolicy }: Webhook,
   facts: ClusterFacts,
   roots: ReadonlySet<string>,
 ): readonly Problem[] {

@@ -16,7 +16,7 @@ import {
   entryKind,
   INJECTION,
   isDeactivated,
-  type MutatingConfiguration,
+  type WebhookConfiguration,
   REV,
   revisionOf,
   tagOf,
@@ -65,7 +65,7 @@ export function overlapProblems({ revisions }: ClusterFacts): readonly Problem[]
   return problems;
 }
 
-function claimsOf(configuration: MutatingConfiguration): readonly string[] {
+function claimsOf(configuration: WebhookConfiguration): readonly string[] {
   const claims = (configuration.webhooks ?? []).flatMap((webhook) => {
     if (isDeactivated(webhook)) return [];
     const kind = entryKind(webhook);
@@ -104,7 +104,7 @@ export function namespaceProblems({ revisions }: ClusterFacts): readonly Problem
   });
 }
 
-function isInjected(chosen: string, injectors: readonly MutatingConfiguration[]): boolean {
+function isInjected(chosen: string, injectors: readonly WebhookConfiguration[]): boolean {
   return injectors.some(
     (each) => (tagOf(each) ?? revisionOf(each)) === chosen && !(each.webhooks ?? []).every(isDeactivated),
   );

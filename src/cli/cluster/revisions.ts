@@ -9,13 +9,12 @@ import {
   INJECTION,
   isInjector,
   MUTATING_PATH,
-  type MutatingConfiguration,
+  type WebhookConfiguration,
   REV,
   revisionOf,
   TAG,
   tagOf,
   VALIDATING_PATH,
-  type ValidatingConfiguration,
 } from './webhooks.ts';
 
 export interface Tag {
@@ -25,16 +24,16 @@ export interface Tag {
 }
 
 export interface Revisions {
-  readonly injectors: readonly MutatingConfiguration[];
-  readonly validators: readonly ValidatingConfiguration[];
+  readonly injectors: readonly WebhookConfiguration[];
+  readonly validators: readonly WebhookConfiguration[];
   readonly services: readonly V1Service[];
   readonly namespaces: readonly V1Namespace[];
 }
 
 export async function readRevisions(cluster: Cluster): Promise<Revisions> {
   const [mutating, validating, services, namespaces] = await Promise.all([
-    cluster.list<MutatingConfiguration>(MUTATING_PATH),
-    cluster.list<ValidatingConfiguration>(VALIDATING_PATH),
+    cluster.list<WebhookConfiguration>(MUTATING_PATH),
+    cluster.list<WebhookConfiguration>(VALIDATING_PATH),
     cluster.list<V1Service>('/api/v1/services', { labelSelector: REV }),
     cluster.list<V1Namespace>('/api/v1/namespaces'),
   ]);
@@ -80,7 +79,7 @@ export function defaultRevision(revisions: Revisions): string | undefined {
   return validator === undefined ? undefined : revisionOf(validator);
 }
 
-export function defaultValidator({ validators }: Revisions): ValidatingConfiguration | undefined {
+export function defaultValidator({ validators }: Revisions): WebhookConfiguration | undefined {
   return validators.find(({ metadata }) => metadata?.name === DEFAULT_VALIDATOR);
 }
 

@@ -1,6 +1,6 @@
 // The objects that make a tag, and what else must change with the tag `default`. Pure. Called by commands/tag.ts.
 
-import type { V1MutatingWebhook, V1Service } from '@kubernetes/client-node';
+import type { V1Service } from '@kubernetes/client-node';
 import { defaultValidator, installedRevisions, type Revisions } from './revisions.ts';
 import {
   DEACTIVATED,
@@ -8,13 +8,13 @@ import {
   entryName,
   injectorEntries,
   isDeactivated,
-  type MutatingConfiguration,
+  type WebhookConfiguration,
   REV,
   revisionOf,
   serviceName,
   TAG,
   tagOf,
-  type ValidatingConfiguration,
+  type Webhook,
 } from './webhooks.ts';
 
 export interface TagRequest {
@@ -27,7 +27,7 @@ export interface TagRequest {
 }
 
 export interface TagObjects {
-  readonly configuration: MutatingConfiguration;
+  readonly configuration: WebhookConfiguration;
   readonly service: V1Service;
 }
 
@@ -86,7 +86,7 @@ export function tagObjects(request: TagRequest, revisions: Revisions): TagObject
 }
 
 /** What the revision's own webhook says besides whom it selects; its CA too, so that the tag works at once. */
-function settingsOf(model: V1MutatingWebhook): V1MutatingWebhook {
+function settingsOf(model: Webhook): Webhook {
   const { namespaceSelector: _namespaces, objectSelector: _pods, ...settings } = model;
   return settings;
 }
@@ -106,14 +106,14 @@ function serviceSpec(revision: string, { services }: Revisions): NonNullable<V1S
 }
 
 /** The injector of the control plane without revision, off while a tag `default` stands for another one, else on. */
-export function switchUnnamed(revisions: Revisions, on: boolean): MutatingConfiguration | undefined {
+export function switchUnnamed(revisions: Revisions, on: boolean): WebhookConfiguration | undefined {
   const unnamed = revisions.injectors.find((each) => tagOf(each) === undefined && revisionOf(each) === DEFAULT);
   if (unnamed?.webhooks === undefined || unnamed.webhooks.every((webhook) => isDeactivated(webhook) !== on))
     return undefined;
   return { ...unnamed, webhooks: unnamed.webhooks.map((webhook) => switched(webhook, on)) };
 }
 
-function switched(webhook: V1MutatingWebhook, on: boolean): V1MutatingWebhook {
+function switched(webhook: Webhook, on: boolean): Webhook {
   const { [DEACTIVATED]: _off, ...kept } = webhook.namespaceSelector?.matchLabels ?? {};
   const matchLabels = on ? kept : { ...kept, [DEACTIVATED]: 'never-match' };
   return { ...webhook, namespaceSelector: { ...webhook.namespaceSelector, matchLabels } };
@@ -124,7 +124,7 @@ export function validatorFor(
   revision: string,
   systemNamespace: string,
   revisions: Revisions,
-): ValidatingConfiguration | undefined {
+): WebhookConfiguration | undefined {
   const validator = defaultValidator(revisions);
   if (validator?.webhooks === undefined || revisionOf(validator) === revision) return undefined;
   const injector = revisions.injectors.find((each) => tagOf(each) === undefined && revisionOf(each) === revision);

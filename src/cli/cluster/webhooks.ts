@@ -1,15 +1,39 @@
 // Webhook configurations as this project's chart writes them: which pods each entry is for. Pure.
 // Called by `tag`, which makes configurations for tags, and by `check`. Kept equal to the chart by a test.
 
-import type {
-  V1LabelSelectorRequirement,
-  V1MutatingWebhook,
-  V1MutatingWebhookConfiguration,
-  V1ValidatingWebhookConfiguration,
-} from '@kubernetes/client-node';
+import type { ObjectMeta } from './cluster.ts';
 
-export type MutatingConfiguration = V1MutatingWebhookConfiguration;
-export type ValidatingConfiguration = V1ValidatingWebhookConfiguration;
+export interface Requirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[];
+}
+
+export interface Selector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly Requirement[];
+}
+
+export interface Webhook {
+  readonly name: string;
+  readonly clientConfig: {
+    readonly url?: string;
+    /** PEM in base64. */
+    readonly caBundle?: string;
+    readonly service?: { readonly name: string; readonly namespace: string; readonly port?: number };
+  };
+  readonly namespaceSelector?: Selector;
+  readonly objectSelector?: Selector;
+  readonly failurePolicy?: string;
+}
+
+/** A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, as far as we look. */
+export interface WebhookConfiguration {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata?: Partial<ObjectMeta>;
+  readonly webhooks?: readonly Webhook[];
+}
 
 export const REV = 'istio.io/rev';
 export const TAG = 'istio.io/tag';
@@ -27,8 +51,8 @@ const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease', 'loc
 
 export interface InjectorEntry {
   readonly name: string;
-  readonly namespaces: readonly V1LabelSelectorRequirement[];
-  readonly pods: readonly V1LabelSelectorRequirement[];
+  readonly namespaces: readonly Requirement[];
+  readonly pods: readonly Requirement[];
 }
 
 /** The entries of the configuration that injects what chooses `name`, a revision or a tag. */
@@ -36,7 +60,7 @@ export function injectorEntries(name: string, autoInject: boolean): readonly Inj
   const noInjection = absent(INJECTION);
   const noRev = absent(REV);
   const mine = among(REV, name);
-  const notOff: V1LabelSelectorRequirement = { key: INJECT, operator: 'NotIn', values: ['false'] };
+  const notOff: Requirement = { key: INJECT, operator: 'NotIn', values: ['false'] };
   const entries: InjectorEntry[] = [
     { name: 'rev.namespace', namespaces: [mine, noInjection], pods: [notOff] },
     { name: 'rev.object', namespaces: [noRev, noInjection], pods: [notOff, mine] },
@@ -52,11 +76,11 @@ export function injectorEntries(name: string, autoInject: boolean): readonly Inj
   return entries;
 }
 
-function absent(key: string): V1LabelSelectorRequirement {
+function absent(key: string): Requirement {
   return { key, operator: 'DoesNotExist' };
 }
 
-function among(key: string, value: string): V1LabelSelectorRequirement {
+function among(key: string, value: string): Requirement {
   return { key, operator: 'In', values: [value] };
 }
 
@@ -67,29 +91,29 @@ export function entryName(entry: InjectorEntry): string {
 }
 
 /** The entry's name in the table above, or undefined where it is nobody's of ours. */
-export function entryKind(webhook: V1MutatingWebhook): string | undefined {
+export function entryKind(webhook: Webhook): string | undefined {
   return webhook.name.endsWith(ENTRY_SUFFIX) ? webhook.name.slice(0, -ENTRY_SUFFIX.length) : undefined;
 }
 
-export function isDeactivated(webhook: V1MutatingWebhook): boolean {
+export function isDeactivated(webhook: Webhook): boolean {
   const labels = [webhook.namespaceSelector?.matchLabels, webhook.objectSelector?.matchLabels];
   return labels.some((set) => set?.[DEACTIVATED] !== undefined);
 }
 
 /** Whether the configuration injects, by Istio's marks. */
-export function isInjector(configuration: MutatingConfiguration): boolean {
+export function isInjector(configuration: WebhookConfiguration): boolean {
   return configuration.metadata?.labels?.[REV] !== undefined && (configuration.webhooks ?? []).some(hasKind);
 }
 
-function hasKind(webhook: V1MutatingWebhook): boolean {
+function hasKind(webhook: Webhook): boolean {
   return entryKind(webhook) !== undefined;
 }
 
-export function revisionOf({ metadata }: MutatingConfiguration | ValidatingConfiguration): string {
+export function revisionOf({ metadata }: WebhookConfiguration): string {
   return metadata?.labels?.[REV] ?? '';
 }
 
-export function tagOf({ metadata }: MutatingConfiguration): string | undefined {
+export function tagOf({ metadata }: WebhookConfiguration): string | undefined {
   return metadata?.labels?.[TAG];
 }
 

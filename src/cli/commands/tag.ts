@@ -12,13 +12,7 @@ import {
   tagsOf,
 } from '../cluster/revisions.ts';
 import { switchUnnamed, tagObjects, tagProblem, type TagRequest, validatorFor } from '../cluster/tag-objects.ts';
-import {
-  DEFAULT,
-  MUTATING_PATH,
-  type MutatingConfiguration,
-  revisionOf,
-  VALIDATING_PATH,
-} from '../cluster/webhooks.ts';
+import { DEFAULT, MUTATING_PATH, type WebhookConfiguration, revisionOf, VALIDATING_PATH } from '../cluster/webhooks.ts';
 import { outputFormat, structured, textTable } from '../output.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 
@@ -48,7 +42,7 @@ export function setTag(tag: string, flags: SetTagFlags, context: CommandContext)
   return withCluster(flags, (cluster) => setTagIn(cluster, tag, flags, context));
 }
 
-async function setTagIn(cluster: Cluster, tag: string, flags: SetTagFlags, context: CommandContext): Promise<number> {
+export async function setTagIn(cluster: Cluster, tag: string, flags: SetTagFlags, context: CommandContext): Promise<number> {
   const revisions = await readRevisions(cluster);
   const request = requestOf(tag, flags);
   refuse(tagProblem(request, revisions, flags.overwrite === true));
@@ -85,7 +79,7 @@ async function makeDefault(
 }
 
 /** Helm would put the tag back with its next upgrade, or delete it when the chart's value no longer has it. */
-function warnOfRelease({ injectors }: Revisions, { metadata }: MutatingConfiguration, { err }: CommandContext): void {
+function warnOfRelease({ injectors }: Revisions, { metadata }: WebhookConfiguration, { err }: CommandContext): void {
   const present = injectors.find((each) => each.metadata?.name === metadata?.name);
   const release = present?.metadata?.annotations?.['meta.helm.sh/release-name'];
   if (release === undefined) return;
@@ -130,7 +124,7 @@ export function removeTag(tag: string, flags: RemoveTagFlags, context: CommandCo
   return withCluster(flags, (cluster) => removeTagIn(cluster, tag, flags, context));
 }
 
-async function removeTagIn(
+export async function removeTagIn(
   cluster: Cluster,
   tag: string,
   flags: RemoveTagFlags,
