@@ -39,7 +39,7 @@ if (values.compare) {
     startup: () => startup(rounds),
     codec: () => codec(rounds),
     changes: () => changes({ shape, proxies, rounds }),
-    ondemand: () => onDemand({ ...shape, endpoints: 2 }),
+    ondemand: () => onDemand({ ...shape, endpoints: 2, flavour: 'entries' }),
     sync: async () => [
       ...(await sync({ shape, proxies, rounds, mode: 'delta' })),
       ...(await sync({ shape, proxies, rounds, mode: 'sotw' })),

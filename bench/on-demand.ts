@@ -16,13 +16,13 @@ import type { Figure } from './report.ts';
 const CALLED = 10;
 const VERSIONS = ['1.40.0', '1.36.4'];
 
-export async function onDemand(shape: MeshShape): Promise<readonly Figure[]> {
+export async function onDemand(shape: MeshShape, versions = VERSIONS): Promise<readonly Figure[]> {
   const folder = mkdtempSync(join(tmpdir(), 'meltemi-bench-'));
   const figures: Figure[] = [];
   try {
     const [port = 0] = await freePorts(1);
     writeFileSync(join(folder, 'mesh.yaml'), documents([...meshManifests(shape), sidecarOf(shape, port), PLAINTEXT]));
-    for (const version of VERSIONS) {
+    for (const version of versions) {
       const envoy = findEnvoy({ env: process.env, version, exact: true });
       if (envoy === undefined)
         throw new Error(`there is no Envoy ${version}: \`meltemi envoy install --version ${version}\``);
@@ -128,7 +128,7 @@ function residentMb(child: ChildProcess): number {
 }
 
 async function until(done: () => Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + 60_000; !(await done()); await sleep(20)) {
+  for (const end = performance.now() + 300_000; !(await done()); await sleep(20)) {
     if (performance.now() > end) throw new Error('Envoy is not ready');
   }
 }
