@@ -3,13 +3,14 @@
 //   --json FILE       also as JSON
 //   --compare A B     two such files side by side, nothing is run
 //   --services N --proxies N --rounds N
-//   --only startup,codec,changes,sync
+//   --only startup,codec,changes,sync   and ondemand, which needs Envoys
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { changes } from './changes.ts';
 import { codec } from './codec.ts';
 import { SMALL_MESH } from './mesh.ts';
+import { onDemand } from './on-demand.ts';
 import { comparison, type Figure, type Report, table } from './report.ts';
 import { startup } from './startup.ts';
 import { sync } from './sync.ts';
@@ -38,6 +39,7 @@ if (values.compare) {
     startup: () => startup(rounds),
     codec: () => codec(rounds),
     changes: () => changes({ shape, proxies, rounds }),
+    ondemand: () => onDemand({ ...shape, endpoints: 2, flavour: 'entries' }),
     sync: async () => [
       ...(await sync({ shape, proxies, rounds, mode: 'delta' })),
       ...(await sync({ shape, proxies, rounds, mode: 'sotw' })),

@@ -35,6 +35,7 @@ export const TYPE_URL = {
   endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
   listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
   route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
+  virtualHost: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
   extension: 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig',
   nameTable: 'type.googleapis.com/istio.networking.nds.v1.NameTable',

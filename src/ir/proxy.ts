@@ -32,6 +32,18 @@ export interface Proxy {
   readonly nodeCluster?: string | undefined;
   readonly dialect: Dialect;
   readonly statsLogger: boolean;
+  /** N of the Envoy 1.N that it reports to be; 0 when it reports none. */
+  readonly release?: number | undefined;
+  /** It speaks the incremental protocol, without which nothing can be asked for on demand. */
+  readonly incremental?: boolean | undefined;
+}
+
+/** How a proxy is given its outbound configuration when it first needs it. */
+export interface OnDemand {
+  /** Virtual hosts too; else its routes are whole, and clusters alone are on demand. */
+  readonly hosts: boolean;
+  /** What wasn't used for so long is taken away, ms; 0 = never. */
+  readonly idle: number;
 }
 
 /**
@@ -66,6 +78,8 @@ export interface ProxyClass {
   readonly metadata: Readonly<Record<string, unknown>>;
   /** Routers: ports of the Services that lead to the pod, oldest Service first. */
   readonly gatewayTargets?: readonly GatewayTarget[] | undefined;
+  /** Undefined: it is given everything at once. */
+  readonly onDemand?: OnDemand | undefined;
 }
 
 /** A port of a Service in front of a router, and where the router listens for it. */

@@ -11,6 +11,8 @@ import { type Derived, deriveTable, keepList, type Table, tableFrom, tableGet } 
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
 import { type ClassResources, translateClass } from '../translate/index.ts';
+import { onDemandClass } from '../translate/ondemand/index.ts';
+import type { OnDemandViews } from './on-demand.ts';
 
 /** Everything that a class has translated, by type URL. */
 export interface ClassViews {
@@ -18,7 +20,9 @@ export interface ClassViews {
   readonly resources: ClassResources;
   readonly tables: ReadonlyMap<string, ResourceTable>;
   /** Of types that few proxies ask for: made for the first that does. */
-  readonly onDemand: ReadonlyMap<string, () => ResourceTable>;
+  readonly late: ReadonlyMap<string, () => ResourceTable>;
+  /** Of a class that is on demand: what its proxies may ask for. Their clusters and routes aren't in `tables`. */
+  readonly onDemand?: OnDemandViews | undefined;
   readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
 }
 
@@ -37,14 +41,35 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined): Ste
     tables.set(typeUrl, step.output);
     yield;
   }
+  const onDemand = onDemandViews(scope, resources, tables, previous);
   const listed: readonly (readonly [string, readonly Draft[]])[] = [
-    [TYPE_URL.listener, resources.listeners],
-    [TYPE_URL.route, resources.routes],
+    [TYPE_URL.listener, (onDemand?.made ?? resources).listeners],
+    ...(onDemand === undefined ? [[TYPE_URL.route, resources.routes] as const] : []),
     [TYPE_URL.extension, resources.extensions],
   ];
   for (const [typeUrl, drafts] of listed) tables.set(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl)));
-  const onDemand = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
-  return { scope, resources, tables, onDemand, derived };
+  const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
+  return { scope, resources, tables, late, derived, onDemand };
+}
+
+/** Takes the clusters out of the tables that every proxy is given. */
+function onDemandViews(
+  scope: Scope,
+  resources: ClassResources,
+  tables: Map<string, ResourceTable>,
+  previous: ClassViews | undefined,
+): OnDemandViews | undefined {
+  const clusters = tables.get(TYPE_URL.cluster);
+  if (scope.proxyClass.onDemand === undefined || clusters === undefined) return undefined;
+  tables.delete(TYPE_URL.cluster);
+  const before = previous?.onDemand;
+  const made = onDemandClass(scope, resources, before?.made);
+  if (before?.made === made && before.clusters === clusters) return before;
+  const inForm = (form: 0 | 1): ResourceTable =>
+    before?.made.routes[form] === made.routes[form]
+      ? before.routes[form]
+      : tableOf(made.routes[form], before?.routes[form]);
+  return { made, clusters, routes: [inForm(0), inForm(1)] };
 }
 
 const nameTableOf = memo((draft: Draft): ResourceTable => tableOf([draft]));

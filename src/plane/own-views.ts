@@ -10,18 +10,23 @@ import { smallTable } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
 import { translateWorkload } from '../translate/index.ts';
+import { type OnDemandListeners, onDemandListeners } from '../translate/ondemand/index.ts';
 import type { ClassViews } from './class-views.ts';
 
 export interface OwnViews {
   /** The same objects while the drafts are the same. */
   readonly tables: ReadonlyMap<string, ResourceTable>;
   readonly findings: () => readonly Finding[];
+  /** Of a class that is on demand. */
+  readonly onDemand?: OnDemandListeners | undefined;
 }
 
 /** The workload's own resources under a scope. */
 export function ownViews({ scope, resources }: ClassViews, workload: Workload): OwnViews {
   const { clusters, listeners, findings } = translateWorkload(scope, workload, resources);
-  return { tables: tablesOf(clusters, listeners), findings };
+  if (scope.proxyClass.onDemand === undefined) return { tables: tablesOf(clusters, listeners), findings };
+  const onDemand = onDemandListeners(listeners);
+  return { tables: tablesOf(clusters, onDemand.drafts), findings, onDemand };
 }
 
 const tablesOf = memo(

@@ -151,12 +151,18 @@ export class Plane implements ViewPort {
     return () => this.#settledListeners.delete(listener);
   }
 
-  connect(node: NodeInfo, peer: Peer, wake: (changedAt?: number) => void): ProxySession | Refusal {
+  connect(
+    node: NodeInfo,
+    peer: Peer,
+    wake: (changedAt?: number) => void,
+    mode: 'sotw' | 'delta',
+  ): ProxySession | Refusal {
     const snapshot = this.#snapshot;
     if (snapshot === undefined)
       return { kind: 'refused', code: UNAVAILABLE, message: 'configuration is still being read' };
-    const proxy = this.#linkage.parse(node);
-    if ('error' in proxy) return { kind: 'refused', code: INVALID_ARGUMENT, message: proxy.error };
+    const parsed = this.#linkage.parse(node);
+    if ('error' in parsed) return { kind: 'refused', code: INVALID_ARGUMENT, message: parsed.error };
+    const proxy = { ...parsed, incremental: mode === 'delta' };
     this.#connections++;
     const id = `${node.id}-${this.#connections}`;
     const session = new PlaneSession({
@@ -168,6 +174,7 @@ export class Plane implements ViewPort {
       plane: this,
       connectedAt: this.#options.clock.now(),
       clock: this.#options.clock,
+      timers: this.#options.timers,
     });
     this.#sessions.add(session);
     this.#entering = session;

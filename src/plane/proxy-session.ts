@@ -4,13 +4,14 @@ import type { Finding } from '../config/object.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import type { Proxy, Workload } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
-import type { Clock } from '../lib/ports.ts';
+import type { Clock, Timers } from '../lib/ports.ts';
 import { smallTable } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
 import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/port.ts';
 import type { ClassState } from './class-state.ts';
 import type { ClassViews } from './class-views.ts';
+import { ASKED_TYPES, Demand } from './on-demand.ts';
 import { type OwnViews, ownViews } from './own-views.ts';
 import { privateExtensions } from './pull-secrets.ts';
 import type { SecretAccess } from './secret-access.ts';
@@ -32,6 +33,7 @@ export interface SessionOptions {
   readonly wake: (changedAt?: number) => void;
   readonly connectedAt: number;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly plane: SessionHost;
 }
 
@@ -45,6 +47,9 @@ export interface SessionHost {
   refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void;
 }
 
+/** Timers hold no more than 31 bits of milliseconds. */
+const LONGEST_WAIT = 2 ** 31 - 1;
+
 const SERVED: ReadonlySet<string> = new Set(Object.values(TYPE_URL));
 
 export class PlaneSession implements ProxySession {
@@ -56,12 +61,15 @@ export class PlaneSession implements ProxySession {
   readonly #views = new Map<string, View>();
   readonly #demanded = new Set<string>();
   #own: OwnViews | undefined;
+  readonly #demand: Demand;
+  #cancelTerm: (() => void) | undefined;
   #secretNames: ReadonlySet<string> = new Set();
   #secrets: View = emptyView(TYPE_URL.secret);
   #keys: WorkloadKeysLease | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#demand = new Demand(options.node.id);
   }
 
   get id(): string {
@@ -100,20 +108,49 @@ export class PlaneSession implements ProxySession {
     this.workload = workload;
     this.#own = ownViews(views, workload);
     let changed = this.#refreshSecrets(snapshot);
-    for (const [typeUrl, view] of this.#composed(views, this.#own, snapshot)) {
-      if (this.#views.get(typeUrl) === view) continue;
-      this.#views.set(typeUrl, view);
-      changed = true;
-    }
+    this.#advance();
+    for (const [, view] of this.#composed(views, this.#own, snapshot)) changed = this.#put(view) || changed;
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
+  }
+
+  /** Comes to the present term of what is on demand, and back when the next begins. */
+  #advance(): void {
+    this.#cancelTerm?.();
+    const wait = this.#demand.advance(this.classState?.proxyClass.onDemand, this.#options.clock.now());
+    const { timers } = this.#options;
+    this.#cancelTerm =
+      wait === undefined ? undefined : timers.setTimeout(() => this.#turn(), Math.min(wait, LONGEST_WAIT));
+  }
+
+  #turn(): void {
+    this.#advance();
+    if (this.#refreshOnDemand()) this.wake();
+  }
+
+  #refreshOnDemand(): boolean {
+    const views = this.classState?.views;
+    if (views === undefined || this.#own === undefined) return false;
+    let changed = false;
+    for (const view of this.#onDemand(views, this.#own)) changed = this.#put(view) || changed;
+    return changed;
+  }
+
+  #onDemand({ onDemand }: ClassViews, own: OwnViews): Generator<View> {
+    return this.#demand.views(onDemand, own.onDemand, own.tables.get(TYPE_URL.cluster));
+  }
+
+  #put(view: View): boolean {
+    if (this.#views.get(view.typeUrl) === view) return false;
+    this.#views.set(view.typeUrl, view);
+    return true;
   }
 
   /** The views that it would have if it were brought up to these; it stays as it is. */
   *viewsUnder(views: ClassViews, workload: Workload, snapshot: Snapshot): Generator<readonly [string, View]> {
     yield* this.#composed(views, ownViews(views, workload), snapshot);
     for (const typeUrl of this.#demanded) {
-      const table = views.onDemand.get(typeUrl)?.();
+      const table = views.late.get(typeUrl)?.();
       if (table !== undefined) yield [typeUrl, composedView(typeUrl, table, undefined)];
     }
     yield [TYPE_URL.secret, secretView(this.#secretsIn(snapshot))];
@@ -131,7 +168,7 @@ export class PlaneSession implements ProxySession {
   view(typeUrl: string): View | undefined {
     if (typeUrl === TYPE_URL.secret) return this.#secrets;
     const views = this.classState?.views;
-    if (views?.onDemand.has(typeUrl) === true && !this.#demanded.has(typeUrl)) {
+    if (views?.late.has(typeUrl) === true && !this.#demanded.has(typeUrl)) {
       this.#demanded.add(typeUrl);
       this.#composeDemanded(typeUrl, views);
     }
@@ -144,6 +181,10 @@ export class PlaneSession implements ProxySession {
 
   names(typeUrl: string, names: ReadonlySet<string>): void {
     this.record.watched(typeUrl);
+    if (ASKED_TYPES.has(typeUrl)) {
+      this.#demand.ask(typeUrl, names);
+      this.#refreshOnDemand();
+    }
     if (typeUrl !== TYPE_URL.secret) return;
     this.#secretNames = names;
     this.#followKeys();
@@ -167,6 +208,7 @@ export class PlaneSession implements ProxySession {
   close(): void {
     this.#options.plane.secretAccess.leave(this.#accessChanged);
     this.#keys?.release();
+    this.#cancelTerm?.();
     this.#options.plane.leave(this);
   }
 
@@ -178,12 +220,8 @@ export class PlaneSession implements ProxySession {
 
   /** A type that this proxy has asked for once. True when its view became another object. */
   #composeDemanded(typeUrl: string, views: ClassViews): boolean {
-    const table = views.onDemand.get(typeUrl)?.();
-    if (table === undefined) return false;
-    const view = composedView(typeUrl, table, undefined);
-    if (this.#views.get(typeUrl) === view) return false;
-    this.#views.set(typeUrl, view);
-    return true;
+    const table = views.late.get(typeUrl)?.();
+    return table !== undefined && this.#put(composedView(typeUrl, table, undefined));
   }
 
   /** A key of its own for each stream that asks: none is ever sent to two proxies. */
@@ -205,6 +243,7 @@ export class PlaneSession implements ProxySession {
       const part = typeUrl === TYPE_URL.extension ? extensions : own.tables.get(typeUrl);
       yield [typeUrl, composedView(typeUrl, table, part)];
     }
+    for (const view of this.#onDemand(views, own)) yield [view.typeUrl, view];
   }
 
   #secretsIn(snapshot: Snapshot): readonly Resource[] {

@@ -114,10 +114,12 @@ function bind(server: Server, address: ListenAddress, credentials: ServerCredent
 /** Proxies go to the plane, tools that ask debug types to the console. */
 function viewPort(options: ServerOptions, { config, console: pages }: GrpcParts): ViewPort {
   return {
-    connect: (node, peer, wake) => {
+    connect: (node, peer, wake, mode) => {
       if (isDebugClient(node)) return debugSession(pages, peer, node, options.systemNamespace);
       const refusal = peer.plaintext ? undefined : identityProblem(node.id, node.metadata ?? {}, peer, config.store);
-      return refusal ?? connectRegistered(config.registrar, node, peer, () => config.plane.connect(node, peer, wake));
+      return (
+        refusal ?? connectRegistered(config.registrar, node, peer, () => config.plane.connect(node, peer, wake, mode))
+      );
     },
   };
 }

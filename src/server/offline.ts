@@ -98,6 +98,7 @@ export async function offlineMesh(options: OfflineOptions): Promise<OfflineMesh>
 function connect(plane: Plane, node: object): void {
   const bytes = encode('envoy.config.core.v3.Node', node);
   const info = readNode(new WireReader(Buffer.from(bytes)));
-  const session = plane.connect(info, { address: '127.0.0.1', plaintext: true, identities: [] }, () => undefined);
+  const peer = { address: '127.0.0.1', plaintext: true, identities: [] };
+  const session = plane.connect(info, peer, () => undefined, 'delta');
   if (session.kind === 'refused') throw new Error(session.message);
 }

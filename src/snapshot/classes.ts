@@ -6,6 +6,7 @@ import { compareStrings, sortedEntries } from '../lib/order.ts';
 import { familyOf, interceptionOf, namesOf, networkViewOf, text } from './proxy.ts';
 import type { Labels } from './selection.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
+import { namespaceChoice, onDemandOf } from './on-demand.ts';
 import { mentionsFor, projectLabels, projectMetadata } from './universe.ts';
 
 /** Put on a Service in front of a gateway to have its port numbers taken as they are. */
@@ -35,8 +36,9 @@ export interface ClassInput {
 }
 
 /** What classes of a namespace depend on, beside what is a proxy's own. */
-export function namespaceInputs({ index, settings }: LinkedSnapshot, namespace: string): readonly unknown[] {
-  return [settings, ...mentionsFor(index.universe, settings, namespace)];
+export function namespaceInputs(snapshot: LinkedSnapshot, namespace: string): readonly unknown[] {
+  const { index, settings } = snapshot;
+  return [settings, namespaceChoice(snapshot, namespace), ...mentionsFor(index.universe, settings, namespace)];
 }
 
 /** Builds the class; equal content has an equal key. */
@@ -44,6 +46,7 @@ export function buildClass(input: ClassInput): ProxyClass {
   const { snapshot, proxy, identity, settings, targets } = input;
   const { index } = snapshot;
   const isRouter = proxy.type === 'router';
+  const onDemand = onDemandOf(snapshot, proxy);
   const mentioned = projectLabels(index.universe, snapshot.settings, proxy.namespace, identity.labels);
   const content: Omit<ProxyClass, 'key'> = {
     type: proxy.type,
@@ -64,6 +67,7 @@ export function buildClass(input: ClassInput): ProxyClass {
     version: text(proxy.metadata, 'ISTIO_VERSION'),
     metadata: projectMetadata(index.universe, snapshot.settings, proxy.namespace, proxy.metadata),
     ...(isRouter ? { gatewayTargets: targets.map(gatewayTarget) } : {}),
+    ...(onDemand === undefined ? {} : { onDemand }),
   };
   return { key: stableText(content), ...content };
 }

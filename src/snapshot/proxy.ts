@@ -50,6 +50,7 @@ export function parseProxy(node: NodeInfo): Proxy | ProxyError {
     nodeCluster: node.cluster ?? '',
     dialect: dialectOf(node.userAgentVersion ?? ''),
     statsLogger: releaseOf(node.userAgentVersion ?? '') >= STATS_LOGGER,
+    release: releaseOf(node.userAgentVersion ?? ''),
   };
 }
 
@@ -180,13 +181,15 @@ const BOOTSTRAP_ONLY: ReadonlySet<string> = new Set([
 ]);
 
 function proxyConfigOf(written: unknown, mesh: MeshConfig): Readonly<Record<string, unknown>> {
-  const value = typeof written === 'string' ? parseJson(written) : written;
+  const value = parsedJson(written);
   const own = value === undefined ? {} : parseProxyConfig(value).config;
   const effective = sortedEntries<unknown>({ ...mergeProxyConfig(mesh.defaultConfig, own) });
   return Object.fromEntries(effective.filter(([key, field]) => field !== undefined && !BOOTSTRAP_ONLY.has(key)));
 }
 
-function parseJson(written: string): unknown {
+/** Text as the JSON that it holds, undefined if it holds none; anything else as it is. */
+export function parsedJson(written: unknown): unknown {
+  if (typeof written !== 'string') return written;
   try {
     return JSON.parse(written);
   } catch {

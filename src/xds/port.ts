@@ -76,5 +76,10 @@ export interface ViewPort {
    * `wake` is called, never synchronously from `connect`, whenever some view of the session may have changed; with the
    * time at which the change behind it was seen, where there is one.
    */
-  connect(node: NodeInfo, peer: Peer, wake: (changedAt?: number) => void): ProxySession | Refusal;
+  connect(
+    node: NodeInfo,
+    peer: Peer,
+    wake: (changedAt?: number) => void,
+    mode: 'sotw' | 'delta',
+  ): ProxySession | Refusal;
 }

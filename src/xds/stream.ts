@@ -141,7 +141,8 @@ export class XdsStream implements Pumped {
       this.close(INVALID_ARGUMENT, 'the first request must carry node.id');
       return false;
     }
-    const session = this.#context.port.connect(node, this.#peer, (changedAt) => this.wake(changedAt));
+    const { port } = this.#context;
+    const session = port.connect(node, this.#peer, (changedAt) => this.wake(changedAt), this.#mode);
     if (session.kind === 'refused') {
       this.#context.metrics.refused.inc({ code: String(session.code) });
       this.close(session.code, session.message);

@@ -38,7 +38,7 @@ const traits: ReadonlyMap<string, TypeTraits> = new Map(
       [LISTENER, 'lds', true, true],
       [ROUTE, 'rds', false, false],
       [SCOPED_ROUTE, 'srds', true, false],
-      [VIRTUAL_HOST, 'vhds', false, false],
+      [VIRTUAL_HOST, 'vhds', true, false],
       [SECRET, 'sds', false, false],
       [EXTENSION, 'ecds', false, false],
       [NAME_TABLE, 'nds', true, false],

@@ -55,7 +55,7 @@ describe('name tables', () => {
     await lab.settle();
     const views = lab.sessionOf(proxy).classState?.views;
     expect(views?.tables.has(TYPE_URL.nameTable)).toBe(false);
-    expect(views?.onDemand.has(TYPE_URL.nameTable)).toBe(true);
+    expect(views?.late.has(TYPE_URL.nameTable)).toBe(true);
     expect(proxy.byType.has(TYPE_URL.nameTable)).toBe(false);
   });
 });

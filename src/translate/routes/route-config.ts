@@ -74,6 +74,11 @@ interface Parts {
 
 const partsOf = new WeakMap<Draft, Parts>();
 
+/** The virtual hosts of a RouteConfiguration that was made here; undefined for any other, such as a patched one. */
+export function hostsOf(draft: Draft): readonly VirtualHost[] | undefined {
+  return partsOf.get(draft)?.hosts;
+}
+
 /** Losers are listed anew whenever their group is linked; nothing but their text shows. */
 function sameLosers(a: readonly Origin[], b: readonly Origin[]): boolean {
   return a === b || deepEqual(a, b);
