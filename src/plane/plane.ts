@@ -107,6 +107,11 @@ export class Plane implements ViewPort {
     return this.#options.secretAccess ?? OPEN_ACCESS;
   }
 
+  /** The tables that the snapshot was built from. */
+  get linkedTables(): LinkInputs['tables'] | undefined {
+    return this.#linked?.tables;
+  }
+
   get sessions(): ReadonlySet<PlaneSession> {
     return this.#sessions;
   }

@@ -75,6 +75,7 @@ export function consoleOf(connections: readonly ConnectionInfo[], more: Partial<
     snapshot: () => undefined,
     findings: () => [],
     analysis: () => [],
+    applied: () => undefined,
     objects: () => [],
     preview: () => Promise.reject(new Error('no plane')),
     scopes: () => new Map([['xds', 'info']]),
