@@ -62,6 +62,7 @@ export class Plane implements ViewPort {
   #snapshot: LinkedSnapshot | undefined;
   /** What it was built from. */
   #linked: LinkInputs | undefined;
+  #served: LinkInputs | undefined;
   #connections = 0;
   #previews: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
@@ -107,9 +108,9 @@ export class Plane implements ViewPort {
     return this.#options.secretAccess ?? OPEN_ACCESS;
   }
 
-  /** The tables that the snapshot was built from. */
-  get linkedTables(): LinkInputs['tables'] | undefined {
-    return this.#linked?.tables;
+  /** The tables that the views of all proxies were last made from. */
+  get servedTables(): LinkInputs['tables'] | undefined {
+    return this.#served?.tables;
   }
 
   get sessions(): ReadonlySet<PlaneSession> {
@@ -277,6 +278,7 @@ export class Plane implements ViewPort {
   async #advanceAll(): Promise<void> {
     this.#queue.follow(this.#sessions);
     await this.#queue.idle();
+    this.#served = this.#linked;
     const { sequence = 0 } = this.#snapshot ?? {};
     for (const listener of this.#settledListeners) listener(sequence);
   }

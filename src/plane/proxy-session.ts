@@ -180,7 +180,9 @@ export class PlaneSession implements ProxySession {
   /** True for resources that the proxy asked for, by name or with all of the type. */
   wants(typeUrl: string, name: string): boolean {
     const names = this.#wanted.get(typeUrl);
-    return names !== undefined && (names.size === 0 || names.has(name) || names.has('*'));
+    // Names are told of where there are any.
+    if (names === undefined) return this.record.types.has(typeUrl);
+    return names.has(name) || names.has('*');
   }
 
   /** The view from which the proxy has taken what it asked for; it may have what has changed since, or not. */

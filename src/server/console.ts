@@ -55,9 +55,9 @@ export function consolePort(options: ServerOptions, world: World, config: Config
 
 function applied(ref: ObjectRef, { plane, store }: ConfigSide): Applied | undefined {
   const object = objectIn(store.state(), ref);
-  const { snapshot, sessions, linkedTables } = plane;
+  const { snapshot, sessions, servedTables } = plane;
   if (object === undefined || snapshot === undefined) return undefined;
-  const linked = linkedTables !== undefined && tableGet(linkedTables.table(ref.kind), tableKey(ref)) === object;
+  const linked = servedTables !== undefined && tableGet(servedTables.table(ref.kind), tableKey(ref)) === object;
   const tables: ObjectTables = (kind) => store.state().byKind[kind];
   return appliedState({ object, sessions, snapshot, tables, linked });
 }
