@@ -16,7 +16,7 @@ import type { PlaneSession } from '../../src/plane/proxy-session.ts';
 import type { OfflineMesh } from '../../src/server/offline.ts';
 import { re2Checker } from '../../src/store/re2.ts';
 import { type PresentField, presentFields, withValue } from './fields.ts';
-import { type Example, exampleMesh, exampleObject, examplesOf } from './flip.ts';
+import { type Example, exampleMesh, FEW_NODES, exampleObject, examplesOf } from './flip.ts';
 
 const validate = createValidator({ regex: re2Checker() });
 
@@ -99,19 +99,26 @@ function hasPart(
 }
 
 describe('values that nobody means', () => {
-  it.each(TABLED)('are refused or contained, in every field of %s', async (kind) => {
-    const schema = istioSchema(kind) ?? {};
-    const problems: string[] = [];
-    for (const example of examplesOf(kind)) {
-      const mesh = await exampleMesh(kind, example);
-      for (const present of presentFields(schema, example.spec)) {
-        for (const value of senseless(present.schema)) {
-          const problem = await problemOf(kind, mesh, example, present, value);
-          if (problem !== undefined) problems.push(problem);
+  it.each(TABLED)(
+    'are refused or contained, in every field of %s',
+    async (kind) => {
+      const schema = istioSchema(kind) ?? {};
+      const problems: string[] = [];
+      const seen = new Set<string>();
+      for (const example of examplesOf(kind)) {
+        const mesh = await exampleMesh(kind, example, FEW_NODES());
+        for (const present of presentFields(schema, example.spec)) {
+          if (seen.has(present.field)) continue;
+          seen.add(present.field);
+          for (const value of senseless(present.schema)) {
+            const problem = await problemOf(kind, mesh, example, present, value);
+            if (problem !== undefined) problems.push(problem);
+          }
         }
+        mesh.stop();
       }
-      mesh.stop();
-    }
-    expect(problems).toEqual([]);
-  });
+      expect(problems).toEqual([]);
+    },
+    120_000,
+  );
 });
