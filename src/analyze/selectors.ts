@@ -43,11 +43,12 @@ function selectorOf({ spec, kind }: ConfigObject<Selecting>): readonly [path: st
   ];
 }
 
-function matched({ workloads, snapshot, list }: Analysis, { namespace }: ConfigObject, labels: Labels): boolean {
+function matched(analysis: Analysis, { namespace }: ConfigObject, labels: Labels): boolean {
+  const { workloads, snapshot } = analysis;
   const everywhere = namespace === snapshot.settings.rootNamespace;
   const fits = (each: { readonly namespace: string; readonly labels: Labels }): boolean =>
     (everywhere || each.namespace === namespace) && selects(labels, each.labels);
-  return workloads.some(fits) || list('WorkloadEntry').some(fits);
+  return workloads.some(fits) || analysis.list('WorkloadEntry').some(fits);
 }
 
 export function* sidecarConflicts(analysis: Analysis): Iterable<Finding> {

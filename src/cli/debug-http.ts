@@ -18,7 +18,13 @@ export function postPage(server: string, page: string, body: unknown, flags: Ser
   return ask(server, page, flags, { method: 'POST', body: JSON.stringify(body), headers });
 }
 
-async function ask(server: string, page: string, { token }: ServerFlags, init: RequestInit): Promise<unknown> {
+interface Ask {
+  readonly method: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+async function ask(server: string, page: string, { token }: ServerFlags, init: Ask): Promise<unknown> {
   const base = /^https?:\/\//.test(server)
     ? server
     : `http://${server.startsWith(':') ? `localhost${server}` : server}`;

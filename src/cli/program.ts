@@ -102,13 +102,23 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
     .option('--output <file>', 'write it there; its folder is made')
     .action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
   program
-    .command('wait')
-    .description('Wait until the proxy of this pod is ready.')
+    .command('wait [object]')
+    .description('Wait until the proxy of this pod is ready, or until all have taken an object: KIND/NAME[.NAMESPACE].')
+    .option('--for <state>', 'applied: every proxy that the object concerns has taken it')
+    .option('--generation <n>', 'of the object, at least this one')
+    .option('--timeout <duration>', 'how long to wait for an object', '30s')
+    .option('--xds-address <address>', 'plaintext xDS address of the control plane, for an object', 'localhost:15010')
     .option('--url <url>', 'what says so', 'http://localhost:15021/healthz/ready')
     .option('--timeoutSeconds <n>', 'how long to wait', '60')
     .option('--requestTimeoutMillis <n>', 'for one answer', '500')
     .option('--periodMillis <n>', 'between two questions', '500')
-    .action(async (flags) => finish(await (await import('./commands/agent-tools.ts')).waitForProxy(flags, context)));
+    .action(async (object, flags) =>
+      finish(
+        object === undefined
+          ? await (await import('./commands/agent-tools.ts')).waitForProxy(flags, context)
+          : await (await import('./commands/wait-applied.ts')).waitApplied(object, flags, context),
+      ),
+    );
   program
     .command('request <method> <path>')
     .description('Ask the admin interface of the proxy of this pod.')

@@ -1,5 +1,6 @@
 // The debug pages as values: the HTTP server and the xDS debug types render the same ones.
 
+import { KINDS } from '../config/kinds.ts';
 import type { Finding } from '../config/object.ts';
 import { TYPE_URL } from '../ir/draft.ts';
 import { compareStrings } from '../lib/order.ts';
@@ -37,6 +38,10 @@ export const DEBUG_PAGES: Readonly<Record<string, { readonly about: string; read
   proxyz: {
     about: 'nodes of connected proxies, as `meltemi diff --proxies` takes them',
     page: (port) => value(port.connections().map(({ node }) => node)),
+  },
+  convergence: {
+    about: 'how many of the proxies that an object concerns have taken it; ?object=KIND/NAMESPACE/NAME',
+    page: convergence,
   },
   registryz: { about: 'services', page: (port) => value(services(port)) },
   endpointz: { about: 'endpoints of services', page: (port) => value(endpoints(port)) },
@@ -132,6 +137,15 @@ function explain(port: ConsolePort, { proxyID: id, type, name }: DebugQuery): De
   return connection === undefined
     ? { kind: 'missing', message: `proxy ${id} is not connected here` }
     : value(explanation(connection, type, name));
+}
+
+function convergence(port: ConsolePort, { object = '' }: DebugQuery): DebugAnswer {
+  const [written = '', namespace = '', name = ''] = object.split('/');
+  const info = KINDS.find(({ kind, plural }) => [kind.toLowerCase(), plural].includes(written.toLowerCase()));
+  if (info === undefined || name === '')
+    return { kind: 'missing', message: 'convergence needs ?object=KIND/NAMESPACE/NAME' };
+  const applied = port.applied({ kind: info.kind, namespace: info.namespaced ? namespace : '', name });
+  return applied === undefined ? { kind: 'missing', message: `there is no ${object}` } : value(applied);
 }
 
 function services(port: ConsolePort): readonly object[] {

@@ -1,11 +1,12 @@
 // What the debug pages need from the running control plane, and all that they know of it.
 
-import type { Finding } from '../config/object.ts';
+import type { Finding, ObjectRef } from '../config/object.ts';
 import type { Origin } from '../ir/draft.ts';
 import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { View } from '../resources/view.ts';
+import type { Applied } from '../plane/applied.ts';
 import type { TypeStatus } from '../plane/session.ts';
 import type { PreviewReport } from './preview.ts';
 
@@ -59,6 +60,8 @@ export interface ConsolePort {
   findings(): readonly Finding[];
   /** What is known and what analyzers find, without what objects say is meant. */
   analysis(): readonly Finding[];
+  /** How far an object has come with the proxies that it concerns; undefined where there is none. */
+  applied(ref: ObjectRef): Applied | undefined;
   /** Every configuration object in force. */
   objects(): Iterable<object>;
   /** What objects would do if they were applied. Nothing that is served changes. */

@@ -3,16 +3,12 @@
 // here is computed before somebody asks, and nothing of it is on the wire.
 
 import type { ConfigObject, Kind, ObjectRef } from '../config/object.ts';
-import { type Origin, originOf, TYPE_URL } from '../ir/draft.ts';
-import type { Service } from '../ir/service.ts';
-import type { Scope } from '../ir/snapshot.ts';
-import type { ScopedService } from '../ir/traffic.ts';
+import { type Origin, originOf } from '../ir/draft.ts';
 import { type Table, tableGet } from '../lib/table.ts';
-import { endpointSources } from '../registry/sources.ts';
 import type { Resource } from '../resources/resource.ts';
-import { shardKey } from '../resources/view.ts';
 import { type LinkedSnapshot, shapingObjects } from '../snapshot/index.ts';
 import { uniqueOrigins } from '../translate/draft.ts';
+import { impliedOrigins } from './implied-origins.ts';
 import type { PlaneSession } from './proxy-session.ts';
 
 /** Objects in force, by kind. */
@@ -25,8 +21,10 @@ export function resourceOrigins(
   snapshot: LinkedSnapshot,
   tables: ObjectTables,
 ): readonly Origin[] {
-  const scope = session.classState?.views?.scope;
-  const more = scope === undefined ? [] : further(scope, resource, snapshot);
+  const { workload, classState } = session;
+  const scope = classState?.views?.scope;
+  const more =
+    scope === undefined || workload === undefined ? [] : impliedOrigins({ scope, workload, snapshot }, resource);
   return uniqueOrigins([...resource.origins, ...more].map((origin) => withGeneration(origin, tables)));
 }
 
@@ -40,32 +38,6 @@ export function proxyOrigins(session: PlaneSession, snapshot: LinkedSnapshot, ta
   );
   const shaping = shapingObjects(snapshot, workload, scope.policies);
   return uniqueOrigins([...gateways, ...shaping].map((origin) => withGeneration(origin, tables)));
-}
-
-/** What a draft need not carry, since it can be told from its name: who brought the endpoints, who decided on mTLS. */
-function further(scope: Scope, { typeUrl, name }: Resource, snapshot: LinkedSnapshot): readonly Origin[] {
-  const host = shardKey(name);
-  if (host === name) return [];
-  if (typeUrl === TYPE_URL.endpoint) return endpointSources(snapshot.registry, host).map((object) => originOf(object));
-  if (typeUrl !== TYPE_URL.cluster) return [];
-  const scoped = tableGet(scope.services, host);
-  if (scoped === undefined) return [];
-  const inside = isResolvedByProxy(scoped.service) ? endpointSources(snapshot.registry, host) : [];
-  return [...inside.map((object) => originOf(object)), ...mtlsOrigins(scope, scoped, snapshot)];
-}
-
-/** Such clusters carry their endpoints. */
-function isResolvedByProxy({ resolution }: Service): boolean {
-  return resolution === 'DNSLB' || resolution === 'DNSRoundRobinLB';
-}
-
-function mtlsOrigins(scope: Scope, scoped: ScopedService, snapshot: LinkedSnapshot): readonly Origin[] {
-  if (scoped.mtls === undefined) return [];
-  const levels = [snapshot.settings.rootNamespace, scoped.service.namespace];
-  return scope.peerAuthn.objects
-    .filter(({ namespace }) => levels.includes(namespace))
-    .filter(({ spec }) => Object.keys(spec.selector?.matchLabels ?? {}).length === 0)
-    .map((object) => originOf(object, 'spec.mtls'));
 }
 
 /**

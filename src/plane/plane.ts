@@ -62,6 +62,7 @@ export class Plane implements ViewPort {
   #snapshot: LinkedSnapshot | undefined;
   /** What it was built from. */
   #linked: LinkInputs | undefined;
+  #served: LinkInputs | undefined;
   #connections = 0;
   #previews: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
@@ -105,6 +106,11 @@ export class Plane implements ViewPort {
 
   get secretAccess(): SecretAccess {
     return this.#options.secretAccess ?? OPEN_ACCESS;
+  }
+
+  /** The tables that the views of all proxies were last made from. */
+  get servedTables(): LinkInputs['tables'] | undefined {
+    return this.#served?.tables;
   }
 
   get sessions(): ReadonlySet<PlaneSession> {
@@ -279,6 +285,7 @@ export class Plane implements ViewPort {
   async #advanceAll(): Promise<void> {
     this.#queue.follow(this.#sessions);
     await this.#queue.idle();
+    this.#served = this.#linked;
     const { sequence = 0 } = this.#snapshot ?? {};
     for (const listener of this.#settledListeners) listener(sequence);
   }

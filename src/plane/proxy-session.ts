@@ -63,6 +63,10 @@ export class PlaneSession implements ProxySession {
   #own: OwnViews | undefined;
   readonly #demand: Demand;
   #cancelTerm: (() => void) | undefined;
+  readonly #wanted = new Map<string, ReadonlySet<string>>();
+  /** Views as they were when something was last sent, taken, or asked for without anything to send. */
+  readonly #sentViews = new Map<string, View>();
+  readonly #takenViews = new Map<string, View>();
   #secretNames: ReadonlySet<string> = new Set();
   #secrets: View = emptyView(TYPE_URL.secret);
   #keys: WorkloadKeysLease | undefined;
@@ -185,6 +189,9 @@ export class PlaneSession implements ProxySession {
       this.#demand.ask(typeUrl, names);
       this.#refreshOnDemand();
     }
+    this.#wanted.set(typeUrl, names);
+    const held = this.record.types.get(typeUrl)?.sentNonce === '' ? this.view(typeUrl) : undefined;
+    if (held !== undefined) this.#takenViews.set(typeUrl, held);
     if (typeUrl !== TYPE_URL.secret) return;
     this.#secretNames = names;
     this.#followKeys();
@@ -194,15 +201,34 @@ export class PlaneSession implements ProxySession {
 
   sent(typeUrl: string, event: SentEvent): void {
     this.record.sent(typeUrl, event, this.#options.clock.now());
+    const view = this.view(typeUrl);
+    if (view !== undefined) this.#sentViews.set(typeUrl, view);
+    // Whoever is sent something did not have it.
+    if (this.#takenViews.get(typeUrl) === view) this.#takenViews.delete(typeUrl);
   }
 
   acked(typeUrl: string, nonce: string): void {
     this.record.acked(typeUrl, nonce, this.#options.clock.now());
+    const view = this.#sentViews.get(typeUrl);
+    if (view !== undefined && this.record.types.get(typeUrl)?.sentNonce === nonce) this.#takenViews.set(typeUrl, view);
   }
 
   nacked(typeUrl: string, event: NackEvent): void {
     this.record.nacked(typeUrl, event);
     this.#options.plane.refused(this, typeUrl, event.message, event.suspects);
+  }
+
+  /** True for resources that the proxy asked for, by name or with all of the type. */
+  wants(typeUrl: string, name: string): boolean {
+    const names = this.#wanted.get(typeUrl);
+    // Names are told of where there are any.
+    if (names === undefined) return this.record.types.has(typeUrl);
+    return names.has(name) || names.has('*');
+  }
+
+  /** The view from which the proxy has taken what it asked for; it may have what has changed since, or not. */
+  takenView(typeUrl: string): View | undefined {
+    return this.#takenViews.get(typeUrl);
   }
 
   close(): void {

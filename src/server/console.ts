@@ -3,9 +3,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Finding } from '../config/object.ts';
 import type { ConnectionInfo, ConsolePort } from '../console/port.ts';
-import { tableValues } from '../lib/table.ts';
+import type { ObjectRef } from '../config/object.ts';
+import { tableGet, tableValues } from '../lib/table.ts';
+import { type Applied, appliedState } from '../plane/applied.ts';
 import { type ObjectTables, proxyOrigins, resourceOrigins } from '../plane/explain.ts';
 import type { PlaneSession } from '../plane/proxy-session.ts';
+import { objectIn, tableKey } from '../store/state.ts';
 import type { ServerOptions, World } from '../server.ts';
 import { analyzed } from './analysis.ts';
 import type { ConfigSide } from './config.ts';
@@ -40,6 +43,7 @@ export function consolePort(options: ServerOptions, world: World, config: Config
     snapshot: () => config.plane.snapshot,
     findings: () => [...config.findings(), ...beside.injection.findings()],
     analysis: () => analyzed(config.plane.snapshot, config.store.state(), config.findings()),
+    applied: (ref) => applied(ref, config),
     objects: () => objects(config),
     preview: (request) => previewOf(preview, request),
     injection: () => beside.injection.describe(),
@@ -48,6 +52,15 @@ export function consolePort(options: ServerOptions, world: World, config: Config
     metrics: () => world.metrics.render(),
     metricsType: world.metrics.contentType,
   };
+}
+
+function applied(ref: ObjectRef, { plane, store }: ConfigSide): Applied | undefined {
+  const object = objectIn(store.state(), ref);
+  const { snapshot, sessions, servedTables } = plane;
+  if (object === undefined || snapshot === undefined) return undefined;
+  const linked = servedTables !== undefined && tableGet(servedTables.table(ref.kind), tableKey(ref)) === object;
+  const tables: ObjectTables = (kind) => store.state().byKind[kind];
+  return appliedState({ object, sessions, snapshot, tables, linked });
 }
 
 function* objects({ store }: ConfigSide): Generator<object> {

@@ -47,7 +47,11 @@ export function exampleObject(kind: Kind, spec: unknown): object {
 const SPARED: ReadonlySet<string> = new Set(['other', 'web', 'db']);
 
 /** The mesh around an example, with the proxies that look at it. */
-export async function exampleMesh(kind: Kind, { spec, with: more = [] }: Example): Promise<OfflineMesh> {
+export async function exampleMesh(
+  kind: Kind,
+  { spec, with: more = [] }: Example,
+  nodes: readonly object[] = NODES,
+): Promise<OfflineMesh> {
   const base = parseAllDocuments(readFileSync(join(HERE, 'base.yaml'), 'utf8')).map((each) => each.toJS() as object);
   const documents = [...base, ...more, exampleObject(kind, spec)].map(
     (value): Manifest => ({ value, file: 'mesh', origin: 'mesh', chunk: { text: '', line: 1 } }),
@@ -60,7 +64,7 @@ export async function exampleMesh(kind: Kind, { spec, with: more = [] }: Example
     clusterId: 'Kubernetes',
     systemNamespace: 'istio-system',
   });
-  await mesh.connect(NODES);
+  await mesh.connect(nodes);
   return mesh;
 }
 
@@ -79,6 +83,9 @@ function node(type: string, name: string, ip: string, labels: object, namespace 
     },
   };
 }
+
+/** A server, a client and a gateway. */
+export const FEW_NODES = (): readonly object[] => [0, 1, 3].flatMap((index) => NODES[index] ?? []);
 
 const NODES = [
   node('sidecar', 'web-1', '10.0.0.1', { app: 'web', version: 'v1' }),

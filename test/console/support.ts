@@ -76,6 +76,7 @@ export function consoleOf(connections: readonly ConnectionInfo[], more: Partial<
     findings: () => [],
     analysis: () => [],
     injection: () => ({}),
+    applied: () => undefined,
     objects: () => [],
     preview: () => Promise.reject(new Error('no plane')),
     scopes: () => new Map([['xds', 'info']]),

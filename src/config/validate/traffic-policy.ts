@@ -47,6 +47,7 @@ function checkTcpPool(report: Report, path: string, tcp: TCPSettings): void {
   checkDuration(report, `${path}.maxConnectionDuration`, tcp.maxConnectionDuration);
   // 0s switches the idle timeout off.
   checkDuration(report, `${path}.idleTimeout`, tcp.idleTimeout, { zero: true });
+  checkNotNegative(report, `${path}.tcpKeepalive.probes`, tcp.tcpKeepalive?.probes);
   checkDuration(report, `${path}.tcpKeepalive.time`, tcp.tcpKeepalive?.time);
   checkDuration(report, `${path}.tcpKeepalive.interval`, tcp.tcpKeepalive?.interval);
 }
@@ -57,6 +58,7 @@ export function checkOutlierDetection(report: Report, path: string, outlier: Out
   checkDuration(report, `${path}.interval`, outlier.interval);
   checkPercent(report, `${path}.maxEjectionPercent`, outlier.maxEjectionPercent);
   checkPercent(report, `${path}.minHealthPercent`, outlier.minHealthPercent);
+  for (const field of OUTLIER_COUNTS) checkNotNegative(report, `${path}.${field}`, outlier[field]);
   if ((outlier.consecutiveErrors ?? 0) !== 0) {
     report.warn(
       `${path}.consecutiveErrors`,
@@ -69,6 +71,13 @@ export function checkOutlierDetection(report: Report, path: string, outlier: Out
     report.strict(`${path}.consecutiveLocalOriginFailures`, 'has no effect', 'splitExternalLocalOriginErrors: true');
   }
 }
+
+const OUTLIER_COUNTS = [
+  'consecutiveErrors',
+  'consecutive5xxErrors',
+  'consecutiveGatewayErrors',
+  'consecutiveLocalOriginFailures',
+] as const;
 
 export function checkLoadBalancer(
   report: Report,

@@ -13,6 +13,7 @@ import { lazyDraftOf } from '../draft.ts';
 import type { TcpTarget } from '../network/index.ts';
 import { type L4Client, type L4Index, l4Destinations, NO_L4 } from './l4-routes.ts';
 import { LISTENER, listenerName } from './listener.ts';
+import { ruleOrigins } from '../clusters/origins.ts';
 import { lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
 import { type Folded, foldClaims } from './outbound-chains.ts';
 import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
@@ -123,7 +124,11 @@ const loneListener = memo(
     const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
     const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });
     const listener = tcpListener(plan, chains, catchAll, l4);
-    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [...l4.origins, ...serviceOrigins(service)]);
+    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [
+      ...l4.origins,
+      ...serviceOrigins(service),
+      ...ruleOrigins(rule, port.number, undefined),
+    ]);
   },
 );
 
@@ -179,11 +184,14 @@ function listenerOrigins(
   for (const { claim } of plan.claims) {
     const { service } = claim.scoped;
     if (won.has(service) || !lost.has(service)) origins.push(...serviceOrigins(service));
+    if (claim.kind === 'tcp') origins.push(...ruleOrigins(claim.scoped.rule, claim.port.number, undefined));
   }
   for (const [service, reason] of lost) if (!won.has(service)) origins.push(...lostOrigins(service, reason));
   for (const chain of chains) {
     if (chain.kind === 'tcp' && chain.outline.from !== undefined) {
-      origins.push(...virtualServiceOrigins(chain.outline.from));
+      const { from } = chain.outline;
+      const rules = new Set(l4Destinations(from).map((host) => frame.lookup(host)?.rule));
+      origins.push(...virtualServiceOrigins(from), ...[...rules].flatMap((rule) => ruleOrigins(rule, 0, undefined)));
     }
   }
   return origins;
