@@ -9,7 +9,8 @@ import { findEnvoy } from '../../src/cli/envoy-binary.ts';
 import { call } from '../../test/support/apps.ts';
 import { freePorts, pause, until } from '../../test/support/wait.ts';
 
-const LIMIT_MIB = 60;
+/** Node.js 22 and later are larger themselves: 7 MiB of files, as much of memory of their own. */
+const limitFor = (version: string): number => (version.startsWith('v20.') ? 60 : 75);
 /** Quiet time before memory is read. */
 const IDLE_MS = 15_000;
 const HOST = '127.0.0.1';
@@ -70,8 +71,8 @@ try {
     `Node ${version}: the agent holds ${mib('VmRSS').toFixed(1)} MiB, of which ${mib('RssAnon').toFixed(1)} MiB are its own` +
       ` and ${mib('RssFile').toFixed(1)} MiB are files that processes of one image share`,
   );
-  if (mib('VmRSS') > LIMIT_MIB) {
-    console.error(`more than ${LIMIT_MIB} MiB`);
+  if (mib('VmRSS') > limitFor(version)) {
+    console.error(`more than ${limitFor(version)} MiB`);
     process.exitCode = 1;
   }
 } finally {
