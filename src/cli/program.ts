@@ -96,7 +96,10 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
       // What templates written for istiod start.
       .alias('proxy')
       .description('Run beside one Envoy (role sidecar or router): certificates, bootstrap, xDS relay.'),
-  ).action(async (role, flags) => finish(await (await import('./commands/agent.ts')).agent(role, flags, context)));
+  ).action(async (role, flags) => {
+    (await import('./engine.ts')).tuneAgentEngine();
+    finish(await (await import('./commands/agent.ts')).agent(role, flags, context));
+  });
   agentFlags(program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'))
     .option('--agentless', 'for an Envoy that runs alone: it authenticates and gets its secrets by itself')
     .option('--output <file>', 'write it there; its folder is made')
