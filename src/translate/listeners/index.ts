@@ -216,6 +216,7 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
     continueOnListenerFiltersTimeout: true,
     trafficDirection: 'OUTBOUND',
     maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
+    connectionBalanceConfig: context.exactBalance ? { exactBalance: {} } : undefined,
   } as const;
   return [draftOf(LISTENER, name, listener, context.origins)];
 });

@@ -5,7 +5,7 @@ import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { isWildcardAddress, loopback, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
+import { isDualStack, isWildcardAddress, loopback, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { canBind } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
@@ -31,6 +31,7 @@ export interface PlaceContext {
   readonly clusterId: string;
   readonly interception: InterceptionMode;
   readonly dnsCapture: boolean;
+  readonly dualStack: boolean;
   readonly unprivileged: boolean;
   readonly statusPort: number;
   readonly prometheusPort: number;
@@ -41,7 +42,17 @@ export function placeContext(
   { family, clusterId, interception, settings }: ProxyClass,
 ): PlaceContext {
   const { dnsCapture, unprivileged, statusPort, prometheusPort } = settings;
-  return sharedPlace(mesh, family, clusterId, interception, dnsCapture, unprivileged, statusPort, prometheusPort);
+  return sharedPlace(
+    mesh,
+    family,
+    clusterId,
+    interception,
+    dnsCapture,
+    isDualStack(mesh),
+    unprivileged,
+    statusPort,
+    prometheusPort,
+  );
 }
 
 const sharedPlace = memo(
@@ -51,10 +62,20 @@ const sharedPlace = memo(
     clusterId: string,
     interception: InterceptionMode,
     dnsCapture: boolean,
+    dualStack: boolean,
     unprivileged: boolean,
     statusPort: number,
     prometheusPort: number,
-  ): PlaceContext => ({ family, clusterId, interception, dnsCapture, unprivileged, statusPort, prometheusPort }),
+  ): PlaceContext => ({
+    family,
+    clusterId,
+    interception,
+    dnsCapture,
+    dualStack,
+    unprivileged,
+    statusPort,
+    prometheusPort,
+  }),
 );
 
 /** An egress listener without its services: two with the same text place services the same way. */

@@ -42,7 +42,8 @@ export function meshDownstreamTls(mesh: MeshConfig, proxyClass: ProxyClass): Tra
 
 const meshSocket = memo(
   (mesh: MeshConfig, dialect: Dialect, certChain: string, key: string, rootCert: string): TransportSocket => {
-    const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
+    const others = (mesh.caCertificates ?? []).flatMap(({ trustDomains }) => trustDomains ?? []);
+    const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? []), ...others];
     const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
     const context: DownstreamTlsContext = {
       commonTlsContext: {
