@@ -40,13 +40,9 @@ export function entryEndpoints(
   const resolution = entryResolution(entry);
   const backends = backendsOf(hostname, entry, resolution, context);
   const endpoints: Endpoint[] = [];
-  // Each address of the entry is a service of its own, and each brings the endpoints along.
-  const addresses = Math.max(1, new Set(entry.spec.addresses).size);
-  for (let times = 0; times < addresses; times++) {
-    for (const backend of backends) {
-      for (const port of entry.spec.ports ?? []) {
-        if (port.number !== undefined) endpoints.push(endpointOf(backend, port, names));
-      }
+  for (const backend of backends) {
+    for (const port of entry.spec.ports ?? []) {
+      if (port.number !== undefined) endpoints.push(endpointOf(backend, port, names));
     }
   }
   return endpoints;

@@ -71,3 +71,8 @@ export function isWildcardAddress(address: string): boolean {
 export function loopback(family: IpFamily): string {
   return family === 'v6' ? '::1' : '127.0.0.1';
 }
+
+/** Loopback addresses of all of the proxy's families, the main one first. */
+export function loopbacks(family: IpFamily): readonly string[] {
+  return family === 'dual' ? ['127.0.0.1', '::1'] : [loopback(family)];
+}

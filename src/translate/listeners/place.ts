@@ -5,7 +5,15 @@ import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { isDualStack, isWildcardAddress, loopback, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
+import {
+  isDualStack,
+  isWildcardAddress,
+  loopback,
+  loopbacks,
+  NO_ADDRESS_V6,
+  serviceAddresses,
+  wildcards,
+} from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { canBind } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
@@ -128,7 +136,10 @@ function addressOf(
   bind: string,
   place: PlaceContext,
 ): Pick<Claim, 'binds' | 'cidrs'> {
-  if (bind !== '') return { binds: [bind], cidrs: [] };
+  if (bind !== '') {
+    const own = bind === loopback(place.family);
+    return { binds: own ? loopbacks(place.family) : [bind], cidrs: [] };
+  }
   const any = wildcards(place.family);
   if (kind === 'http' || kind === 'proxy') return { binds: any, cidrs: [] };
   const addresses = serviceAddresses(service, place);

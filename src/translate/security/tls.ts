@@ -125,6 +125,7 @@ function serverSecrets(tls: ServerTLSSettings, verify: boolean, proxyClass: Prox
     ...sanMatchers(tls.subjectAltNames ?? [], 'exact', proxyClass.dialect),
     verifyCertificateSpki: orUndefined(tls.verifyCertificateSpki),
     verifyCertificateHash: orUndefined(tls.verifyCertificateHash),
+    crl: (tls.caCrl ?? '') === '' || credentialNames(tls).length > 0 ? undefined : { filename: tls.caCrl },
   };
   const names = credentialNames(tls);
   const certificates =
