@@ -81,7 +81,7 @@ function ingressOf(sidecar: SidecarObject | undefined): NonNullable<Workload['in
 function bindsOwnAddress(proxyClass: ProxyClass, ingress: NonNullable<Workload['ingress']>): boolean {
   if (proxyClass.interception === 'NONE') return true;
   return ingress.some(
-    ({ spec }) => spec.captureMode === 'NONE' || /^(0\.0\.0\.0|\[::\]):/.test(spec.defaultEndpoint ?? ''),
+    ({ spec }) => (spec.bind ?? '') === '' || /^(0\.0\.0\.0|\[::\]):/.test(spec.defaultEndpoint ?? ''),
   );
 }
 

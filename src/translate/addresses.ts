@@ -1,5 +1,6 @@
 // Addresses as one class of proxies sees them: those of a service, those that stand for "any", and the loopback.
 
+import type { MeshConfig } from '../config/mesh.ts';
 import type { IpFamily } from '../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../ir/service.ts';
 import { ipVersion } from '../lib/ip.ts';
@@ -11,6 +12,27 @@ export interface AddressViewer {
   readonly family: IpFamily;
   readonly clusterId: string;
   readonly dnsCapture: boolean;
+  /** Both families of a service count: see `isDualStack`. */
+  readonly dualStack: boolean;
+}
+
+/**
+ * Whether proxies with addresses of both families use both. Off, they keep to the family that a service has first, as
+ * istiod does unless it is told otherwise; this is where a mesh says so to its proxies.
+ */
+export function isDualStack({ defaultConfig }: MeshConfig): boolean {
+  const metadata = (defaultConfig.proxyMetadata ?? {}) as Readonly<Record<string, unknown>>;
+  return String(metadata['ISTIO_DUAL_STACK']).toLowerCase() === 'true';
+}
+
+/** Addresses that a proxy of these families uses, in order. */
+export function ofFamilies(
+  addresses: readonly string[],
+  { family, dualStack }: Pick<AddressViewer, 'family' | 'dualStack'>,
+): readonly string[] {
+  if (family === 'dual' && dualStack) return addresses;
+  const wanted = family === 'dual' ? ipVersion((addresses[0] ?? '').split('/')[0] ?? '') === 6 : family === 'v6';
+  return addresses.filter((address) => (ipVersion(address.split('/')[0] ?? '') === 6) === wanted);
 }
 
 /**
@@ -19,19 +41,15 @@ export interface AddressViewer {
  */
 export function serviceAddresses(service: Service, viewer: AddressViewer): readonly string[] {
   const { family, clusterId, dnsCapture } = viewer;
-  const vips = (service.clusterVips.get(clusterId) ?? []).filter((address) => speaks(family, address));
+  const vips = ofFamilies(service.clusterVips.get(clusterId) ?? [], viewer);
   if (vips.length > 0) return family === 'dual' ? vips : vips.slice(0, 1);
   const { autoAllocated, defaultAddress } = service;
   if (dnsCapture && autoAllocated !== undefined && defaultAddress === NO_ADDRESS) {
-    const virtual = [autoAllocated.v4, autoAllocated.v6].filter((address) => address !== '' && speaks(family, address));
+    const given = [autoAllocated.v4, autoAllocated.v6].filter((address) => address !== '');
+    const virtual = ofFamilies(given, viewer);
     if (virtual.length > 0) return family === 'dual' ? virtual : virtual.slice(0, 1);
   }
   return [defaultAddress];
-}
-
-function speaks(family: IpFamily, address: string): boolean {
-  if (family === 'dual') return true;
-  return (ipVersion(address) === 6) === (family === 'v6');
 }
 
 /** What listens on every address of the proxy's families. */
@@ -52,4 +70,9 @@ export function isWildcardAddress(address: string): boolean {
 
 export function loopback(family: IpFamily): string {
   return family === 'v6' ? '::1' : '127.0.0.1';
+}
+
+/** Loopback addresses of all of the proxy's families, the main one first. */
+export function loopbacks(family: IpFamily): readonly string[] {
+  return family === 'dual' ? ['127.0.0.1', '::1'] : [loopback(family)];
 }

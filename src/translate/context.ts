@@ -28,6 +28,8 @@ export interface L4Context {
   readonly extensions: ExtensionSlots;
   /** Of connections that no DestinationRule says anything about. */
   readonly idleTimeout: string | undefined;
+  /** Outbound listeners spread connections over the proxy's threads one by one. */
+  readonly exactBalance: boolean;
   /** Policies that are on every chain. */
   readonly origins: readonly Origin[];
 }
@@ -108,6 +110,7 @@ function l4Context(
     role,
     providers,
     settings.idleTimeout,
+    role !== 'sidecar-inbound' && settings.outboundExactBalance,
     settings.statsLogger,
     dialect,
     telemetry.mesh,
@@ -126,6 +129,7 @@ const sharedContext = memo(
     role: ListenerRole,
     providers: Providers,
     idleTimeout: string | undefined,
+    exactBalance: boolean,
     statsLogger: boolean,
     dialect: Dialect,
     meshTelemetry: TelemetrySelection['mesh'],
@@ -151,6 +155,7 @@ const sharedContext = memo(
       authorization: authorizationFilters({ policies, mesh, providers, dialect }),
       extensions: extensionSlots(role, plugins, extensions),
       idleTimeout,
+      exactBalance,
       origins: objects.flatMap((object) => (object === undefined ? [] : [originOf(object)])),
     };
   },

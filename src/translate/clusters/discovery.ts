@@ -2,9 +2,11 @@
 
 import { anyOf } from '../../codec/index.ts';
 import type { TrafficPolicy } from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
+import { isDualStack } from '../addresses.ts';
 import type { ClusterContext } from './context.ts';
 
 const CARES: Cluster['typedDnsResolverConfig'] = {
@@ -23,9 +25,10 @@ export function discovery(
   assignment: ClusterLoadAssignment | undefined,
   context: ClusterContext,
 ): Partial<Cluster> {
-  if (service.resolution === 'DynamicDNS') return dynamicDns(service, context.family);
+  if (service.resolution === 'DynamicDNS') return dynamicDns(service, context);
   const passthrough = service.resolution === 'Passthrough' && context.type === 'sidecar';
-  if (passthrough || policy.loadBalancer?.simple === 'PASSTHROUGH') return originalDst(service, port);
+  if (passthrough) return originalDst(service, port);
+  if (policy.loadBalancer?.simple === 'PASSTHROUGH') return { ...dnsSettings(service, context), ...ORIGINAL_DST };
   if (service.resolution === 'DNSLB') return dns('STRICT_DNS', assignment, context);
   if (service.resolution === 'DNSRoundRobinLB') return dns('LOGICAL_DNS', assignment, context);
   return {
@@ -48,12 +51,21 @@ function originalDst(service: Service, port: ServicePort): Partial<Cluster> {
   };
 }
 
+const ORIGINAL_DST: Partial<Cluster> = { type: 'ORIGINAL_DST', lbPolicy: 'CLUSTER_PROVIDED' };
+
+/** Of a host that is looked up, also where a rule sends bytes on to where the client meant them to go. */
+function dnsSettings({ resolution }: Service, context: ClusterContext): Partial<Cluster> {
+  if (context.dialect !== 'classic' || (resolution !== 'DNSLB' && resolution !== 'DNSRoundRobinLB')) return {};
+  const { clusterType: _, loadAssignment: __, type: ___, ...settings } = dns('STRICT_DNS', undefined, context);
+  return settings;
+}
+
 function dns(
   type: 'STRICT_DNS' | 'LOGICAL_DNS',
   assignment: ClusterLoadAssignment | undefined,
   context: ClusterContext,
 ): Partial<Cluster> {
-  const dnsLookupFamily = lookupFamily(context.family);
+  const dnsLookupFamily = lookupFamily(context.family, isDualStack(context.mesh));
   const dnsRefreshRate = context.mesh.dnsRefreshRate;
   if (context.dialect === 'classic') {
     const legacy = { dnsLookupFamily, dnsRefreshRate, respectDnsTtl: true, dnsJitter: DNS_JITTER };
@@ -76,13 +88,16 @@ function dns(
 }
 
 /** One cache for all ports of a host: it is the same name that is looked up. */
-function dynamicDns(service: Service, family: IpFamily): Partial<Cluster> {
+function dynamicDns(service: Service, { family, mesh }: ClusterContext): Partial<Cluster> {
   return {
     lbPolicy: 'CLUSTER_PROVIDED',
     clusterType: {
       name: 'envoy.clusters.dynamic_forward_proxy',
       typedConfig: anyOf('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
-        dnsCacheConfig: { name: dnsCacheName(service.hostname), dnsLookupFamily: lookupFamily(family) },
+        dnsCacheConfig: {
+          name: dnsCacheName(service.hostname),
+          dnsLookupFamily: lookupFamily(family, isDualStack(mesh)),
+        },
       }),
     },
   };
@@ -98,10 +113,12 @@ type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCa
 const MAX_ANY_HOSTS = 1024;
 
 /** The cache behind ALLOW_ANY_DYNAMIC_DNS. Cluster and filters share it by name, and all have to describe it the same way. */
-export function anyDnsCache(family: IpFamily): DnsCache {
-  return { name: dnsCacheName('allow_any'), dnsLookupFamily: lookupFamily(family), maxHosts: MAX_ANY_HOSTS };
+export function anyDnsCache(family: IpFamily, mesh: MeshConfig): DnsCache {
+  const dnsLookupFamily = lookupFamily(family, isDualStack(mesh));
+  return { name: dnsCacheName('allow_any'), dnsLookupFamily, maxHosts: MAX_ANY_HOSTS };
 }
 
-export function lookupFamily(family: IpFamily): 'V4_ONLY' | 'V6_ONLY' | 'ALL' {
-  return family === 'v4' ? 'V4_ONLY' : family === 'v6' ? 'V6_ONLY' : 'ALL';
+export function lookupFamily(family: IpFamily, dualStack: boolean): 'V4_ONLY' | 'V6_ONLY' | 'ALL' {
+  if (family === 'v6') return 'V6_ONLY';
+  return family === 'dual' && dualStack ? 'ALL' : 'V4_ONLY';
 }

@@ -167,8 +167,26 @@ function ingressDestination(
   const colon = endpoint.lastIndexOf(':');
   const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, '');
   const port = Number(endpoint.slice(colon + 1));
-  if (host !== '0.0.0.0' && host !== '::') return staticAt(name, host, port);
-  return { ...staticAt(name, workload.addresses[0] ?? '127.0.0.1', port), ...inboundSource(context.family) };
+  const address = ingressAddress(host, workload.addresses, context);
+  // What goes to the loopback is never captured, so nothing has to tell it from the traffic of others.
+  const local = address === '127.0.0.1' || address === '::1';
+  return { ...staticAt(name, address, port), ...(local ? {} : inboundSource(context.family)) };
+}
+
+/** `0.0.0.0` and `::` stand for the workload's own address; a loopback address for the one that the workload has. */
+function ingressAddress(host: string, own: readonly string[], { family }: ClusterContext): string {
+  switch (host) {
+    case '0.0.0.0':
+      return own.find((address) => !address.includes(':')) ?? '127.0.0.1';
+    case '::':
+      return own.find((address) => address.includes(':')) ?? '::1';
+    case '127.0.0.1':
+      return family === 'v6' ? '::1' : host;
+    case '::1':
+      return family === 'v4' ? '127.0.0.1' : host;
+    default:
+      return host;
+  }
 }
 
 function staticAt(name: string, address: string, port: number): Partial<Cluster> {

@@ -68,7 +68,7 @@ function serviceClusters(
           rule,
           policy,
           scoped.mtls,
-          accounts(scoped, identities, scope.mesh),
+          accounts(identities, scope.mesh),
           assignment,
           false,
           context,
@@ -95,8 +95,7 @@ function isDns({ service }: ScopedService): boolean {
 }
 
 /** Identities that endpoints may present: in every trust domain that stands for the mesh's own. */
-function accounts(scoped: ScopedService, identities: readonly string[], mesh: MeshConfig): readonly string[] {
-  if (scoped.service.meshExternal) return NO_IDENTITIES;
+function accounts(identities: readonly string[], mesh: MeshConfig): readonly string[] {
   return mesh.trustDomainAliases.length === 0 ? identities : withAliases(identities, mesh);
 }
 

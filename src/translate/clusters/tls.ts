@@ -52,6 +52,8 @@ const RAW_BUFFER: TransportSocket = {
 };
 
 export function upstreamTls(inputs: UpstreamTlsInputs): UpstreamTls {
+  const own = certificatesOfNode(inputs);
+  if (own !== undefined) return { ...originated(inputs, own), originated: false };
   const { tls } = inputs;
   switch (tls?.mode) {
     case 'ISTIO_MUTUAL':
@@ -65,6 +67,21 @@ export function upstreamTls(inputs: UpstreamTlsInputs): UpstreamTls {
       // `tls: {}` reads as DISABLE, the API's zero value; only its absence leaves the choice to us.
       return tls === undefined ? automatic(inputs) : PLAIN;
   }
+}
+
+/** Files of the proxy's own (TLS_CLIENT_*) take the place of the mesh's certificates, and of a rule's within the mesh. */
+function certificatesOfNode(inputs: UpstreamTlsInputs): ClientTLSSettings | undefined {
+  const { tls, service, mtls, context, identities } = inputs;
+  const { clientCertChain: clientCertificate, clientKey: privateKey, clientRootCert: caCertificates } = context;
+  if (caCertificates === '') return undefined;
+  const files = { mode: 'MUTUAL', clientCertificate, privateKey, caCertificates } as const;
+  if (tls?.mode === 'MUTUAL' || tls?.mode === 'ISTIO_MUTUAL') {
+    const { subjectAltNames, sni, insecureSkipVerify } = tls;
+    return service.meshExternal ? undefined : { ...files, subjectAltNames, sni, insecureSkipVerify };
+  }
+  const automatic = tls === undefined && context.mesh.enableAutoMtls && !service.meshExternal;
+  if (!automatic || mtls === undefined || mtls === 'DISABLE') return undefined;
+  return { ...files, subjectAltNames: identities, sni: inputs.sni };
 }
 
 /** Auto mTLS: endpoints say by metadata whether they take it; where none can say, the inference decided for all. */
@@ -117,7 +134,8 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
     context.type === 'router' || inputs.rule?.workloadSelector !== undefined || isConfigMap(tls.credentialName);
   if (byCredential && !readable) return PLAIN;
   const given = tls.subjectAltNames ?? [];
-  const sans = given.length > 0 ? given : service.meshExternal ? service.subjectAltNames : [];
+  const declared = service.registry === 'External' ? [...service.subjectAltNames, ...inputs.identities] : [];
+  const sans = given.length > 0 ? given : [...new Set(declared)];
   const sni = tls.sni ?? '';
   const common: CommonTlsContext = {
     tlsParams: originationParams(context.mesh),
@@ -129,7 +147,7 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
   return {
     fields: { transportSocket: tlsSocket(context, { sni: sni === '' ? undefined : sni, commonTlsContext: common }) },
     autoSni,
-    autoSanValidation: autoSni && sans.length === 0 && tls.insecureSkipVerify !== true,
+    autoSanValidation: autoSni && given.length === 0 && tls.insecureSkipVerify !== true,
     originated: true,
   };
 }

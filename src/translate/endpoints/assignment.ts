@@ -43,10 +43,20 @@ export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadA
     if (endpoint.portName !== port.name || !selected(endpoint, service, inputs)) continue;
     weighted.push({ endpoint, weight: endpoint.weight > 0 ? endpoint.weight : 1 });
   }
-  const routed = inputs.sniDnat ? localOnly(weighted, inputs, mtls) : throughGateways(weighted, inputs.network, mtls);
+  const routed = routedEndpoints(weighted, inputs, mtls);
   const groups = withEmpty(byLocality(routed), weighted);
   const ranked = inputs.setting === undefined ? groups : applyLocality(groups, inputs.setting, inputs.proxy);
   return { clusterName: name, endpoints: ranked.map((group) => localityEndpoints(group, inputs, mtls)) };
+}
+
+/** What is looked up by name is reached where the name leads, whatever its network. */
+function routedEndpoints(
+  weighted: readonly WeightedEndpoint[],
+  inputs: AssignmentInputs,
+  mtls: (endpoint: Endpoint) => boolean,
+): readonly WeightedEndpoint[] {
+  if (inputs.embedded) return weighted;
+  return inputs.sniDnat ? localOnly(weighted, inputs, mtls) : throughGateways(weighted, inputs.network, mtls);
 }
 
 /** A locality whose endpoints can't be reached from here stays, without endpoints: it is known, and empty. */

@@ -39,7 +39,7 @@ export function throughGateways(
     const reachable = gateways.filter((gateway) => reaches(gateway, view));
     for (const gateway of reachable) {
       const key = `${endpoint.locality}|${gateway.address}|${gateway.port}`;
-      const share = (weight * scale) / reachable.length;
+      const share = Math.floor((weight * scale) / reachable.length);
       const known = shares.get(key);
       if (known === undefined) shares.set(key, { gateway, weight: share, like: endpoint });
       else known.weight += share;
@@ -97,5 +97,5 @@ function viaGateway({
     hostname: '',
     subdomain: '',
   };
-  return { endpoint, weight: Math.round(weight) };
+  return { endpoint, weight: Math.max(weight, 1) };
 }

@@ -58,7 +58,7 @@ const sniChain = memo(
     context: ChainContext,
   ): GatewayChain => {
     const name = sniClusterName(port, subset, service.hostname);
-    const settings = tcpSettings(rule, port, subset);
+    const settings = tcpSettings(rule, subset);
     return gatewayChain({
       serverNames: [name],
       applicationProtocols: MESH_PROTOCOLS,

@@ -151,7 +151,7 @@ function filtersTo(
     target: {
       clusters: targets.map(([name, weight]) => ({ name, weight })),
       statPrefix: single ? undefined : `${node.name}.${node.namespace}`,
-      settings: first === undefined ? undefined : tcpSettings(first[4], first[2], single ? first[3] : ''),
+      settings: first === undefined ? undefined : tcpSettings(first[4], single ? first[3] : ''),
     },
     protocol: protocolOf(server.protocol),
     port: server.port,

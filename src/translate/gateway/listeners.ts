@@ -11,7 +11,7 @@ import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
-import { wildcards } from '../addresses.ts';
+import { isDualStack, wildcards } from '../addresses.ts';
 import { type ChainContext, gatewayContext } from '../context.ts';
 import { uniqueOrigins } from '../draft.ts';
 import { extension } from '../envoy.ts';
@@ -34,7 +34,8 @@ export function gatewayListeners(scope: Scope, previous: readonly Draft[] = []):
   const before = new Map(previous.map((draft) => [draft.name, draft]));
   const outlines = new Map<string, Outline>();
   for (const port of gateway.ports) {
-    const binds = port.bind === '' ? wildcards(proxyClass.family) : [port.bind];
+    const any = wildcards(proxyClass.family);
+    const binds = port.bind === '' ? (isDualStack(scope.mesh) ? any : any.slice(0, 1)) : [port.bind];
     const bind = binds[0] ?? '';
     if (!canBind(proxyClass.settings, bind, port.targetPort, [])) continue;
     const name = listenerName(bind, port.targetPort);

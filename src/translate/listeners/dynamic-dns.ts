@@ -1,8 +1,10 @@
 // Hosts that the proxy itself resolves when they are asked for: caches, filters, and routes for whatever is not registered.
 // A cache is shared by name between cluster and filters, and all have to describe it the same way.
 
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, IpFamily } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
+import { isDualStack } from '../addresses.ts';
 import { dnsCacheName, lookupFamily } from '../clusters/discovery.ts';
 import { DYNAMIC_DNS_CLUSTER } from '../clusters/names.ts';
 import { extension } from '../envoy.ts';
@@ -10,16 +12,16 @@ import type { DnsCache } from '../http/index.ts';
 import type { Filter } from './listener.ts';
 
 /** The cache of a service with resolution DYNAMIC_DNS. */
-export function serviceDnsCache(hostname: string, family: IpFamily): DnsCache {
-  return { name: dnsCacheName(hostname), dnsLookupFamily: lookupFamily(family) };
+export function serviceDnsCache(hostname: string, family: IpFamily, mesh: MeshConfig): DnsCache {
+  return { name: dnsCacheName(hostname), dnsLookupFamily: lookupFamily(family, isDualStack(mesh)) };
 }
 
 /** Before a TCP proxy: the host is the SNI. */
-export function sniForwardProxy(hostname: string, port: number, family: IpFamily): Filter {
+export function sniForwardProxy(hostname: string, port: number, family: IpFamily, mesh: MeshConfig): Filter {
   return extension(
     'envoy.extensions.filters.network.sni_dynamic_forward_proxy',
     'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig',
-    { dnsCacheConfig: serviceDnsCache(hostname, family), portValue: port },
+    { dnsCacheConfig: serviceDnsCache(hostname, family, mesh), portValue: port },
   );
 }
 

@@ -1,9 +1,8 @@
 // Which connections a workload's port takes, by its protocol and its mTLS mode: one table.
 
 import type { MtlsMode } from '../../ir/policy.ts';
-import type { ProxySettings } from '../../ir/proxy.ts';
 import { isHttp, type Protocol } from '../../ir/service.ts';
-import { type FilterChainMatch, plaintextProtocols, RAW_TRANSPORT, TLS_TRANSPORT } from './listener.ts';
+import { type FilterChainMatch, PLAINTEXT_PROTOCOLS, RAW_TRANSPORT, TLS_TRANSPORT } from './listener.ts';
 
 /** One filter chain of a port. */
 export interface InboundChain {
@@ -34,8 +33,8 @@ function portClass(protocol: Protocol): PortClass {
 }
 
 /** Chains in order; Envoy picks by match, not by order. */
-export function inboundChains(protocol: Protocol, mode: MtlsMode, settings: ProxySettings): readonly InboundChain[] {
-  const plain: FilterChainMatch = { ...RAW, applicationProtocols: plaintextProtocols(settings) };
+export function inboundChains(protocol: Protocol, mode: MtlsMode): readonly InboundChain[] {
+  const plain: FilterChainMatch = { ...RAW, applicationProtocols: PLAINTEXT_PROTOCOLS };
   return TABLE[portClass(protocol)][mode](plain);
 }
 

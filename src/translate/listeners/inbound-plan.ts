@@ -4,9 +4,8 @@
 import type { Workload } from '../../ir/proxy.ts';
 import type { Protocol, Service } from '../../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
-import { isWildcardAddress, wildcards } from '../addresses.ts';
+import { wildcards } from '../addresses.ts';
 import { inboundClusterName } from '../clusters/names.ts';
-import { UNIX_PREFIX } from '../envoy.ts';
 import { canBind, listenerName } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
 
@@ -78,17 +77,14 @@ function servicePorts({ targets, proxyClass }: Workload): InboundPlan {
 function ingressPorts(workload: Workload): InboundPort[] {
   const { ingress = [], proxyClass, addresses, sidecar } = workload;
   const [any = ''] = wildcards(proxyClass.family);
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   return ingress.flatMap(({ spec }) => {
     const number = spec.port?.number ?? 0;
     const given = spec.bind ?? '';
     const bind = given === '' ? (addresses[0] ?? any) : given;
-    const own = given !== '' && !isWildcardAddress(given) && !addresses.includes(given);
-    const bindToPort =
-      spec.captureMode === 'NONE' || proxyClass.interception === 'NONE' || own || bind.startsWith(UNIX_PREFIX);
-    const name = listenerName(bind, number);
-    if (seen.has(name) || (bindToPort && !canBind(proxyClass.settings, bind, number, []))) return [];
-    seen.add(name);
+    const bindToPort = spec.captureMode === 'NONE' || proxyClass.interception === 'NONE';
+    if (seen.has(number) || (bindToPort && !canBind(proxyClass.settings, bind, number, []))) return [];
+    seen.add(number);
     return [
       {
         bind,

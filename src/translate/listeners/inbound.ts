@@ -69,7 +69,7 @@ function virtualInbound(
   const captured = plan.ports.filter((port) => !port.bindToPort);
   const chains = [
     guardChain(mesh.proxyInboundListenPort),
-    ...passthroughChains(workload, captured, context),
+    ...passthroughChains(workload, plan.ports, context),
     ...captured.flatMap((port) => portChains(port, workload, context)),
   ];
   const listener: Listener = {
@@ -128,11 +128,11 @@ function guardChain(port: number): FilterChain {
 /** Ports that no service has: the workload's mode, or the one that PeerAuthentication gives to the port. */
 function passthroughChains(
   workload: Workload,
-  captured: readonly InboundPort[],
+  ports: readonly InboundPort[],
   context: ChainContext,
 ): readonly FilterChain[] {
   const { mode, portLevel } = workload.policies.peerAuthn;
-  const known = new Set(captured.map(({ targetPort }) => targetPort));
+  const known = new Set(ports.map(({ targetPort }) => targetPort));
   const alone = [...portLevel].filter(([port]) => !known.has(port)).sort((a, b) => compareNumbers(a[0], b[0]));
   const port: InboundPort = {
     bind: '',
@@ -145,7 +145,7 @@ function passthroughChains(
   };
   return [[0, mode] as const, ...alone].flatMap(([targetPort, portMode]) => {
     const filters = filtersOf({ ...port, targetPort }, context, INBOUND_PASSTHROUGH_CLUSTER);
-    return inboundChains('AUTO', portMode, context.proxyClass.settings).map((chain) => {
+    return inboundChains('AUTO', portMode).map((chain) => {
       const name = chain.http ? `${VIRTUAL_INBOUND}-catchall-http` : VIRTUAL_INBOUND;
       return renderedChain(name, { ...port, targetPort }, chain, context, filters);
     });
@@ -157,9 +157,7 @@ function portChains(port: InboundPort, workload: Workload, context: ChainContext
   const mode = peerAuthn.portLevel.get(port.targetPort) ?? peerAuthn.mode;
   const name = inboundName(port);
   const filters = filtersOf(port, context, `inbound_${name}`);
-  return inboundChains(port.protocol, mode, context.proxyClass.settings).map((chain) =>
-    renderedChain(name, port, chain, context, filters),
-  );
+  return inboundChains(port.protocol, mode).map((chain) => renderedChain(name, port, chain, context, filters));
 }
 
 type Filters = NonNullable<FilterChain['filters']>;
@@ -172,7 +170,7 @@ function renderedChain(
   { mesh, proxyClass }: ChainContext,
   filters: FiltersOfPort,
 ): FilterChain {
-  const destinationPort = port.bindToPort || port.targetPort === 0 ? undefined : port.targetPort;
+  const destinationPort = port.targetPort === 0 ? undefined : port.targetPort;
   return {
     name,
     filterChainMatch: { ...chain.match, destinationPort },
@@ -221,16 +219,20 @@ function portInspectors(chains: readonly FilterChain[]): NonNullable<Listener['l
     tls.set(port, tls.get(port) === true || match.transportProtocol === TLS_TRANSPORT);
     http.set(port, http.get(port) === true || needsHttpInspector(match));
   }
-  return [...inspector(TLS_INSPECTOR, tls), ...inspector(HTTP_INSPECTOR, http)];
+  return [...tlsInspector(tls), ...httpInspector(http)];
 }
 
-function inspector(
-  filter: typeof TLS_INSPECTOR,
-  needed: ReadonlyMap<number, boolean>,
-): NonNullable<Listener['listenerFilters']> {
+/** Port 0 stands for those that have no chain of their own: what they need holds for every port that isn't listed. */
+function tlsInspector(needed: ReadonlyMap<number, boolean>): NonNullable<Listener['listenerFilters']> {
   const ports = [...needed].filter(([port]) => port !== 0);
   if (![...needed.values()].includes(true)) return [];
   const everywhere = needed.get(0) === true;
   const listed = ports.filter(([, wanted]) => wanted !== everywhere).map(([port]) => port);
-  return [{ ...filter, filterDisabled: disabledOn(listed, everywhere ? 'listed' : 'others') }];
+  return [{ ...TLS_INSPECTOR, filterDisabled: disabledOn(listed, everywhere ? 'listed' : 'others') }];
+}
+
+function httpInspector(needed: ReadonlyMap<number, boolean>): NonNullable<Listener['listenerFilters']> {
+  if (![...needed.values()].includes(true)) return [];
+  const without = [...needed].filter(([, wanted]) => !wanted).map(([port]) => port);
+  return [{ ...HTTP_INSPECTOR, filterDisabled: disabledOn(without, 'listed') }];
 }

@@ -18,7 +18,7 @@ import {
   tableDiff,
   tableGet,
 } from '../../lib/table.ts';
-import { loopback } from '../addresses.ts';
+import { loopback, loopbacks } from '../addresses.ts';
 import { type ChainContext, inboundContext, type L4Context, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
@@ -210,12 +210,13 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
   });
   const listener = {
     name,
-    ...addressFields([bind], port),
+    ...addressFields(loopbacks(proxyClass.family), port),
     filterChains: [{ filters: [manager], transportSocketConnectTimeout: HANDSHAKE_TIMEOUT }],
     listenerFiltersTimeout: '0s',
     continueOnListenerFiltersTimeout: true,
     trafficDirection: 'OUTBOUND',
     maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
+    connectionBalanceConfig: context.exactBalance ? { exactBalance: {} } : undefined,
   } as const;
   return [draftOf(LISTENER, name, listener, context.origins)];
 });

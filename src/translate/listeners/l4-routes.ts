@@ -161,7 +161,7 @@ function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { port, client
 function ownTarget({ scoped, port }: L4Inputs): TcpTarget {
   const number = onlyPort(scoped) ?? port.number;
   const name = outboundClusterName(number, '', scoped.service.hostname);
-  return { clusters: [{ name, weight: 1 }], settings: tcpSettings(scoped.rule, number, '') };
+  return { clusters: [{ name, weight: 1 }], settings: tcpSettings(scoped.rule, '') };
 }
 
 function onlyPort({ service }: ScopedService): number | undefined {
@@ -190,6 +190,6 @@ function routeTarget(
   return {
     clusters: used.map(({ name, weight }) => ({ name, weight })),
     statPrefix: single ? undefined : `${node.name}.${node.namespace}`,
-    settings: tcpSettings(first.scoped?.rule, first.port, single ? first.subset : ''),
+    settings: tcpSettings(first.scoped?.rule, single ? first.subset : ''),
   };
 }

@@ -22,15 +22,13 @@ export const VIRTUAL_INBOUND = 'virtualInbound';
 export const TLS_TRANSPORT = 'tls';
 export const RAW_TRANSPORT = 'raw_buffer';
 
-/** `BIND_PORT`; the path itself for sockets. */
+/** `BIND_PORT`, also for sockets, of which the port is 0. */
 export function listenerName(bind: string, port: number): string {
-  return bind.startsWith(UNIX_PREFIX) ? bind : `${bind}_${port}`;
+  return `${bind}_${port}`;
 }
 
-/** Labels of the HTTP inspector for plain text. */
-export function plaintextProtocols(settings: ProxySettings): readonly string[] {
-  return settings.http10 ? ['http/1.0', 'http/1.1', 'h2c'] : ['http/1.1', 'h2c'];
-}
+/** Labels of the HTTP inspector for plain text. HTTP/1.0 is not told apart: its servers may close to end a message. */
+export const PLAINTEXT_PROTOCOLS: readonly string[] = ['http/1.1', 'h2c'];
 
 /** Clients that connect and send nothing must not starve others: one accept per wake-up. */
 export const ACCEPTS_PER_EVENT = 1;

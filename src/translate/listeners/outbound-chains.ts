@@ -96,7 +96,7 @@ class Fold {
     // On all addresses anything may come, so HTTP has to be recognised first; requests of all services share routes.
     if (this.http.length > 0) return;
     const routeName = httpRouteName(this.inputs.plan);
-    const inspected = this.wildcard || this.state !== 'empty';
+    const inspected = (this.wildcard && by.claim.kind !== 'proxy') || this.state !== 'empty';
     this.http = [{ kind: 'http', claim: by, routeName, inspected }];
     this.state = inspected ? 'auto' : 'http';
   }

@@ -19,7 +19,7 @@ import {
   inspectorsFor,
   type Listener,
   needsHttpInspector,
-  plaintextProtocols,
+  PLAINTEXT_PROTOCOLS,
   RAW_TRANSPORT,
 } from './listener.ts';
 import type { HttpChain, OutboundChain, TcpChain } from './outbound-chains.ts';
@@ -41,7 +41,7 @@ export function outboundListener(
   unknowns: Unknowns,
   context: ChainContext,
 ): Listener {
-  const { mesh, proxyClass } = context;
+  const { mesh } = context;
   const rendered = chains.map((chain) =>
     chain.kind === 'http'
       ? httpChain(chain, plan, unknowns.anyHost, context)
@@ -52,8 +52,7 @@ export function outboundListener(
   return {
     ...listener,
     listenerFiltersTimeout: (inspected ? protoDuration(mesh.protocolDetectionTimeout) : undefined) ?? NO_TIMEOUT,
-    connectionBalanceConfig:
-      plan.bindToPort && proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
+    connectionBalanceConfig: context.exactBalance ? { exactBalance: {} } : undefined,
   };
 }
 
@@ -65,7 +64,8 @@ export function tcpListener(
   l4: L4Context,
 ): Listener {
   const rendered = chains.flatMap((chain) => (chain.kind === 'tcp' ? [tcpChain(chain, plan.port, l4)] : []));
-  return assembled(plan, rendered, () => passthroughChain(l4, catchAll));
+  const listener = assembled(plan, rendered, () => passthroughChain(l4, catchAll));
+  return l4.exactBalance ? { ...listener, connectionBalanceConfig: { exactBalance: {} } } : listener;
 }
 
 /** Without an inspector nothing is waited for; zero is for ever. */
@@ -121,9 +121,8 @@ function chainOf(match: FilterChainMatch, rest: FilterChain): RenderedChain {
 
 function httpChain(chain: HttpChain, plan: ListenerPlan, anyHost: boolean, context: ChainContext): RenderedChain {
   const { claim } = chain.claim;
-  const { settings } = context.proxyClass;
   const match: FilterChainMatch = chain.inspected
-    ? { applicationProtocols: plaintextProtocols(settings), transportProtocol: RAW_TRANSPORT }
+    ? { applicationProtocols: PLAINTEXT_PROTOCOLS, transportProtocol: RAW_TRANSPORT }
     : {};
   const manager = httpConnectionManager({
     context,
@@ -131,16 +130,15 @@ function httpChain(chain: HttpChain, plan: ListenerPlan, anyHost: boolean, conte
     routes: { kind: 'rds', name: chain.routeName },
     protocol: claim.port.protocol,
     port: plan.port,
-    explicitProxy: claim.kind === 'proxy',
     dnsCaches: dnsCaches(plan, context, anyHost),
   });
   return chainOf(match, { filters: [...networkExtensions(context, plan.port), manager] });
 }
 
 /** Caches of the services that share the routes, and the one for any other host. */
-function dnsCaches(plan: ListenerPlan, { proxyClass }: ChainContext, anyHost: boolean): readonly DnsCache[] {
-  const caches = resolvedHosts(plan).map((host) => serviceDnsCache(host, proxyClass.family));
-  return anyHost ? [...caches, anyDnsCache(proxyClass.family)] : caches;
+function dnsCaches(plan: ListenerPlan, { proxyClass, mesh }: ChainContext, anyHost: boolean): readonly DnsCache[] {
+  const caches = resolvedHosts(plan).map((host) => serviceDnsCache(host, proxyClass.family, mesh));
+  return anyHost ? [...caches, anyDnsCache(proxyClass.family, mesh)] : caches;
 }
 
 const resolvedHosts = memo((plan: ListenerPlan): readonly string[] => {
@@ -151,10 +149,10 @@ const resolvedHosts = memo((plan: ListenerPlan): readonly string[] => {
 });
 
 /** Before a TCP proxy to a host that is resolved when it is asked for. */
-function sniFilters({ claim }: TcpChain, { proxyClass }: ChainContext): readonly Filter[] {
+function sniFilters({ claim }: TcpChain, { proxyClass, mesh }: ChainContext): readonly Filter[] {
   const { scoped, port } = claim.claim;
   const { hostname, resolution } = scoped.service;
-  return resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, port.number, proxyClass.family)] : [];
+  return resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, port.number, proxyClass.family, mesh)] : [];
 }
 
 function tcpChain(

@@ -5,7 +5,15 @@ import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { isWildcardAddress, loopback, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
+import {
+  isDualStack,
+  isWildcardAddress,
+  loopback,
+  loopbacks,
+  NO_ADDRESS_V6,
+  serviceAddresses,
+  wildcards,
+} from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { canBind } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
@@ -31,6 +39,7 @@ export interface PlaceContext {
   readonly clusterId: string;
   readonly interception: InterceptionMode;
   readonly dnsCapture: boolean;
+  readonly dualStack: boolean;
   readonly unprivileged: boolean;
   readonly statusPort: number;
   readonly prometheusPort: number;
@@ -41,7 +50,17 @@ export function placeContext(
   { family, clusterId, interception, settings }: ProxyClass,
 ): PlaceContext {
   const { dnsCapture, unprivileged, statusPort, prometheusPort } = settings;
-  return sharedPlace(mesh, family, clusterId, interception, dnsCapture, unprivileged, statusPort, prometheusPort);
+  return sharedPlace(
+    mesh,
+    family,
+    clusterId,
+    interception,
+    dnsCapture,
+    isDualStack(mesh),
+    unprivileged,
+    statusPort,
+    prometheusPort,
+  );
 }
 
 const sharedPlace = memo(
@@ -51,10 +70,20 @@ const sharedPlace = memo(
     clusterId: string,
     interception: InterceptionMode,
     dnsCapture: boolean,
+    dualStack: boolean,
     unprivileged: boolean,
     statusPort: number,
     prometheusPort: number,
-  ): PlaceContext => ({ family, clusterId, interception, dnsCapture, unprivileged, statusPort, prometheusPort }),
+  ): PlaceContext => ({
+    family,
+    clusterId,
+    interception,
+    dnsCapture,
+    dualStack,
+    unprivileged,
+    statusPort,
+    prometheusPort,
+  }),
 );
 
 /** An egress listener without its services: two with the same text place services the same way. */
@@ -107,7 +136,10 @@ function addressOf(
   bind: string,
   place: PlaceContext,
 ): Pick<Claim, 'binds' | 'cidrs'> {
-  if (bind !== '') return { binds: [bind], cidrs: [] };
+  if (bind !== '') {
+    const own = bind === loopback(place.family);
+    return { binds: own ? loopbacks(place.family) : [bind], cidrs: [] };
+  }
   const any = wildcards(place.family);
   if (kind === 'http' || kind === 'proxy') return { binds: any, cidrs: [] };
   const addresses = serviceAddresses(service, place);

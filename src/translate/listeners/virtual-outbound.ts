@@ -18,7 +18,7 @@ import {
   HTTP_INSPECTOR,
   LISTENER,
   type Listener,
-  plaintextProtocols,
+  PLAINTEXT_PROTOCOLS,
   VIRTUAL_OUTBOUND,
 } from './listener.ts';
 
@@ -28,7 +28,7 @@ export function catchAllTarget(policy: OutboundPolicy, rule: DestinationRule | u
   if (egressProxy !== undefined) {
     const { host, port, subset } = egressProxy;
     const name = outboundClusterName(port, subset, host);
-    return { clusters: [{ name, weight: 1 }], settings: tcpSettings(rule, port, subset) };
+    return { clusters: [{ name, weight: 1 }], settings: tcpSettings(rule, subset) };
   }
   const name = policy.mode === 'REGISTRY_ONLY' ? BLACK_HOLE_CLUSTER : PASSTHROUGH_CLUSTER;
   return { clusters: [{ name, weight: 1 }] };
@@ -51,7 +51,7 @@ export function virtualOutbound(context: ChainContext, policy: OutboundPolicy, t
   };
   const http: FilterChain = {
     name: `${VIRTUAL_OUTBOUND}-catchall-tcp-http`,
-    filterChainMatch: { applicationProtocols: plaintextProtocols(proxyClass.settings) },
+    filterChainMatch: { applicationProtocols: PLAINTEXT_PROTOCOLS },
     filters: [dynamicDnsManager(context)],
   };
   const rest: FilterChain = { name: `${VIRTUAL_OUTBOUND}-catchall-tcp`, filters: [tcpProxy(context, target)] };
@@ -64,7 +64,6 @@ export function virtualOutbound(context: ChainContext, policy: OutboundPolicy, t
     listenerFilters: dynamic ? [HTTP_INSPECTOR] : undefined,
     trafficDirection: 'OUTBOUND',
     maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
-    connectionBalanceConfig: proxyClass.settings.outboundExactBalance ? { exactBalance: {} } : undefined,
     accessLog: context.logs.listener,
   };
   return draftOf(LISTENER, VIRTUAL_OUTBOUND, listener, context.origins);
@@ -80,6 +79,6 @@ function dynamicDnsManager(context: ChainContext): NonNullable<FilterChain['filt
     },
     protocol: 'HTTP',
     port: context.mesh.proxyListenPort,
-    dnsCaches: [anyDnsCache(context.proxyClass.family)],
+    dnsCaches: [anyDnsCache(context.proxyClass.family, context.mesh)],
   });
 }

@@ -13,7 +13,7 @@ import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
-import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
+import { type AddressViewer, isDualStack, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
 import { lazyDraftOf, originOfRef } from '../draft.ts';
 
 type NameInfo = Messages['istio.networking.nds.v1.NameTable.NameInfo'];
@@ -26,8 +26,8 @@ const CLUSTER_SET = '.clusterset.local';
 
 /** The table of a class. */
 export function nameTable(scope: Scope): Draft {
-  const { proxyClass, egress, endpoints } = scope;
-  const fixed = fixedNames(egress, proxyClass);
+  const { proxyClass, mesh, egress, endpoints } = scope;
+  const fixed = fixedNames(egress, proxyClass, isDualStack(mesh));
   const headless = fixed.headless.flatMap(({ service }) => {
     const known = tableGet(endpoints, service.hostname);
     return known === undefined ? [] : [headlessNames(service, known, proxyClass)];
@@ -48,7 +48,7 @@ interface FixedNames {
 }
 
 /** What follows from services alone. */
-const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyClass): FixedNames => {
+const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyClass, dualStack: boolean): FixedNames => {
   const { family, clusterId, settings } = proxyClass;
   const names: Names[] = [];
   const headless: ScopedService[] = [];
@@ -57,7 +57,7 @@ const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyCla
     for (const scoped of services) {
       if (seen.has(scoped.service)) continue;
       seen.add(scoped.service);
-      const own = namesOf(scoped.service, family, clusterId, settings.dnsCapture);
+      const own = namesOf(scoped.service, family, clusterId, settings.dnsCapture, dualStack);
       if (own === 'headless') headless.push(scoped);
       else if (own !== undefined) names.push(own);
     }
@@ -67,8 +67,14 @@ const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyCla
 
 /** Undefined for services without an address to answer. */
 const namesOf = memo(
-  (service: Service, family: IpFamily, clusterId: string, dnsCapture: boolean): Names | 'headless' | undefined => {
-    const viewer: AddressViewer = { family, clusterId, dnsCapture };
+  (
+    service: Service,
+    family: IpFamily,
+    clusterId: string,
+    dnsCapture: boolean,
+    dualStack: boolean,
+  ): Names | 'headless' | undefined => {
+    const viewer: AddressViewer = { family, clusterId, dnsCapture, dualStack };
     const addresses = serviceAddresses(service, viewer).filter((address) => reachable(service, address, family));
     if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
       return service.resolution === 'Passthrough' && service.ports.length > 0 ? 'headless' : undefined;

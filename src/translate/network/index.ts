@@ -7,7 +7,7 @@ import type { Protocol } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
-import { effectivePolicy, subsetOf } from '../clusters/policy.ts';
+import { subsetOf } from '../clusters/policy.ts';
 import type { L4Context } from '../context.ts';
 import { extension } from '../envoy.ts';
 
@@ -101,23 +101,19 @@ function tcpProxyFilter(settings: TcpProxy): Filter {
 const NO_SETTINGS: TcpSettings = { hashSourceIp: false };
 
 /**
- * Undefined without a rule. For clusters a port-level pool replaces the one above it as a whole; for client connections
- * what it leaves unset is taken from above.
+ * Undefined without a rule. Connections of clients go by the rule's own policy, whatever it says of single ports; a subset
+ * has its own hash and its own tunnel.
  */
-export function tcpSettings(rule: DestinationRule | undefined, port: number, subset: string): TcpSettings | undefined {
+export function tcpSettings(rule: DestinationRule | undefined, subset: string): TcpSettings | undefined {
   if (rule === undefined) return undefined;
-  const { loadBalancer, tunnel } = effectivePolicy(rule, port, subsetOf(rule, subset));
-  const levels = [subsetOf(rule, subset)?.trafficPolicy, rule.trafficPolicy].flatMap((policy) => [
-    policy?.portLevelSettings?.find((settings) => settings.port?.number === port)?.connectionPool?.tcp,
-    policy?.connectionPool?.tcp,
-  ]);
-  const first = (field: 'idleTimeout' | 'maxConnectionDuration'): string | undefined =>
-    protoDuration(levels.find((level) => level?.[field] !== undefined)?.[field]);
+  const policy = rule.trafficPolicy;
+  const chosen = subsetOf(rule, subset)?.trafficPolicy;
+  const { loadBalancer } = chosen?.loadBalancer === undefined ? { ...policy } : chosen;
   return {
-    idleTimeout: first('idleTimeout'),
-    maxConnectionDuration: first('maxConnectionDuration'),
+    idleTimeout: protoDuration(policy?.connectionPool?.tcp?.idleTimeout),
+    maxConnectionDuration: protoDuration(policy?.connectionPool?.tcp?.maxConnectionDuration),
     hashSourceIp: loadBalancer?.consistentHash?.useSourceIp === true,
-    tunnel,
+    tunnel: subset === '' ? policy?.tunnel : chosen?.tunnel,
   };
 }
 
@@ -125,9 +121,12 @@ function statPrefixOf({ statPrefix, clusters }: TcpTarget): string {
   return statPrefix ?? clusters[0]?.name ?? '';
 }
 
-function clusterSpecifier({ clusters }: TcpTarget): Pick<TcpProxy, 'cluster' | 'weightedClusters'> {
+function clusterSpecifier({ clusters, statPrefix }: TcpTarget): Pick<TcpProxy, 'cluster' | 'weightedClusters'> {
   const [first] = clusters;
-  return clusters.length === 1 ? { cluster: first?.name } : { weightedClusters: { clusters } };
+  // Several that were written are several, whatever is left of them.
+  return clusters.length === 1 && statPrefix === undefined
+    ? { cluster: first?.name }
+    : { weightedClusters: { clusters } };
 }
 
 function tunnelingConfig(tunnel: TunnelSettings | undefined): TcpProxy['tunnelingConfig'] {

@@ -60,20 +60,25 @@ function withStats(
 function place(inputs: AccessLogInputs, where: LogPlace): readonly AccessLog[] | undefined {
   const chosen = chosenProviders(inputs);
   const base = where === 'listener' ? NO_ROUTE : undefined;
+  // Providers that nobody knows, or that are no loggers, are as good as none: what MeshConfig says by itself holds then.
+  const known = (chosen ?? []).flatMap(({ name, expression, disabled }) => {
+    const provider = inputs.providers.get(name);
+    const logger = provider === undefined ? undefined : loggerOf(provider, inputs.mesh, inputs.dialect);
+    return logger === undefined ? [] : [{ logger, expression, disabled }];
+  });
   const logs =
-    chosen === undefined
+    known.length === 0
       ? legacyLoggers(inputs.mesh, where).map((logger) => withFilter(logger, base))
-      : chosen.flatMap(({ name, expression }) => {
-          const provider = inputs.providers.get(name);
-          const logger = provider === undefined ? undefined : loggerOf(provider, inputs.dialect);
-          return logger === undefined ? [] : [withFilter(logger, both(base, celFilter(expression)))];
-        });
+      : known.flatMap(({ logger, expression, disabled }) =>
+          disabled ? [] : [withFilter(logger, both(base, celFilter(expression)))],
+        );
   return logs.length === 0 ? undefined : logs;
 }
 
 interface Chosen {
   readonly name: string;
   readonly expression: string | undefined;
+  readonly disabled: boolean;
 }
 
 /**
@@ -86,9 +91,11 @@ function chosenProviders({ role, mesh, telemetry, providers }: AccessLogInputs):
     spec.accessLogging === undefined || spec.accessLogging.length === 0 ? [] : [spec.accessLogging],
   );
   if (levels.length === 0)
-    return defaults.length === 0 ? undefined : defaults.map((name) => ({ name, expression: undefined }));
+    return defaults.length === 0
+      ? undefined
+      : defaults.map((name) => ({ name, expression: undefined, disabled: false }));
   const { inScope, filters } = namedProviders(levels, role, defaults);
-  const enabled = new Set<string>();
+  const spoken = new Map<string, boolean>();
   let named: readonly string[] = defaults;
   for (const entry of levels.flat()) {
     const names = providerNames(entry.providers);
@@ -96,11 +103,11 @@ function chosenProviders({ role, mesh, telemetry, providers }: AccessLogInputs):
     if (!matchesRole(entry.match, role)) continue;
     for (const name of named) {
       if (!inScope.has(name)) continue;
-      if (entry.disabled === true) enabled.delete(name);
-      else enabled.add(name);
+      spoken.set(name, entry.disabled === true);
     }
   }
-  return [...enabled].sort(compareStrings).map((name) => ({ name, expression: filters.get(name) }));
+  const names = [...spoken.keys()].sort(compareStrings);
+  return names.map((name) => ({ name, expression: filters.get(name), disabled: spoken.get(name) === true }));
 }
 
 function namedProviders(

@@ -14,8 +14,8 @@ export function customTags(
   proxyClass: ProxyClass,
 ): readonly Tag[] {
   const tags = new Map<string, Tag>();
-  for (const tag of DRY_RUN_TAGS) tags.set(tag.tag ?? '', tag);
-  if (istioTags) for (const tag of sourceTags(proxyClass)) tags.set(tag.tag ?? '', tag);
+  const own = istioTags ? [...DRY_RUN_TAGS, ...sourceTags(proxyClass)] : [];
+  for (const tag of own) tags.set(tag.tag ?? '', tag);
   for (const [name, tag] of Object.entries(user)) {
     const made = userTag(name, tag);
     if (made !== undefined) tags.set(name, made);

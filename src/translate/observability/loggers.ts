@@ -38,8 +38,8 @@ const WASM_PEER_STATE: readonly string[] = [
 ];
 
 /** The logger of a provider; undefined for providers that don't log, or whose service is not there. */
-export function loggerOf({ config, target }: Provider, dialect: Dialect): Logger | undefined {
-  if (config.envoyFileAccessLog !== undefined) return fileLogger(config.envoyFileAccessLog);
+export function loggerOf({ config, target }: Provider, mesh: MeshConfig, dialect: Dialect): Logger | undefined {
+  if (config.envoyFileAccessLog !== undefined) return fileLogger(config.name, config.envoyFileAccessLog, mesh);
   if (target === undefined) return undefined;
   if (config.envoyHttpAls !== undefined) {
     const als = config.envoyHttpAls;
@@ -91,14 +91,21 @@ function otelLogger(als: OtelProvider, target: ProviderTarget, dialect: Dialect)
   });
 }
 
+/** Only texts are formats. */
 function labelText(value: JsonValue): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? value : '';
 }
 
-function fileLogger(provider: FileProvider): Logger {
+/** The provider that is always there; without a format of its own it has the mesh's. */
+const BUILT_IN = 'envoy';
+
+function fileLogger(name: string, provider: FileProvider, mesh: MeshConfig): Logger {
+  const path = provider.path ?? '/dev/stdout';
+  if (name === BUILT_IN && provider.logFormat === undefined && provider.omitEmptyValues !== true)
+    return file(path, meshFormat(mesh));
   const format = provider.logFormat;
   const logFormat = format?.labels === undefined ? textFormat(format?.text) : jsonFormat(format.labels as JsonObject);
-  return file(provider.path ?? '/dev/stdout', {
+  return file(path, {
     ...logFormat,
     omitEmptyValues: provider.omitEmptyValues === true ? true : undefined,
   });
@@ -154,10 +161,10 @@ function logService(where: LogPlace): Logger {
     logName: `${where}_envoy_accesslog`,
     grpcService: { envoyGrpc: { clusterName: LOG_SERVICE_CLUSTER } },
     transportApiVersion: 'V3',
-    filterStateObjectsToLog: PEER_STATE,
+    filterStateObjectsToLog: WASM_PEER_STATE,
   };
   return where === 'http'
-    ? extension('envoy.http_grpc_access_log', 'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig', {
+    ? extension(HTTP_GRPC, 'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig', {
         commonConfig,
       })
     : extension(TCP_GRPC, 'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig', { commonConfig });

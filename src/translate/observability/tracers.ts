@@ -4,6 +4,7 @@ import type { ExtensionProvider } from '../../config/mesh.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
+import { outboundClusterName } from '../clusters/names.ts';
 import { extension } from '../envoy.ts';
 import { grpcService, type Provider, type ProviderTarget } from './providers.ts';
 
@@ -18,6 +19,8 @@ export interface Tracer {
   readonly maxTagLength: number | undefined;
   /** It has a sampler of its own, which must see every request. */
   readonly samplesItself: boolean;
+  /** It wants a span for the way to the server too. */
+  readonly spawnsSpans: boolean;
 }
 
 /** The tracer of a provider; undefined for providers that don't trace, or whose service is not there. */
@@ -37,20 +40,24 @@ export function tracerOf({ config, target }: Provider, proxyClass: ProxyClass): 
     const { accessToken } = config.skywalking;
     const skywalking = extension('envoy.tracers.skywalking', 'envoy.config.trace.v3.SkyWalkingConfig', {
       grpcService: grpcService(target),
-      clientConfig: { serviceName, backendToken: accessToken === '' ? undefined : accessToken },
+      clientConfig: (accessToken ?? '') === '' ? undefined : { backendToken: accessToken },
     });
-    return plain(skywalking, undefined);
+    return { ...plain(skywalking, undefined), spawnsSpans: true };
   }
   if (config.opentelemetry === undefined) return undefined;
+  const { dynatraceSampler: sampler, http } = config.opentelemetry;
+  // The sampler asks over HTTP, at its own service or at that of the spans.
+  if (sampler !== undefined && sampler.httpService === undefined && http === undefined) return undefined;
   return {
     provider: openTelemetry(config.opentelemetry, target, serviceName),
     maxTagLength: positive(config.opentelemetry.maxTagLength),
-    samplesItself: config.opentelemetry.dynatraceSampler !== undefined,
+    samplesItself: sampler !== undefined,
+    spawnsSpans: false,
   };
 }
 
 function plain(provider: HttpTracer, maxTagLength: number | undefined): Tracer {
-  return { provider, maxTagLength: positive(maxTagLength), samplesItself: false };
+  return { provider, maxTagLength: positive(maxTagLength), samplesItself: false, spawnsSpans: false };
 }
 
 function positive(value: number | undefined): number | undefined {
@@ -164,8 +171,10 @@ function resourceDetectors({ resourceDetectors: wanted }: OtelProvider): readonl
 function dynatraceSampler(provider: OtelProvider, target: ProviderTarget): TypedExtension | undefined {
   const sampler = provider.dynatraceSampler;
   if (sampler === undefined) return undefined;
-  // Its own HTTP service, or else the one that the spans go to.
-  const http = sampler.httpService?.http ?? provider.http;
+  const own = sampler.httpService;
+  const http = own === undefined ? provider.http : own.http;
+  const at = own === undefined ? target : samplerTarget(own);
+  const path = own === undefined ? '/api/v2/samplingConfiguration' : (http?.path ?? '');
   return extension(
     'envoy.tracers.opentelemetry.samplers.dynatrace',
     'envoy.extensions.tracers.opentelemetry.samplers.v3.DynatraceSamplerConfig',
@@ -173,7 +182,19 @@ function dynatraceSampler(provider: OtelProvider, target: ProviderTarget): Typed
       tenant: sampler.tenant,
       clusterId: sampler.clusterId,
       rootSpansPerMinute: sampler.rootSpansPerMinute,
-      httpService: httpService(`${target.hostname}${http?.path ?? ''}`, target, http?.timeout, http?.headers),
+      httpService: httpService(`${at.hostname}${path}`, at, http?.timeout, http?.headers),
     },
   );
+}
+
+/** `HOST` or `NAMESPACE/HOST`. */
+function samplerTarget({
+  service = '',
+  port = 0,
+}: {
+  readonly service?: string | undefined;
+  readonly port?: number | undefined;
+}): ProviderTarget {
+  const hostname = service.slice(service.indexOf('/') + 1);
+  return { hostname, port, cluster: outboundClusterName(port, '', hostname) };
 }

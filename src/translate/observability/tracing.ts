@@ -32,15 +32,17 @@ export interface TracingInputs {
 /** Percent, unless Telemetry or the proxy's configuration say otherwise. */
 const DEFAULT_SAMPLING = 1;
 
+const NO_SPANS: TracingSettings = { block: undefined, useRequestId: true };
+
 export function tracingSettings(inputs: TracingInputs): TracingSettings {
   const { proxyClass, role } = inputs;
   const chosen = chosenTracing(inputs);
-  if (chosen.off) return { block: undefined, useRequestId: chosen.useRequestId };
+  if (chosen.off) return NO_SPANS;
   const own = proxyTracing(proxyClass);
   const provider = chosen.provider === undefined ? undefined : inputs.providers.get(chosen.provider);
   const tracer = provider === undefined ? undefined : tracerOf(provider, proxyClass);
   // A provider that can't be used is no reason to report spans elsewhere.
-  if (provider !== undefined && tracer === undefined) return { block: undefined, useRequestId: chosen.useRequestId };
+  if (chosen.spoken && tracer === undefined) return NO_SPANS;
   const tags = chosen.tags ?? own.tags;
   const sampling = tracer?.samplesItself === true ? 100 : (chosen.sampling ?? own.sampling ?? DEFAULT_SAMPLING);
   const block: Tracing = {
@@ -50,7 +52,8 @@ export function tracingSettings(inputs: TracingInputs): TracingSettings {
     customTags: customTags(tags, chosen.istioTags ?? own.istioTags, proxyClass),
     maxPathTagLength: tracer?.maxTagLength ?? own.maxTagLength,
     provider: tracer?.provider,
-    spawnUpstreamSpan: tracer !== undefined && role === 'gateway' ? true : undefined,
+    spawnUpstreamSpan: tracer?.spawnsSpans === true || (tracer !== undefined && role === 'gateway') ? true : undefined,
+    noContextPropagation: chosen.noPropagation ? true : undefined,
   };
   // It stands in every connection manager of the proxy.
   return { block: lasting(block), useRequestId: chosen.useRequestId };
@@ -58,6 +61,9 @@ export function tracingSettings(inputs: TracingInputs): TracingSettings {
 
 interface Chosen {
   readonly off: boolean;
+  /** Telemetry or a default provider speaks of tracing: without a provider there are no spans then. */
+  readonly spoken: boolean;
+  readonly noPropagation: boolean;
   readonly provider: string | undefined;
   readonly sampling: number | undefined;
   readonly tags: Readonly<Record<string, CustomTag>> | undefined;
@@ -65,11 +71,18 @@ interface Chosen {
   readonly useRequestId: boolean;
 }
 
-function chosenTracing({ role, mesh, telemetry, providers }: TracingInputs): Chosen {
+function chosenTracing({ role, mesh, telemetry }: TracingInputs): Chosen {
   const entries = telemetryLevels(telemetry).flatMap((spec) => spec.tracing ?? []);
-  const fallback = mesh.defaultProviders?.tracing?.find((name) => providers.has(name));
+  const fallback = mesh.defaultProviders?.tracing?.[0];
   const spoken = entries.length > 0 || (mesh.defaultProviders?.tracing ?? []).length > 0;
-  const none = { sampling: undefined, tags: undefined, istioTags: undefined, useRequestId: true };
+  const none = {
+    spoken,
+    noPropagation: false,
+    sampling: undefined,
+    tags: undefined,
+    istioTags: undefined,
+    useRequestId: true,
+  };
   if (!spoken) return { ...none, off: !mesh.enableTracing, provider: undefined };
   let chosen: Chosen = { ...none, off: false, provider: fallback };
   for (const entry of entries) {
@@ -82,6 +95,8 @@ function chosenTracing({ role, mesh, telemetry, providers }: TracingInputs): Cho
       tags: entry.customTags ?? chosen.tags,
       istioTags: entry.enableIstioTags ?? chosen.istioTags,
       useRequestId: entry.useRequestIdForTraceSampling ?? chosen.useRequestId,
+      spoken,
+      noPropagation: entry.disableContextPropagation ?? chosen.noPropagation,
     };
   }
   return chosen;

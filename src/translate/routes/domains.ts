@@ -2,10 +2,12 @@
 // In: services, and how a class of proxies sees them. Out: claims on domains, each once per combination of inputs; and
 // their settlement over one RouteConfiguration, where every domain may stand once only.
 
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../../ir/service.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
+import { type AddressViewer, isDualStack, isWildcardAddress, ofFamilies, serviceAddresses } from '../addresses.ts';
 
 /** The domains that one virtual host asks for. Its identity stands for its content. */
 export interface DomainClaim {
@@ -45,10 +47,11 @@ export interface Addressing {
   readonly clusterId: string;
   readonly family: IpFamily;
   readonly dnsCapture: boolean;
+  readonly dualStack: boolean;
 }
 
-export function addressingOf({ dnsDomain, clusterId, family, settings }: ProxyClass): Addressing {
-  return { dnsDomain, clusterId, family, dnsCapture: settings.dnsCapture };
+export function addressingOf({ dnsDomain, clusterId, family, settings }: ProxyClass, mesh: MeshConfig): Addressing {
+  return { dnsDomain, clusterId, family, dnsCapture: settings.dnsCapture, dualStack: isDualStack(mesh) };
 }
 
 /** `HOST:PORT`, with brackets around IPv6 addresses. */
@@ -62,8 +65,9 @@ function bracketed(host: string): string {
 
 /** The claim of a service on one of its ports; `withPorts`: each name also as `NAME:PORT` (HTTP proxy ports). */
 export function serviceClaim(service: Service, port: number, withPorts: boolean, addressing: Addressing): DomainClaim {
-  const { clusterId, family, dnsCapture } = addressing;
-  return claimOf(service, port, withPorts, dnsView(service, addressing.dnsDomain), clusterId, family, dnsCapture);
+  const { clusterId, family, dnsCapture, dualStack } = addressing;
+  const view = dnsView(service, addressing.dnsDomain);
+  return claimOf(service, port, withPorts, view, clusterId, family, dnsCapture, dualStack);
 }
 
 /** The claim of a host that is no service. */
@@ -82,6 +86,7 @@ const claimOf = memo(
     clusterId: string,
     family: IpFamily,
     dnsCapture: boolean,
+    dualStack: boolean,
   ): DomainClaim => {
     const forms = (name: string): readonly string[] =>
       withPorts ? [bracketed(name), domainName(name, port)] : [bracketed(name)];
@@ -98,7 +103,8 @@ const claimOf = memo(
     if (service.resolution === 'Passthrough' && service.registry === 'Kubernetes') {
       domains.push(...domains.map((domain) => `*.${domain}`));
     }
-    for (const address of visibleAddresses(service, clusterId, family, dnsCapture)) domains.push(...forms(address));
+    for (const address of visibleAddresses(service, { clusterId, family, dnsCapture, dualStack }))
+      domains.push(...forms(address));
     return claim(service.hostname, port, domains, short, true);
   },
 );
@@ -147,18 +153,16 @@ function relativeNames(host: string, dnsDomain: string): readonly string[] {
 }
 
 /** The addresses by which a class of proxies reaches the service, without its ports' own. */
-export function visibleAddresses(
-  service: Service,
-  clusterId: string,
-  family: IpFamily,
-  dnsCapture: boolean,
-): readonly string[] {
+function visibleAddresses(service: Service, viewer: AddressViewer): readonly string[] {
+  const { clusterId, family, dnsCapture } = viewer;
   const ofFamily = (address: string): boolean => family === 'dual' || (family === 'v6') === address.includes(':');
-  const own = (service.clusterVips.get(clusterId) ?? []).filter((vip) => vip !== NO_ADDRESS && ofFamily(vip));
+  const vips = (service.clusterVips.get(clusterId) ?? []).filter((vip) => vip !== NO_ADDRESS);
+  const own = ofFamilies(vips, viewer);
   if (own.length > 0) return own;
   const { defaultAddress, autoAllocated } = service;
   if (dnsCapture && defaultAddress === NO_ADDRESS && autoAllocated !== undefined) {
-    return [autoAllocated.v4, autoAllocated.v6].filter((address) => address !== '' && ofFamily(address));
+    const given = [autoAllocated.v4, autoAllocated.v6].filter((address) => address !== '');
+    return ofFamilies(given, viewer);
   }
   if (defaultAddress === '' || defaultAddress === NO_ADDRESS) return [];
   // With addresses by cluster the default one is another cluster's: of the wrong family it is of no use. Addresses that a
@@ -167,7 +171,7 @@ export function visibleAddresses(
 }
 
 /** True where the proxy has an address of its own to listen on for the service: not none, not a prefix. */
-export function hasVip(service: Service, { clusterId, family, dnsCapture }: Addressing): boolean {
-  const [first] = visibleAddresses(service, clusterId, family, dnsCapture);
-  return first !== undefined && isIp(first);
+export function hasVip(service: Service, addressing: Addressing): boolean {
+  const [first = ''] = serviceAddresses(service, addressing);
+  return isIp(first) && !isWildcardAddress(first);
 }

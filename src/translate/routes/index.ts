@@ -5,6 +5,7 @@
 
 import type { Finding } from '../../config/object.ts';
 import type { Draft } from '../../ir/draft.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
@@ -72,7 +73,7 @@ function neededNames({ proxyClass, mesh, egress }: Scope): readonly string[] {
   const explicit: number[] = [];
   for (const { port, bind, services } of egress) {
     if (port === undefined) {
-      for (const name of namesOfServices(services, proxyClass, explicit.join(','))) names.add(name);
+      for (const name of namesOfServices(services, proxyClass, mesh, explicit.join(','))) names.add(name);
       if (proxyClass.settings.httpProxyPort > 0 || mesh.proxyHttpPort > 0) names.add(HTTP_PROXY_ROUTE);
     } else if (bind.startsWith('unix://')) {
       names.add(bind);
@@ -86,9 +87,14 @@ function neededNames({ proxyClass, mesh, egress }: Scope): readonly string[] {
 
 /** A port needs routes for all its services as soon as one of them is reached on the wildcard address. */
 const namesOfServices = memo(
-  (services: readonly ScopedService[], proxyClass: ProxyClass, explicit: string): ReadonlySet<string> => {
+  (
+    services: readonly ScopedService[],
+    proxyClass: ProxyClass,
+    mesh: MeshConfig,
+    explicit: string,
+  ): ReadonlySet<string> => {
     const taken = new Set(explicit.split(',').map(Number));
-    const addressing = addressingOf(proxyClass);
+    const addressing = addressingOf(proxyClass, mesh);
     const names = new Set<string>();
     for (const { service } of services) {
       if (service.resolution === 'Alias') continue;
@@ -149,7 +155,7 @@ function* linkedGroup(run: Run, name: RouteName): Steps<LinkedGroup> {
     group: listener === undefined ? NO_SERVICES : groupOf(listener, port),
     virtualServices: listener?.virtualServices ?? [],
     proxyClass,
-    addressing: addressingOf(proxyClass),
+    addressing: addressingOf(proxyClass, mesh),
     defaults: { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect: proxyClass.dialect },
     services,
   };

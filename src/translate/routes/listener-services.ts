@@ -5,6 +5,7 @@ import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { ScopedService, VirtualService } from '../../ir/traffic.ts';
 import { type HostIndex, hostIndex } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
+import { compareStrings } from '../../lib/order.ts';
 
 export interface PortGroup {
   /** 0: every port of every service (HTTP proxies, unix sockets). */
@@ -36,8 +37,15 @@ export function emptyGroup(port: number): PortGroup {
 
 function groupOf(port: number, services: readonly ScopedService[]): PortGroup {
   const byHost = new Map<string, ScopedService>();
-  for (const scoped of services) if (!byHost.has(scoped.service.hostname)) byHost.set(scoped.service.hostname, scoped);
-  return { port, services, byHost };
+  for (const scoped of services) {
+    const { hostname, namespace, defaultAddress } = scoped.service;
+    const before = byHost.get(hostname)?.service;
+    // Of one with several addresses each is a service of its own: the lowest stands for them.
+    const lower = before?.namespace === namespace && compareStrings(defaultAddress, before.defaultAddress) < 0;
+    if (before === undefined || lower) byHost.set(hostname, scoped);
+  }
+  const kept = services.filter((scoped) => byHost.get(scoped.service.hostname) === scoped);
+  return { port, services: kept.length === services.length ? services : kept, byHost };
 }
 
 /** The ports of a service that count in a group: those that carry HTTP, or may. */

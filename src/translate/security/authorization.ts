@@ -6,7 +6,7 @@ import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
-import { sortedEntries } from '../../lib/order.ts';
+import { compareStrings, sortedEntries } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import type { Providers } from '../observability/providers.ts';
@@ -142,19 +142,17 @@ function customFilters(inputs: AuthorizationInputs, protocol: Protocol): readonl
   const { policies, providers } = inputs;
   const chosen = withAction(policies, 'CUSTOM');
   if (chosen.length === 0) return [];
-  const names = new Set(chosen.map(({ spec }) => spec.provider?.name ?? ''));
-  const [name = ''] = names;
-  const provider = names.size === 1 ? providers.get(name) : undefined;
-  const authorizer = provider === undefined ? undefined : externalAuthorizer(provider);
-  const byName = [...names].map((each) => {
-    const own = chosen.filter(({ spec }) => (spec.provider?.name ?? '') === each);
-    return rbac(own, 'DENY', inputs, protocol, `${EXT_AUTHZ_RULE_PREFIX}-${each}-`);
+  const names = [...new Set(chosen.map(({ spec }) => spec.provider?.name ?? ''))].sort(compareStrings);
+  return names.flatMap((name) => {
+    const own = chosen.filter(({ spec }) => (spec.provider?.name ?? '') === name);
+    const marks = rbac(own, 'DENY', inputs, protocol, `${EXT_AUTHZ_RULE_PREFIX}-${name}-`);
+    const provider = names.length === 1 ? providers.get(name) : undefined;
+    const authorizer = provider === undefined ? undefined : externalAuthorizer(provider);
+    if (authorizer === undefined) return [rbacFilter(protocol, denied(marks), undefined, undefined)];
+    const filter = protocol === 'http' ? authorizer.http : authorizer.tcp;
+    // An HTTP authorizer has nothing to say about connections.
+    return filter === undefined ? [] : [rbacFilter(protocol, undefined, marks, EXT_AUTHZ_SHADOW_PREFIX), filter];
   });
-  const merged: Rbac = { action: 'DENY', policies: Object.assign({}, ...byName.map((each) => each.policies)) };
-  if (authorizer === undefined) return [rbacFilter(protocol, denied(merged), undefined, undefined)];
-  const filter = protocol === 'http' ? authorizer.http : authorizer.tcp;
-  // An HTTP authorizer has nothing to say about connections.
-  return filter === undefined ? [] : [rbacFilter(protocol, undefined, merged, EXT_AUTHZ_SHADOW_PREFIX), filter];
 }
 
 function denied({ policies }: Rbac): Rbac {

@@ -65,7 +65,7 @@ function provider(rule: LinkedJwtRule, clearRouteCache: boolean): JwtProvider {
     headerName: header,
     claimName: claim,
   }));
-  const spaced = [...SPACE_DELIMITED, ...(rule.spaceDelimitedClaims ?? [])];
+  const spaced = [...new Set([...SPACE_DELIMITED, ...(rule.spaceDelimitedClaims ?? [])])].sort(compareStrings);
   return {
     issuer: rule.issuer,
     audiences: orUndefined(rule.audiences),
@@ -77,7 +77,7 @@ function provider(rule: LinkedJwtRule, clearRouteCache: boolean): JwtProvider {
     fromCookies: orUndefined(rule.fromCookies),
     claimToHeaders: orUndefined(claims),
     payloadInMetadata: JWT_PAYLOAD,
-    normalizePayloadInMetadata: { spaceDelimitedClaims: [...new Set(spaced)] },
+    normalizePayloadInMetadata: { spaceDelimitedClaims: spaced },
     clearRouteCache: clearRouteCache ? true : undefined,
   };
 }

@@ -164,13 +164,13 @@ export function filterMetadata(filter: string, key: string, dialect: Dialect): F
     kind: 'all',
     http: false,
     of: (values) => {
-      const any = values.map((value): Permission => {
+      const valueMatchers = values.map((value) => {
         const inList = value.startsWith('[') && value.endsWith(']');
         const match = stringMatcher(inList ? value.slice(1, -1) : value);
-        const matcher = inList ? { listMatch: { oneOf: { stringMatch: match } } } : { stringMatch: match };
-        return metadata({ filter, path: [{ key }], value: matcher }, dialect);
+        return inList ? { listMatch: { oneOf: { stringMatch: match } } } : { stringMatch: match };
       });
-      return any.length === 1 ? any[0] : { orRules: { rules: any } };
+      const value = valueMatchers.length === 1 ? valueMatchers[0] : { orMatch: { valueMatchers } };
+      return metadata({ filter, path: [{ key }], value }, dialect);
     },
   };
 }

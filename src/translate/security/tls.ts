@@ -50,7 +50,8 @@ const meshSocket = memo(
     rootCert: string,
     agentless: boolean,
   ): TransportSocket => {
-    const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? [])];
+    const others = (mesh.caCertificates ?? []).flatMap(({ trustDomains }) => trustDomains ?? []);
+    const domains = [mesh.trustDomain, ...(mesh.trustDomainAliases ?? []), ...others];
     const unique = domains.filter((domain, index) => domains.indexOf(domain) === index);
     const common: CommonTlsContext = {
       alpnProtocols: ALPN_HTTP,
@@ -141,6 +142,7 @@ function serverSecrets(tls: ServerTLSSettings, verify: boolean, proxyClass: Prox
     ...sanMatchers(tls.subjectAltNames ?? [], 'exact', proxyClass.dialect),
     verifyCertificateSpki: orUndefined(tls.verifyCertificateSpki),
     verifyCertificateHash: orUndefined(tls.verifyCertificateHash),
+    crl: (tls.caCrl ?? '') === '' || credentialNames(tls).length > 0 ? undefined : { filename: tls.caCrl },
   };
   const names = credentialNames(tls);
   const certificates =

@@ -60,11 +60,9 @@ describe('plain HTTP', () => {
     expect(draft?.name).toBe('0.0.0.0_8080');
   });
 
-  it('is on both families where the proxy has both', () => {
+  it('keeps to the first family where the mesh is not dual-stack', () => {
     const [draft] = gatewayListeners(gatewayScope([edge('gw', [server('http:80', ['*'])])], { family: 'dual' }));
-    expect(listenerOf(draft).additionalAddresses).toEqual([
-      { address: { socketAddress: { address: '::', portValue: 80 } } },
-    ]);
+    expect(listenerOf(draft).additionalAddresses).toBeUndefined();
   });
 
   it('is nothing on a port that the pod must not bind', () => {

