@@ -2,7 +2,7 @@
 // the build context would hold; then the image's files alone must be enough to run, in each of its roles.
 
 import { execFileSync, execSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { ENVOY_VERSION, findEnvoy } from '../../src/cli/envoy-binary.ts';
@@ -103,11 +103,12 @@ function runRoles(image: string): void {
     '*',
   );
   must(rules.includes('15006'), 'the init role must print its rules');
-  for (const args of [
-    ['bootstrap', 'sidecar'],
-    ['bootstrap', 'sidecar', '--agentless', '--output', 'etc/b.json'],
-  ])
-    meltemi(...args);
+  // Where pods have them mounted is for this machine to decide; Envoy wants to read them.
+  const mounted = join(root, 'mounted');
+  writeFileSync(mounted, 'text');
+  const files = ['--rootFile', mounted, '--tokenFile', mounted];
+  meltemi('bootstrap', 'sidecar', ...files);
+  meltemi('bootstrap', 'sidecar', '--agentless', '--output', 'etc/b.json', ...files);
   if (!existsSync(join(bin, 'envoy'))) return;
   const check = ['--mode', 'validate', '-c', join(root, 'etc/b.json'), '-l', 'error'];
   execFileSync('envoy', check, { cwd: root, env, stdio: 'inherit' });
