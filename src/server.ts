@@ -74,6 +74,8 @@ export interface ServerOptions {
   /** Who fetches the key sets that RequestAuthentications name, and how often (ms). */
   readonly jwksFetch?: JwksFetchMode | undefined;
   readonly jwksRefresh?: number | undefined;
+  /** Called once everything that was there at the start is read, before the server says that it is ready. */
+  readonly onLoaded?: (() => void) | undefined;
   /** New streams a second. */
   readonly maxStreamRate: number;
   /** Connections of proxies are asked to move after this, ms, give or take a tenth. Undefined: never. */

@@ -9,11 +9,13 @@ import type { Steps } from '../lib/steps.ts';
 import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
 import { classFindings } from '../translate/index.ts';
 import { type ClassViews, classViews } from './class-views.ts';
+import type { TablePool } from './table-pool.ts';
 
 export interface ClassPorts {
   readonly log: Log;
   readonly failures: Counter;
   readonly links: Counter;
+  readonly tables: TablePool;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
 }
 
@@ -52,7 +54,7 @@ export class ClassState {
       if (scope === before?.scope) return;
       this.#ports.links.inc();
       yield;
-      this.#views = yield* classViews(scope, before);
+      this.#views = yield* classViews(scope, before, this.#ports.tables);
     } catch (error) {
       this.#ports.failures.inc({ class: this.proxyClass.type });
       this.#ports.log.error(

@@ -13,6 +13,7 @@ import { type ResourceTable, shardKey } from '../resources/view.ts';
 import { type ClassResources, translateClass } from '../translate/index.ts';
 import { onDemandClass } from '../translate/ondemand/index.ts';
 import type { OnDemandViews } from './on-demand.ts';
+import type { TablePool } from './table-pool.ts';
 
 /** Everything that a class has translated, by type URL. */
 export interface ClassViews {
@@ -27,7 +28,7 @@ export interface ClassViews {
 }
 
 /** Translates a scope, in steps; returns `previous` when nothing came out differently. */
-export function* classViews(scope: Scope, previous: ClassViews | undefined): Steps<ClassViews> {
+export function* classViews(scope: Scope, previous: ClassViews | undefined, pool: TablePool): Steps<ClassViews> {
   const resources = yield* translateClass(scope, previous?.resources);
   const derived = new Map<string, Derived<readonly Draft[], readonly Resource[]>>();
   const tables = new Map<string, ResourceTable>();
@@ -37,8 +38,9 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined): Ste
   ];
   for (const [typeUrl, drafts] of keyed) {
     const step = deriveTable(previous?.derived.get(typeUrl), drafts, [], encodeGroup);
-    derived.set(typeUrl, step);
-    tables.set(typeUrl, step.output);
+    const output = pool.shared(typeUrl, step.output);
+    derived.set(typeUrl, output === step.output ? step : { ...step, output });
+    tables.set(typeUrl, output);
     yield;
   }
   const onDemand = onDemandViews(scope, resources, tables, previous);
@@ -47,7 +49,9 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined): Ste
     ...(onDemand === undefined ? [[TYPE_URL.route, resources.routes] as const] : []),
     [TYPE_URL.extension, resources.extensions],
   ];
-  for (const [typeUrl, drafts] of listed) tables.set(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl)));
+  for (const [typeUrl, drafts] of listed) {
+    tables.set(typeUrl, pool.shared(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl))));
+  }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
   return { scope, resources, tables, late, derived, onDemand };
 }

@@ -17,6 +17,7 @@ import { NackLedger } from './nacks.ts';
 import { type Preview, previewSteps, type ProposedChange } from './preview.ts';
 import { PlaneSession } from './proxy-session.ts';
 import { OPEN_ACCESS, type SecretAccess } from './secret-access.ts';
+import { TablePool } from './table-pool.ts';
 import { WorkQueue } from './work-queue.ts';
 import type { LeaseWorkloadKeys } from './workload-secrets.ts';
 
@@ -77,7 +78,10 @@ export class Plane implements ViewPort {
     this.#metrics = planeMetrics(options.meter);
     const { clock, yieldLoop, timers, log } = options;
     const { failures, links } = this.#metrics;
-    this.#classes = new ClassPool({ log, failures, links, scopeOf: this.#linkage.scopeOf }, timers);
+    this.#classes = new ClassPool(
+      { log, failures, links, tables: new TablePool(), scopeOf: this.#linkage.scopeOf },
+      timers,
+    );
     this.#queue = new WorkQueue({
       clock,
       yieldLoop,

@@ -17,6 +17,7 @@ import { type ClassViews, classViews } from './class-views.ts';
 import type { Linkage, LinkInputs } from './linkage.ts';
 import { ownViews } from './own-views.ts';
 import type { PlaneSession } from './proxy-session.ts';
+import { TablePool } from './table-pool.ts';
 
 /** Objects that would be there, as they would be admitted, and objects that would not. */
 export interface ProposedChange {
@@ -116,7 +117,7 @@ function* sessionChanges(
   if (views === undefined) {
     const live = classes.get(proxyClass.key)?.views;
     const scope = linkage.scopeOf(snapshot, proxyClass, live?.scope);
-    views = yield* classViews(scope, live);
+    views = yield* classViews(scope, live, new TablePool());
     proposed.views.set(proxyClass.key, views);
     proposed.findings.push(...scope.findings, ...classFindings(views.scope, views.resources));
   }

@@ -139,6 +139,7 @@ export async function startConfig(
     });
     await jwks.tried(KEYS_HEAD_START);
     await plane.settle();
+    options.onLoaded?.();
     settled = true;
   });
   const writer = entries ?? kube?.entries;

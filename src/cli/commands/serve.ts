@@ -6,7 +6,7 @@ import { type JwksFetchMode, jwksFetchMode } from '../../config/jwks-source.ts';
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
-import { tuneEngine } from '../engine.ts';
+import { trimMemory, tuneEngine } from '../engine.ts';
 import { type Server, type ServerOptions, startServer } from '../../server.ts';
 import { packageVersion } from '../package-version.ts';
 import { type CommandContext, UsageError } from '../program.ts';
@@ -99,6 +99,7 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     debounceMax: number('debounceMax', flags.debounceMax),
     jwksFetch: fetchMode(env['PILOT_JWT_ENABLE_REMOTE_JWKS'] ?? ''),
     jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
+    onLoaded: trimMemory,
     // Enough for a rolling restart, and not more than this machine can translate for.
     workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
     entryGraceMs: milliseconds(env, 'PILOT_WORKLOAD_ENTRY_GRACE_PERIOD'),
