@@ -62,7 +62,7 @@ describe('spans', () => {
   it('are off where they are switched off, for the side that is meant', () => {
     const off: Tracing = { ...by('otel'), disableSpanReporting: true, match: { mode: 'SERVER' } };
     expect(made([off], { role: 'sidecar-inbound' }).block).toBeUndefined();
-    expect(made([off], { role: 'gateway' }).block).toBeDefined();
+    expect(made([by('otel'), off], { role: 'gateway' }).block).toBeDefined();
   });
 
   it('are off where the tracer can not be reached', () => {
