@@ -21,7 +21,7 @@ const PROVIDERS = [
     name: 'otelhttp',
     opentelemetry: { ...at, http: { path: '/v1', timeout: '10s', headers: [{ name: 'a', envName: 'B' }] } },
   },
-  { name: 'dynatrace', opentelemetry: { ...at, dynatraceSampler: { tenant: 't', clusterId: 1 } } },
+  { name: 'dynatrace', opentelemetry: { ...at, http: {}, dynatraceSampler: { tenant: 't', clusterId: 1 } } },
   { name: 'datadog', datadog: at },
   { name: 'skywalking', skywalking: { ...at, accessToken: 't' } },
   { name: 'lost', zipkin: { service: 'gone.example.com', port: 1 } },
