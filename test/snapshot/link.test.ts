@@ -200,9 +200,10 @@ describe('the workload', () => {
     const ingress = [{ port: { number: 9080, protocol: 'HTTP', name: 'http' }, defaultEndpoint: '127.0.0.1:8080' }];
     const plain = linkOf(world([...base, sidecar('s', { ingress })]), zero).workload;
     expect(plain.ingress?.map((each) => [each.index, each.spec.port?.number])).toEqual([[0, 9080]]);
-    expect([plain.sidecar?.name, plain.addresses]).toEqual(['s', []]);
-    const bound = [{ ...ingress[0], defaultEndpoint: '0.0.0.0:8080' }];
-    expect(linkOf(world([...base, sidecar('s', { ingress: bound })]), zero).workload.addresses).toEqual(['10.0.0.1']);
+    // Its chains are named by the address, which is what the Sidecar leaves open.
+    expect([plain.sidecar?.name, plain.addresses]).toEqual(['s', ['10.0.0.1']]);
+    const bound = [{ ...ingress[0], bind: '10.9.9.9' }];
+    expect(linkOf(world([...base, sidecar('s', { ingress: bound })]), zero).workload.addresses).toEqual([]);
     const none = proxy({ name: 'web-0', ip: '10.0.0.1', metadata: { INTERCEPTION_MODE: 'NONE' } });
     expect(linkOf(world(base), none).workload.addresses).toEqual(['10.0.0.1']);
     expect(linkOf(world([...base, sidecar('s', {})]), zero).workload.ingress).toBeUndefined();

@@ -138,9 +138,9 @@ describe('ingress listeners of a Sidecar', () => {
     const { drafts } = listening(world(objects), { ...me, ip: '10.0.0.5' });
     const listener = listenerNamed(drafts, '127.0.0.9_9080');
     expect(told(listener)).toEqual([
-      `9080 tls ${A5} -> tls inbound|9080||`,
-      '9080 tls -> inbound|9080||',
-      '9080 raw_buffer -> inbound|9080||',
+      `:9080 tls ${A5} -> tls inbound|9080||`,
+      ':9080 tls -> inbound|9080||',
+      ':9080 raw_buffer -> inbound|9080||',
     ]);
     expect(listenerFilterNames(listener)).toEqual(['tls_inspector']);
     expect(listener.bindToPort).toBeUndefined();

@@ -123,7 +123,7 @@ describe('services', () => {
     ]);
     expect(told(objects, v6)).toEqual(['dual.default.svc.cluster.local: fd00::1']);
     expect(told(objects, both)).toEqual([
-      'dual.default.svc.cluster.local: 10.96.0.1,fd00::1',
+      'dual.default.svc.cluster.local: 10.96.0.1',
       'four.default.svc.cluster.local: 10.96.0.2',
     ]);
   });

@@ -21,7 +21,7 @@ const PROVIDERS = [
     name: 'otelhttp',
     opentelemetry: { ...at, http: { path: '/v1', timeout: '10s', headers: [{ name: 'a', envName: 'B' }] } },
   },
-  { name: 'dynatrace', opentelemetry: { ...at, dynatraceSampler: { tenant: 't', clusterId: 1 } } },
+  { name: 'dynatrace', opentelemetry: { ...at, http: {}, dynatraceSampler: { tenant: 't', clusterId: 1 } } },
   { name: 'datadog', datadog: at },
   { name: 'skywalking', skywalking: { ...at, accessToken: 't' } },
   { name: 'lost', zipkin: { service: 'gone.example.com', port: 1 } },
@@ -62,7 +62,7 @@ describe('spans', () => {
   it('are off where they are switched off, for the side that is meant', () => {
     const off: Tracing = { ...by('otel'), disableSpanReporting: true, match: { mode: 'SERVER' } };
     expect(made([off], { role: 'sidecar-inbound' }).block).toBeUndefined();
-    expect(made([off], { role: 'gateway' }).block).toBeDefined();
+    expect(made([by('otel'), off], { role: 'gateway' }).block).toBeDefined();
   });
 
   it('are off where the tracer can not be reached', () => {
