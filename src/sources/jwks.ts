@@ -52,15 +52,12 @@ export function jwksResolver(options: JwksOptions): JwksResolver {
     documents = next;
     options.onChange();
   };
-  const done = (uri: string, error: unknown): void => {
+  const done = (uri: string, error: Error | undefined): void => {
     if (error === undefined) success.inc();
     else {
       failure.inc();
       const kept = documents.has(uri) ? 'the keys of before stay' : 'its tokens are refused until it is';
-      options.log.warn(
-        { reason: error instanceof Error ? error.message : String(error) },
-        `a key set is not fetched, ${kept}`,
-      );
+      options.log.warn({ reason: error.message }, `a key set is not fetched, ${kept}`);
     }
     publish();
   };
@@ -103,12 +100,12 @@ class FollowedSet {
   readonly first: Promise<void>;
   readonly #source: RemoteSource;
   readonly #options: JwksOptions;
-  readonly #done: (error: unknown) => void;
+  readonly #done: (error: Error | undefined) => void;
   readonly #abort = new AbortController();
   #cancel: (() => void) | undefined;
   #failures = 0;
 
-  constructor({ source, timeout }: WantedKeys, options: JwksOptions, done: (error: unknown) => void) {
+  constructor({ source, timeout }: WantedKeys, options: JwksOptions, done: (error: Error | undefined) => void) {
     this.timeout = timeout;
     this.#source = source;
     this.#options = options;
@@ -123,13 +120,13 @@ class FollowedSet {
 
   async #run(): Promise<void> {
     const { fetch = fetchKeys, refresh = REFRESH_MS, timers } = this.#options;
-    let failed: unknown;
+    let failed: Error | undefined;
     try {
       const document = await fetch(this.#source, this.timeout, this.#abort.signal);
       this.#failures = 0;
       if (!this.#abort.signal.aborted) this.document = document;
     } catch (error) {
-      failed = error ?? new Error('not fetched');
+      failed = error instanceof Error ? error : new Error('not fetched');
       this.#failures++;
     }
     if (this.#abort.signal.aborted) return;

@@ -58,7 +58,7 @@ export function peerField(key: string): string {
 const SELF = PEER_FIELDS.map(({ node }) => `%CEL(${ownField(node, 'unknown')})%`).join(';');
 
 /** Short: Envoy refuses expressions that compile to more than 100 instructions. */
-const PARTS = new Array<string>(PEER_FIELDS.length).fill('([^;]+)').join(';');
+const PARTS = PEER_FIELDS.map(() => '([^;]+)').join(';');
 
 function readRules(): readonly Rule[] {
   return PEER_FIELDS.map(({ key }, index) => ({
