@@ -17,7 +17,8 @@ export default defineConfig({
     sequence: { sequencer: InOrder },
     // Later tests build on what earlier ones left; a cluster that is wrong stays wrong.
     bail: 1,
-    testTimeout: 180_000,
-    hookTimeout: 300_000,
+    // Bounds for what hangs, not expectations: waits are on conditions.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
   },
 });

@@ -25,7 +25,7 @@ export function ran(program: string, args: readonly string[], options: RunOption
     const child = execFile(
       program,
       [...args],
-      { cwd: ROOT, maxBuffer: 64 << 20, timeout: options.timeout ?? 180_000 },
+      { cwd: ROOT, maxBuffer: 64 << 20, timeout: options.timeout ?? 400_000 },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
         resolve({ code, stdout, stderr: stderr === '' && error !== null ? error.message : stderr });
@@ -60,7 +60,7 @@ export function tryApply(object: object, ...flags: string[]): Promise<Ran> {
 
 /** A control plane of the chart, with requests that fit a small node; all else is the chart's defaults. */
 export async function installControlPlane(release: string, ...flags: string[]): Promise<void> {
-  await helm('install', release, 'charts/meltemi', ...CONTROL_PLANE, ...flags, '--wait', '--timeout=150s');
+  await helm('install', release, 'charts/meltemi', ...CONTROL_PLANE, ...flags, '--wait', '--timeout=300s');
 }
 
 const [, HUB = '', NAME = '', TAG = ''] = /^(?:(.*)\/)?([^/:]+)(?::([^/]+))?$/.exec(IMAGE) ?? [];
@@ -83,7 +83,7 @@ export async function sample(): Promise<object[]> {
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false>,
-  timeoutMs = 120_000,
+  timeoutMs = 240_000,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   let last = '';
@@ -102,5 +102,5 @@ export async function until<T>(
 /** Waits until all pods of the deployments are those of the newest template, ready, and no others are left. */
 export async function rolledOut(namespace: string, ...deployments: string[]): Promise<void> {
   for (const name of deployments)
-    await kubectl('-n', namespace, 'rollout', 'status', `deployment/${name}`, '--timeout=170s');
+    await kubectl('-n', namespace, 'rollout', 'status', `deployment/${name}`, '--timeout=300s');
 }
