@@ -1,7 +1,10 @@
 // Which objects of a cluster this control plane serves: namespaces chosen by discoverySelectors, and configuration that
 // belongs to its revision. Pure: facts in, verdicts out. Called by kube-scope-watch.ts, which keeps the facts.
 //
-// Who owns an object of configuration: its own label `istio.io/rev`, else its namespace's; the value is a revision or a tag
+// Of configuration, an object that names another installed revision is left to that one. All else is served by every revision,
+// as istiod does: while workloads and gateways move from one revision to the next, proxies of both need the same rules.
+//
+// Who owns an object of configuration, and answers for it: its own label `istio.io/rev`, else its namespace's; the value is a revision or a tag
 // that points to one. Where neither has the label, the default revision owns it: the one that tag `default` points to,
 // else the one whose label `istiod-default-validator` carries, else the unnamed one.
 
@@ -48,7 +51,9 @@ const LEFT_OUT: Verdict = { kind: 'left-out' };
 export function judge(facts: ScopeFacts, info: KindInfo, namespace: string, labels: Labels): Verdict {
   if (!info.namespaced) return SERVED;
   if (!namespaceSelected(facts, namespace)) return LEFT_OUT;
-  return OWN_GROUPS.includes(info.group) ? ownership(facts, namespace, labels) : SERVED;
+  if (!OWN_GROUPS.includes(info.group)) return SERVED;
+  const verdict = ownership(facts, namespace, labels);
+  return verdict.kind === 'left-out' && (labels[REVISION_LABEL] ?? '') === '' ? SERVED : verdict;
 }
 
 /** Namespaces that are not known yet are left out while there are selectors: their labels may say no. */

@@ -42,19 +42,23 @@ describe('who owns an object', () => {
 
   it('is said by the object, else its namespace; a tag stands for what it points to', () => {
     expect(owner('of-a')).toBe('served');
-    expect(owner('of-b')).toBe('left-out');
     expect(owner('of-tag')).toBe('served');
-    expect(owner('of-tag', { tags: new Map([['prod', 'b']]) })).toBe('left-out');
     expect(owner('of-b', {}, { 'istio.io/rev': 'a' })).toBe('served');
     expect(owner('of-a', {}, { 'istio.io/rev': 'b' })).toBe('left-out');
   });
 
   it('is the default revision where nobody says: tag, then validator, then the unnamed one', () => {
     expect(owner('plain', { tags: new Map([['default', 'a']]) })).toBe('served');
-    expect(owner('plain', { tags: new Map([['default', 'b']]), defaultValidator: 'a' })).toBe('left-out');
     expect(owner('plain', { defaultValidator: 'a' })).toBe('served');
     expect(owner('plain', { revision: 'default' })).toBe('served');
     expect(owner('unheard-of', { defaultValidator: 'a' })).toBe('served');
+  });
+
+  it('is served by the other revisions too, unless it names one itself: gateways may be of either', () => {
+    expect(owner('of-b')).toBe('served');
+    expect(owner('of-tag', { tags: new Map([['prod', 'b']]) })).toBe('served');
+    expect(owner('plain', { tags: new Map([['default', 'b']]), defaultValidator: 'a' })).toBe('served');
+    expect(owner('of-b', {}, { 'istio.io/rev': 'b' })).toBe('left-out');
   });
 
   it('is nobody where a revision is named that is not installed, and that is said', () => {
@@ -131,8 +135,8 @@ function service(kube: FakeKube, ns: string): void {
   kube.put(`/api/v1/namespaces/${ns}/services/s`, { metadata: { name: 's' }, spec: { ports: [{ port: 80 }] } });
 }
 
-function sidecar(kube: FakeKube, ns: string): void {
-  kube.put(`${SIDECARS(ns)}/x`, { metadata: { name: 'x' }, spec: { egress: [{ hosts: ['./*'] }] } });
+function sidecar(kube: FakeKube, ns: string, labels: Record<string, string> = {}): void {
+  kube.put(`${SIDECARS(ns)}/x`, { metadata: { name: 'x', labels }, spec: { egress: [{ hosts: ['./*'] }] } });
 }
 
 const where = (store: Store, name: Kind): string[] =>
@@ -184,7 +188,7 @@ describe('a source of one revision of several', () => {
       for (const rev of ['a', 'b'])
         fake.put(`${MUTATING}/${rev}`, { metadata: { name: rev, labels: { 'istio.io/rev': rev } } });
     });
-    expect(where(store, 'Sidecar')).toEqual(['one']);
+    expect(where(store, 'Sidecar')).toEqual(['one', 'two']);
     expect(store.state().findings).toMatchObject([
       { code: 'MEL0041', ref: { kind: 'Sidecar', namespace: 'plain', name: 'x' } },
       { code: 'MEL0041', ref: { namespace: 'three' } },
@@ -196,9 +200,11 @@ describe('a source of one revision of several', () => {
     kube.put(`${VALIDATING}/istiod-default-validator`, { metadata: validator });
     await untilState(store, 'plain is ours', () => where(store, 'Sidecar').includes('plain'));
     expect(store.state().findings).toEqual([]);
+    sidecar(kube, 'two', { 'istio.io/rev': 'prod' });
     kube.put(`${MUTATING}/t`, tag('b'));
-    namespace(kube, 'two', { 'istio.io/rev': 'a' });
-    await untilState(store, 'they change hands', () => where(store, 'Sidecar').join() === 'one,plain,two');
+    await untilState(store, 'what names the other goes', () => where(store, 'Sidecar').join() === 'one,plain,three');
+    kube.put(`${MUTATING}/t`, tag('a'));
+    await untilState(store, 'and comes back', () => where(store, 'Sidecar').join() === 'one,plain,three,two');
     expect(store.state().findings).toEqual([]);
   });
 });

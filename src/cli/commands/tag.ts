@@ -42,7 +42,12 @@ export function setTag(tag: string, flags: SetTagFlags, context: CommandContext)
   return withCluster(flags, (cluster) => setTagIn(cluster, tag, flags, context));
 }
 
-export async function setTagIn(cluster: Cluster, tag: string, flags: SetTagFlags, context: CommandContext): Promise<number> {
+export async function setTagIn(
+  cluster: Cluster,
+  tag: string,
+  flags: SetTagFlags,
+  context: CommandContext,
+): Promise<number> {
   const revisions = await readRevisions(cluster);
   const request = requestOf(tag, flags);
   refuse(tagProblem(request, revisions, flags.overwrite === true));
