@@ -36,18 +36,13 @@ describe('helm', () => {
       .trim()
       .split('\n')
       .filter((kind) => !kind.startsWith('events'));
-    const left = await ran('kubectl', [
-      'get',
-      kinds.join(','),
-      '-A',
-      '-l',
-      'app.kubernetes.io/part-of=meltemi',
-      '-o',
-      'name',
-    ]);
-    expect(
-      left.stdout.split('\n').filter((name) => name !== '' && !name.startsWith('customresourcedefinition')),
-    ).toEqual([]);
+    // Pods end some seconds after what made them.
+    await until('nothing of the charts is left but the definitions', async () => {
+      const label = 'app.kubernetes.io/part-of=meltemi';
+      const left = await ran('kubectl', ['get', kinds.join(','), '-A', '-l', label, '-o', 'name']);
+      const names = left.stdout.split('\n').filter((name) => name !== '');
+      return names.every((name) => name.startsWith('customresourcedefinition'));
+    });
     const roots = await kubectl(
       'get',
       'configmap',
