@@ -59,7 +59,6 @@ export interface ProxyConfig {
   };
   readonly binaryPath?: string;
   readonly customConfigFile?: string;
-  readonly statsdUdpAddress?: string;
   readonly fileFlushInterval?: string;
   readonly fileFlushMinSizeKb?: number;
   readonly [other: string]: unknown;

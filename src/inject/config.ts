@@ -6,7 +6,7 @@ import type { Finding } from '../config/object.ts';
 import { DEFAULT_VALUES } from './defaults.ts';
 import { TEMPLATES } from './generated/templates.ts';
 import { isJson, type Json } from './pod.ts';
-import type { LabelSelector } from './selector.ts';
+import type { LabelSelector } from '../lib/label-selector.ts';
 import { merged } from './template/collection-functions.ts';
 import { TemplateError } from './template/error.ts';
 import { parseTemplate, type Template } from './template/parse.ts';

@@ -1,8 +1,8 @@
 // Whether a pod gets a proxy: an ordered chain of checks, each with an answer and a reason, or none.
 // In: pod, its namespace, injection settings. Out: a Decision. Called by the webhook and by `kube-inject`.
 
+import { isEmptySelector, type LabelSelector, selectsLabels } from '../lib/label-selector.ts';
 import { annotationsOf, labelsOf, type Pod } from './pod.ts';
-import { type LabelSelector, selects } from './selector.ts';
 
 export const INJECT = 'sidecar.istio.io/inject';
 const REVISION = 'istio.io/rev';
@@ -51,11 +51,11 @@ const CHECKS: readonly Check[] = [
       : undefined,
   ownWord,
   ({ pod, settings }) =>
-    settings.neverInjectSelector.some((selector) => selects(selector, labelsOf(pod)))
+    settings.neverInjectSelector.some((selector) => selects(selector, pod))
       ? skip('never-inject', 'a neverInjectSelector selects the labels of the pod')
       : undefined,
   ({ pod, settings }) =>
-    settings.alwaysInjectSelector.some((selector) => selects(selector, labelsOf(pod)))
+    settings.alwaysInjectSelector.some((selector) => selects(selector, pod))
       ? inject('always-inject', 'an alwaysInjectSelector selects the labels of the pod')
       : undefined,
   ({ settings }) =>
@@ -63,6 +63,11 @@ const CHECKS: readonly Check[] = [
       ? inject('policy', 'the policy is enabled')
       : skip('policy', `the policy is ${settings.policy}`),
 ];
+
+/** An empty selector selects nothing here: it would turn injection on or off for all. */
+function selects(selector: LabelSelector, pod: Pod): boolean {
+  return !isEmptySelector(selector) && selectsLabels(selector, labelsOf(pod));
+}
 
 /** The label wins over the annotation; what is neither true nor false says nothing. */
 function ownWord({ pod }: Question): Decision | undefined {

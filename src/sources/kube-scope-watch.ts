@@ -4,6 +4,7 @@
 
 import type { KindInfo } from '../config/kinds.ts';
 import { deepEqual } from '../lib/equal.ts';
+import type { Labels, LabelSelector } from '../lib/label-selector.ts';
 import type { Log, Timers } from '../lib/ports.ts';
 import type { KubeApi } from './kube-api.ts';
 import { KubeCache, labelsOf } from './kube-cache.ts';
@@ -13,8 +14,6 @@ import type { ObjectScope, ScopeChange, Verdict } from './kube-reflector.ts';
 import {
   DEFAULT_REVISION,
   judge,
-  type Labels,
-  type LabelSelector,
   namespaceSelected,
   REVISION_LABEL,
   type ScopeFacts,

@@ -9,21 +9,8 @@
 // else the one whose label `istiod-default-validator` carries, else the unnamed one.
 
 import { type KindInfo, OWN_GROUPS } from '../config/kinds.ts';
+import { type Labels, type LabelSelector, selectsLabels } from '../lib/label-selector.ts';
 import type { Verdict } from './kube-reflector.ts';
-
-export type Labels = Readonly<Record<string, string>>;
-
-/** A label selector, as MeshConfig.discoverySelectors lists them. */
-export interface LabelSelector {
-  readonly matchLabels?: Labels | undefined;
-  readonly matchExpressions?:
-    | readonly {
-        readonly key?: string | undefined;
-        readonly operator?: string | undefined;
-        readonly values?: readonly string[] | undefined;
-      }[]
-    | undefined;
-}
 
 export interface ScopeFacts {
   /** `default` for the unnamed one. */
@@ -60,30 +47,7 @@ export function judge(facts: ScopeFacts, info: KindInfo, namespace: string, labe
 export function namespaceSelected({ selectors, systemNamespaces, namespaces }: ScopeFacts, namespace: string): boolean {
   if (selectors.length === 0 || systemNamespaces.has(namespace)) return true;
   const labels = namespaces.get(namespace);
-  return labels !== undefined && selectors.some((selector) => selects(selector, labels));
-}
-
-export function selects({ matchLabels, matchExpressions }: LabelSelector, labels: Labels): boolean {
-  const equal = Object.entries(matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  return (
-    equal &&
-    (matchExpressions ?? []).every(({ key = '', operator, values = [] }) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        case 'DoesNotExist':
-          return value === undefined;
-        case undefined:
-        default:
-          return false;
-      }
-    })
-  );
+  return labels !== undefined && selectors.some((selector) => selectsLabels(selector, labels));
 }
 
 /** The revision that owns whatever names none. */

@@ -5,10 +5,10 @@
 import { setMaxListeners } from 'node:events';
 import { KINDS } from '../config/kinds.ts';
 import type { Kind } from '../config/object.ts';
+import type { LabelSelector } from '../lib/label-selector.ts';
 import type { Log, Meter, Timers } from '../lib/ports.ts';
 import { kubeApi, type KubeApi, loadKubeconfig } from './kube-api.ts';
 import { Reflector, type ScopeChange } from './kube-reflector.ts';
-import type { LabelSelector } from './kube-scope.ts';
 import { ScopeWatch } from './kube-scope-watch.ts';
 import type { Source, SourceSink } from './source.ts';
 

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { KINDS } from '../../src/config/kinds.ts';
 import type { Kind } from '../../src/config/object.ts';
 import { kubeMesh } from '../../src/sources/kube-mesh.ts';
-import { judge, selects, type ScopeFacts } from '../../src/sources/kube-scope.ts';
+import { selectsLabels } from '../../src/lib/label-selector.ts';
+import { judge, type ScopeFacts } from '../../src/sources/kube-scope.ts';
 import { type KubernetesSource, kubernetesSource, type ScopeSettings } from '../../src/sources/kubernetes.ts';
 import type { Store } from '../../src/store/store.ts';
 import { tableValues } from '../../src/lib/table.ts';
@@ -89,7 +90,7 @@ describe('which namespaces are selected', () => {
 
   it('knows the operators of label selectors', () => {
     const one = (operator: string, values: string[], labels: Record<string, string>) =>
-      selects({ matchExpressions: [{ key: 'k', operator, values }] }, labels);
+      selectsLabels({ matchExpressions: [{ key: 'k', operator, values }] }, labels);
     expect(one('In', ['a', 'b'], { k: 'b' })).toBe(true);
     expect(one('In', ['a'], {})).toBe(false);
     expect(one('NotIn', ['a'], {})).toBe(true);
@@ -97,7 +98,7 @@ describe('which namespaces are selected', () => {
     expect(one('Exists', [], { k: '' })).toBe(true);
     expect(one('DoesNotExist', [], { k: '' })).toBe(false);
     expect(one('Gt', ['1'], { k: '2' })).toBe(false);
-    expect(selects({}, {})).toBe(true);
+    expect(selectsLabels({}, {})).toBe(true);
   });
 });
 
