@@ -147,18 +147,21 @@ async function settled(server: Server, marker: string | undefined): Promise<void
     return marker === undefined || (maps !== undefined && tableGet(maps, `markers/${marker}`) !== undefined);
   };
   await until(read, `configuration ${marker}`);
+  await plane.settle();
   // What depends on an answer is sent after it: quiet is when nothing was outstanding several turns in a row.
   let quiet = 0;
-  const refusals: string[] = [];
+  let refusals: readonly string[] = [];
   await until(async () => {
     const records = [...plane.sessions].flatMap(({ id, record }) =>
       [...record.types].map(([typeUrl, status]) => ({ id, typeUrl, status })),
     );
-    const refused = records.filter(({ status }) => status.lastError !== '');
-    refusals.push(...refused.map(({ id, typeUrl, status }) => `${id} refused ${typeUrl}: ${status.lastError}`));
-    const waiting = records.some(({ status }) => status.ackedNonce !== status.sentNonce);
+    // A refusal of before may still stand while what mends it is on its way.
+    refusals = records
+      .filter(({ status }) => status.lastError !== '')
+      .map(({ id, typeUrl, status }) => `${id} refused ${typeUrl}: ${status.lastError}`);
+    const waiting = records.some(({ status }) => status.lastError === '' && status.ackedNonce !== status.sentNonce);
     quiet = waiting ? 0 : quiet + 1;
-    return quiet >= 4 || refusals.length > 0;
+    return quiet >= 4;
   }, 'acknowledgement by all proxies');
   if (refusals.length > 0) throw new Error(refusals.join('\n'));
 }
