@@ -36,6 +36,7 @@ function holds(value: string | undefined, operator: string | undefined, values: 
       return value !== undefined;
     case 'DoesNotExist':
       return value === undefined;
+    case undefined:
     default:
       return false;
   }

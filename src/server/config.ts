@@ -7,6 +7,7 @@ import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator, type Validator } from '../config/validate/index.ts';
 import type { Table } from '../lib/table.ts';
+import type { LinkInputs } from '../plane/linkage.ts';
 import { Plane } from '../plane/plane.ts';
 import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
 import { memoryEntries } from '../registration/memory.ts';
@@ -14,11 +15,12 @@ import type { EntryWriter } from '../registration/port.ts';
 import { Registrar } from '../registration/registrar.ts';
 import { fileSource } from '../sources/files.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
-import { jwksResolver } from '../sources/jwks.ts';
+import { type JwksResolver, jwksResolver } from '../sources/jwks.ts';
 import { meshFiles } from '../sources/mesh-file.ts';
-import type { MeshSettings } from '../sources/mesh-reading.ts';
+import type { MeshSettings, MeshSource } from '../sources/mesh-reading.ts';
 import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
+import type { StoreState } from '../store/state.ts';
 import { createStore, type Store } from '../store/store.ts';
 import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
 import type { ServerOptions, World } from '../server.ts';
@@ -53,110 +55,55 @@ export interface ConfigPorts {
   readonly workloadKeys: LeaseWorkloadKeys;
 }
 
-export async function startConfig(
-  options: ServerOptions,
-  world: World,
-  { kube, workloadKeys }: ConfigPorts,
-): Promise<ConfigSide> {
-  const { log, clock, timers } = world;
+export async function startConfig(options: ServerOptions, world: World, ports: ConfigPorts): Promise<ConfigSide> {
+  const { kube } = ports;
   const { meter } = world.metrics;
   let settled = false;
   let cluster: KubernetesSource | undefined = undefined;
-  const onChange = ({ mesh }: MeshSettings): void => {
+  const settings = meshSettings(options, world, kube, ({ mesh }) => {
     cluster?.select(mesh.discoverySelectors ?? [], mesh.rootNamespace);
     plane.signal();
-  };
-  // A file that is present beats the ConfigMap.
-  const files =
-    kube === undefined || existsSync(options.meshConfig)
-      ? meshFiles({
-          meshFile: options.meshConfig,
-          networksFile: options.networksConfig,
-          log: log.child('mesh'),
-          timers,
-          onChange,
-        })
-      : kube.mesh(onChange);
+  });
   const regex = re2Checker();
   const validatorOf = (admission: boolean): Validator =>
     createValidator({ regex, decodePatch: patchValueProblem, admission });
-  const store = createStore({
-    validators: validatorOf(false),
-    log: log.child('store'),
-    meter,
-  });
+  const store = createStore({ validators: validatorOf(false), log: world.log.child('store'), meter });
   const jwks = jwksResolver({
-    log: log.child('jwks'),
+    log: world.log.child('jwks'),
     meter,
-    timers,
+    timers: world.timers,
     refresh: options.jwksRefresh,
     onChange: () => plane.signal(),
   });
-  const plane = new Plane({
-    log: log.child('plane'),
-    meter,
-    clock,
-    timers,
-    yieldLoop: () => nextTurn(),
-    workloadKeys,
-    quiet: options.debounceQuiet,
-    max: options.debounceMax,
-    inputs: () => {
-      const { byKind } = store.state();
-      return {
-        tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
-        mesh: files.current().mesh,
-        meshNetworks: files.current().networks,
-        domain: options.domain,
-        clusterId: options.clusterId,
-        systemNamespace: options.systemNamespace,
-        mode: kube === undefined ? 'files' : 'kubernetes',
-        jwks: jwks.current(),
-        jwksFetch: options.jwksFetch,
-      };
-    },
-    secretAccess: kube?.secretAccess,
+  const plane = planeOf(options, world, ports, () => {
+    const { mesh, networks } = settings.current();
+    return { byKind: store.state().byKind, mesh, networks, jwks: jwks.current() };
   });
-  const { mesh } = await files.start();
+  const { mesh } = await settings.start();
   const engine = engineMetrics(world.metrics);
   cluster = kube?.source(mesh);
   // With Kubernetes, entries of workloads that register are objects of its API.
   const entries = kube === undefined ? memoryEntries() : undefined;
-  const sources = [
-    ...fileSources(options, world),
-    ...(cluster === undefined ? [] : [cluster]),
-    ...(entries === undefined ? [] : [entries]),
-  ];
+  const sources = [...fileSources(options, world), cluster, entries].filter((source) => source !== undefined);
   // Every sink before any start: the store is ready when all that it knows of have said so.
   const sinks = sources.map((source) => ({ source, sink: store.sink(source.name) }));
   for (const { source, sink } of sinks) await source.start(sink);
   const ready = store.ready().then(async () => {
-    // A restart must not take the keys from proxies that have them, so the first snapshot waits for quick answers.
-    jwks.want(wantedKeys(store.state()));
-    store.onChange((state, before) => {
-      if (state.byKind.RequestAuthentication !== before.byKind.RequestAuthentication) jwks.want(wantedKeys(state));
-      plane.signal();
-    });
-    await jwks.tried(KEYS_HEAD_START);
+    await followKeys(jwks, store, plane);
     await plane.settle();
     options.onLoaded?.();
     settled = true;
   });
   const writer = entries ?? kube?.entries;
   const registrar = writer === undefined ? undefined : registrarOf(options, world, store, writer);
-  const findings = (): readonly Finding[] => [
-    ...files.current().findings,
-    ...store.state().findings,
-    ...plane.findings(),
-  ];
   return {
     plane,
     store,
     cluster,
     registrar,
-    mesh: () => files.current().mesh,
+    mesh: () => settings.current().mesh,
     validatorOf,
-    findings,
+    findings: () => [...settings.current().findings, ...store.state().findings, ...plane.findings()],
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,
     stop: async () => {
@@ -165,9 +112,64 @@ export async function startConfig(
       engine.stop();
       plane.stop();
       for (const source of sources) await source.stop();
-      await files.stop();
+      await settings.stop();
     },
   };
+}
+
+/** A file that is present beats the ConfigMap. */
+function meshSettings(
+  { meshConfig, networksConfig }: ServerOptions,
+  { log, timers }: World,
+  kube: KubeSide | undefined,
+  onChange: (settings: MeshSettings) => void,
+): MeshSource {
+  if (kube !== undefined && !existsSync(meshConfig)) return kube.mesh(onChange);
+  return meshFiles({ meshFile: meshConfig, networksFile: networksConfig, log: log.child('mesh'), timers, onChange });
+}
+
+/** What changes of a plane's inputs; the rest are options. */
+interface Changing extends Pick<LinkInputs, 'mesh' | 'jwks'> {
+  readonly byKind: StoreState['byKind'];
+  readonly networks: LinkInputs['meshNetworks'];
+}
+
+function planeOf(
+  options: ServerOptions,
+  { log, clock, timers, metrics }: World,
+  { kube, workloadKeys }: ConfigPorts,
+  current: () => Changing,
+): Plane {
+  const { domain, clusterId, systemNamespace, jwksFetch } = options;
+  return new Plane({
+    log: log.child('plane'),
+    meter: metrics.meter,
+    clock,
+    timers,
+    yieldLoop: () => nextTurn(),
+    workloadKeys,
+    quiet: options.debounceQuiet,
+    max: options.debounceMax,
+    inputs: () => {
+      const { byKind, mesh, networks, jwks } = current();
+      return {
+        tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
+        ...{ mesh, meshNetworks: networks, jwks, jwksFetch, domain, clusterId, systemNamespace },
+        mode: kube === undefined ? 'files' : 'kubernetes',
+      };
+    },
+    secretAccess: kube?.secretAccess,
+  });
+}
+
+/** A restart must not take the keys from proxies that have them, so the first snapshot waits for quick answers. */
+async function followKeys(jwks: JwksResolver, store: Store, plane: Plane): Promise<void> {
+  jwks.want(wantedKeys(store.state()));
+  store.onChange((state, before) => {
+    if (state.byKind.RequestAuthentication !== before.byKind.RequestAuthentication) jwks.want(wantedKeys(state));
+    plane.signal();
+  });
+  await jwks.tried(KEYS_HEAD_START);
 }
 
 /** Proxies reconnect within seconds; what is gone for longer is gone. */

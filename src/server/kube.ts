@@ -12,9 +12,8 @@ import type { RootStore } from '../ca/root-store.ts';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { SecretAccess } from '../plane/secret-access.ts';
 import type { EntryWriter } from '../registration/port.ts';
-import type { KubeMesh } from '../sources/kube-mesh.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
-import type { MeshSettings } from '../sources/mesh-reading.ts';
+import type { MeshSettings, MeshSource } from '../sources/mesh-reading.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { StreamStatus } from '../xds/status.ts';
 import type { ConfigSide } from './config.ts';
@@ -25,7 +24,7 @@ export interface KubeSide {
   /** Of workloads that register themselves. */
   readonly entries: EntryWriter;
   authenticator(trustDomain: string): Authenticator;
-  mesh(onChange: (settings: MeshSettings) => void): KubeMesh;
+  mesh(onChange: (settings: MeshSettings) => void): MeshSource;
   source(mesh: MeshConfig): KubernetesSource;
   /** Begins to race for the leader's work. */
   start(parts: LeaderParts): void;

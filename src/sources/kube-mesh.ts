@@ -7,7 +7,14 @@ import type { Log, Timers } from '../lib/ports.ts';
 import type { KubeApi } from './kube-api.ts';
 import { KubeCache } from './kube-cache.ts';
 import { isRecord } from './kube-discovery.ts';
-import { configMapReading, DEFAULT_SETTINGS, type MeshSettings, NOTHING, settingsOf } from './mesh-reading.ts';
+import {
+  configMapReading,
+  DEFAULT_SETTINGS,
+  type MeshSettings,
+  type MeshSource,
+  NOTHING,
+  settingsOf,
+} from './mesh-reading.ts';
 
 export interface KubeMeshOptions {
   readonly api: KubeApi;
@@ -22,18 +29,11 @@ export interface KubeMeshOptions {
   readonly onChange: (settings: MeshSettings) => void;
 }
 
-export interface KubeMesh {
-  /** Resolves with what is in force once the ConfigMaps were read, or are known to be absent. */
-  start(): Promise<MeshSettings>;
-  current(): MeshSettings;
-  stop(): Promise<void>;
-}
-
 export function meshConfigMapName(revision: string): string {
   return revision === '' || revision === 'default' ? 'istio' : `istio-${revision}`;
 }
 
-export function kubeMesh(options: KubeMeshOptions): KubeMesh {
+export function kubeMesh(options: KubeMeshOptions): MeshSource {
   const { api, log, timers, systemNamespace, shared } = options;
   const stop = new AbortController();
   const name = meshConfigMapName(options.revision);

@@ -8,7 +8,15 @@ import { ChangeQueue } from './change-queue.ts';
 import { readText } from './file-read.ts';
 import { look } from './folder-scan.ts';
 import { FolderWatch, type WatchDirectory, watchDirectory } from './folder-watch.ts';
-import { DEFAULT_SETTINGS, type MeshSettings, NOTHING, type Reading, readingOf, settingsOf } from './mesh-reading.ts';
+import {
+  DEFAULT_SETTINGS,
+  type MeshSettings,
+  type MeshSource,
+  NOTHING,
+  type Reading,
+  readingOf,
+  settingsOf,
+} from './mesh-reading.ts';
 
 export interface MeshFilesOptions {
   readonly meshFile?: string | undefined;
@@ -21,21 +29,14 @@ export interface MeshFilesOptions {
   readonly onChange: (settings: MeshSettings) => void;
 }
 
-export interface MeshFiles {
-  /** Reads both files; resolves with what is in force from then on. Never rejects. */
-  start(): Promise<MeshSettings>;
-  current(): MeshSettings;
-  stop(): Promise<void>;
-}
-
 const MAX_BYTES = 4 * 1024 * 1024;
 const SWEEP_MS = 5000;
 
-export function meshFiles(options: MeshFilesOptions): MeshFiles {
+export function meshFiles(options: MeshFilesOptions): MeshSource {
   return new WatchedMeshFiles(options);
 }
 
-class WatchedMeshFiles implements MeshFiles {
+class WatchedMeshFiles implements MeshSource {
   readonly #options: MeshFilesOptions;
   readonly #files: readonly string[];
   readonly #watch: FolderWatch;

@@ -23,6 +23,14 @@ export interface MeshSettings {
 
 export const DEFAULT_SETTINGS: MeshSettings = { mesh: DEFAULT_MESH_CONFIG, networks: NO_NETWORKS, findings: [] };
 
+/** Mesh settings that are followed, wherever they stand. */
+export interface MeshSource {
+  /** Resolves with what is in force once it was read, or is known to be absent. Never rejects. */
+  start(): Promise<MeshSettings>;
+  current(): MeshSettings;
+  stop(): Promise<void>;
+}
+
 /** What one file says: raw values for either setting, with a way to find fields in the text. */
 export interface Reading {
   readonly mesh: Section | undefined;

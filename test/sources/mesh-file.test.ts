@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_MESH_CONFIG } from '../../src/config/mesh.ts';
-import { type MeshFiles, meshFiles } from '../../src/sources/mesh-file.ts';
+import { meshFiles } from '../../src/sources/mesh-file.ts';
+import type { MeshSource } from '../../src/sources/mesh-reading.ts';
 import type { MeshSettings } from '../../src/sources/mesh-reading.ts';
 import { quietLog, realTimers } from './harness.ts';
 
 const folders: string[] = [];
-const running: MeshFiles[] = [];
+const running: MeshSource[] = [];
 
 afterEach(async () => {
   for (const files of running.splice(0)) await files.stop();
@@ -23,7 +24,7 @@ async function folderOf(files: Readonly<Record<string, string>>): Promise<string
 }
 
 function watched(folder: string): {
-  files: MeshFiles;
+  files: MeshSource;
   readonly next: (fits: (settings: MeshSettings) => boolean) => Promise<MeshSettings>;
 } {
   const listeners = new Set<(settings: MeshSettings) => void>();
