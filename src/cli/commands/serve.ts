@@ -43,8 +43,10 @@ export async function serve(flags: ServeFlags, context: CommandContext): Promise
   const options = serverOptions(flags, context);
   const server = await start(options);
   await server.ready();
+  // Whoever reads that it serves may end it at once.
+  const ended = signalled();
   announce(server, options, context);
-  await signalled();
+  await ended;
   await server.stop();
   return 0;
 }
