@@ -1,4 +1,5 @@
-import { type IncomingMessage, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { request } from './http.ts';
 
 export interface HttpTarget {
   readonly host: string;

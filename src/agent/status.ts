@@ -1,8 +1,9 @@
 // The agent's HTTP port: is the proxy ready, is the application, what do both count, drain the proxy, stop it.
 // In: requests of kubelet, Prometheus and people; out: answers. What changes state is for this machine alone. Called by agent.ts.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Log } from '../lib/ports.ts';
+import { createServer } from './http.ts';
 import { type MetricsSources, writeMergedMetrics } from './merged-metrics.ts';
 import { answerProbe, isProbePath } from './probes/app-probes.ts';
 import type { Probe } from './probes/probe.ts';

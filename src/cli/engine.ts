@@ -15,7 +15,10 @@ export function tuneEngine(nodeVersion: string): void {
   for (const flag of FLAGS) setFlagsFromString(flag);
 }
 
-const AGENT_FLAGS = ['--no-opt', '--max-lazy', '--no-sparkplug', '--lazy-feedback-allocation', '--optimize-for-size'];
+const AGENT_FLAGS = [
+  ...['--no-opt', '--max-lazy', '--no-sparkplug', '--lazy-feedback-allocation', '--optimize-for-size'],
+  '--bytecode-old-age=1',
+];
 
 /**
  * For an agent that was not started by the image's entry point, which can say more: it passes bytes on and waits, so code is

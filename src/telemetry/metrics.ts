@@ -1,7 +1,15 @@
 // Metrics by prom-client, behind the Meter port. Asking twice for one name gives the same metric.
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { createRequire } from 'node:module';
+import type PromClient from 'prom-client';
 import type { Meter } from '../lib/ports.ts';
+
+// Part by part: its index brings a pusher, cluster support, tracing and process metrics along, which an agent would hold too.
+const part = createRequire(import.meta.url);
+const Counter = part('prom-client/lib/counter') as typeof PromClient.Counter;
+const Gauge = part('prom-client/lib/gauge') as typeof PromClient.Gauge;
+const Histogram = part('prom-client/lib/histogram') as typeof PromClient.Histogram;
+const Registry = part('prom-client/lib/registry') as typeof PromClient.Registry;
 
 export interface MetricsRoot {
   readonly meter: Meter;

@@ -1,8 +1,9 @@
 // One HTTP probe as a kubelet makes it: a connection of its own, certificates not verified, few redirects, a short answer.
 // In: an HttpProbe; out: status and the beginning of the body. Called by probe.ts.
 
-import { type IncomingMessage, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as requestSecurely } from 'node:https';
+import { request } from '../http.ts';
 import { MAX_BODY, type ProbeTarget } from './target.ts';
 
 export interface HttpProbe {

@@ -1,8 +1,9 @@
 // One GET with what fetching modules needs of it: redirects, a size limit, retries, servers without a trusted certificate.
 // In: a URL and headers; out: status, headers, body. No header is ever logged or put into an error. Called by fetch.ts, oci.ts.
 
-import { type IncomingHttpHeaders, type IncomingMessage, request as plainRequest } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request as secureRequest } from 'node:https';
+import { request as plainRequest } from '../http.ts';
 import type { Timers } from '../../lib/ports.ts';
 
 export interface GetOptions {
