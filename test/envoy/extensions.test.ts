@@ -151,7 +151,7 @@ describe.skipIf(envoy === '')('what users add to the configuration', () => {
       ]);
       expect(await words()).toBeUndefined();
       const answer = await call({ address: mesh.at.pod('web'), port: 8080, headers: { connection: 'close' } });
-      expect(answer.headers.server).toBe('patched');
+      expect(answer.headers['server']).toBe('patched');
       const denied = await get('/denied');
       expect([denied.status, denied.body]).toEqual([403, 'sorry: 403']);
     });
