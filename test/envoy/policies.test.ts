@@ -337,6 +337,7 @@ describe.skipIf(envoy === '')('policies by real proxies', () => {
           ],
         }),
       ]);
+      await until(async () => (await enter()).status === 200, 'the gateway open');
     });
 
     it('are let in when they are valid, refused when expired, forged or for others', async () => {
