@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from '../../src/agent/admin.ts';
+import { newestEnvoy } from '../support/envoy.ts';
+import { type Mesh, startMesh } from '../support/mesh.ts';
+import type { LocalControlPlane } from '../support/server.ts';
+import { countBy, istio, many, NAMESPACE } from './fixtures.ts';
+
+const envoy = newestEnvoy();
+
+const NETWORK = 'topology.istio.io/network';
+const PORT = 15_443;
+
+describe.skipIf(envoy === '')('several networks', () => {
+  let mesh: Mesh<LocalControlPlane>;
+
+  beforeAll(async () => {
+    const on = (
+      network: string,
+    ): { readonly labels: Record<string, string>; readonly env: Record<string, string> } => ({
+      labels: { [NETWORK]: network },
+      env: { ISTIO_META_NETWORK: network },
+    });
+    const ports = [{ name: 'http', number: 8080 }];
+    const east = on('east');
+    mesh = await startMesh({
+      envoy,
+      workloads: [
+        { name: 'client', ...on('west') },
+        { name: 'near', service: 'web', ports, ...on('west') },
+        { name: 'far', service: 'web', ports, ...east },
+        { name: 'remote', service: 'remote', ports, ...east },
+        { name: 'eastwest', role: 'router', env: east.env, labels: { ...east.labels, istio: 'eastwestgateway' } },
+      ],
+      objects: (at) => [
+        istio('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
+        {
+          apiVersion: 'v1',
+          kind: 'Service',
+          metadata: { name: 'eastwest', namespace: NAMESPACE, labels: { [NETWORK]: 'east' } },
+          spec: {
+            type: 'LoadBalancer',
+            clusterIP: '10.96.78.1',
+            selector: { workload: 'eastwest' },
+            ports: [{ name: 'tls', port: PORT, targetPort: PORT }],
+          },
+          status: { loadBalancer: { ingress: [{ ip: at.pod('eastwest') }] } },
+        },
+        istio('Gateway', 'cross', {
+          selector: { istio: 'eastwestgateway' },
+          servers: [
+            {
+              port: { number: PORT, protocol: 'TLS', name: 'tls' },
+              hosts: ['*.local'],
+              tls: { mode: 'AUTO_PASSTHROUGH' },
+              bind: at.pod('eastwest'),
+            },
+          ],
+        }),
+      ],
+    });
+  });
+  afterAll(() => mesh?.finish());
+
+  const connections = async (): Promise<number> => {
+    const stats = await mesh.proxy('eastwest').stats('^cluster.outbound_.*upstream_cx_total$');
+    return [...stats.values()].reduce((sum, value) => sum + value, 0);
+  };
+
+  it('are joined by a gateway that passes on what it cannot read', async () => {
+    const answer = await mesh.call('client', { host: 'remote' });
+    expect(answer.status).toBe(200);
+    expect(answer.echo().app).toBe('remote');
+    // The server sees the client itself, not the gateway between them.
+    expect(String(answer.echo().headers['x-forwarded-client-cert'])).toMatch(
+      new RegExp(`URI=spiffe://cluster.local/ns/${NAMESPACE}/sa/client$`),
+    );
+    expect(await connections()).toBe(1);
+  });
+
+  it('share a service: what is near is reached straight, what is far through the gateway', async () => {
+    const before = await connections();
+    const counts = countBy(await many(mesh, 'client', { host: 'web' }, 40, 4), (answer) => answer.echo().app);
+    expect([...counts.keys()].sort()).toEqual(['far', 'near']);
+    expect(await connections()).toBeGreaterThan(before);
+    const { body } = await ask(mesh.proxy('client').admin, 'GET', '/clusters');
+    const hosts = [...body.matchAll(/^outbound\|8080\|\|web\.[^:]*::([\d.]+:\d+)::cx_active/gm)].map(
+      ([, host]) => host,
+    );
+    expect(hosts.sort()).toEqual([`${mesh.at.pod('near')}:8080`, `${mesh.at.pod('eastwest')}:${PORT}`].sort());
+  });
+});
