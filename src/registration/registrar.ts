@@ -80,10 +80,15 @@ export class Registrar {
     this.#scheduleSweep();
   }
 
-  /** Undefined for a proxy that doesn't ask for it. */
+  /** Undefined for a proxy that doesn't ask for it, or that nobody can know: it is served as any other. */
   connect(node: RegisteringNode, peer: RegistrationPeer): RegistrationAnswer | undefined {
     const proxy = registeringProxy(node);
     if (proxy === undefined) return undefined;
+    if (peer.plaintext && this.#options.validateIdentity) {
+      const { namespace, entry } = proxy;
+      this.#log.warn({ entry: `${namespace}/${entry}` }, 'not registered: without TLS nobody proves who it is');
+      return undefined;
+    }
     const { reader } = this.#ports;
     const group = proxy.group === '' ? undefined : reader.group(proxy.namespace, proxy.group);
     const entry = reader.entry(proxy.namespace, proxy.entry);
@@ -288,7 +293,6 @@ function isNewer(connectedAt: string, { annotations }: WorkloadEntry): boolean {
 
 /** Whoever could register under another's name would get its traffic. */
 function identityProblem(proxy: RegisteringProxy, account: string, peer: RegistrationPeer): string | undefined {
-  if (peer.plaintext) return 'registration needs a proven identity: connect over TLS';
   const fits = peer.identities.some((identity) => {
     const [, namespace, name] = /\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(identity) ?? [];
     return namespace === proxy.namespace && (account === '' || account === name);
