@@ -7,16 +7,16 @@ import { findingLine, levelOf, placeOf } from '../finding-text.ts';
 import type { Finding, Severity } from '../../config/object.ts';
 import { type PreviewReport } from '../../console/preview.ts';
 import type { AnalysisReport } from '../../console/port.ts';
-import { offlineMesh } from '../../server/offline.ts';
 import { suppressedByAnnotation } from '../../server/analysis.ts';
-import { eventsOf, type Manifest, readManifests } from '../../sources/manifests.ts';
+import { type Manifest, readManifests } from '../../sources/manifests.ts';
 import { getPage, postPage, type ServerFlags } from '../debug-http.ts';
 import { outputFormat, structured } from '../output.ts';
+import { meshOfManifests, type OfflineFlags } from '../offline.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 import { nodesOfPods } from '../proxies.ts';
 import { parseSuppressions, type Suppression, suppresses } from '../suppressions.ts';
 
-export interface AnalyzeFlags extends ServerFlags {
+export interface AnalyzeFlags extends ServerFlags, OfflineFlags {
   readonly server?: string;
   readonly namespace?: string;
   readonly allNamespaces?: boolean;
@@ -27,10 +27,6 @@ export interface AnalyzeFlags extends ServerFlags {
   readonly outputThreshold: string;
   readonly ignoreUnknown?: boolean;
   readonly output: string;
-  readonly meshConfig: string;
-  readonly networksConfig: string;
-  readonly domain: string;
-  readonly clusterID: string;
 }
 
 const REACHED = 79;
@@ -85,16 +81,9 @@ async function found(paths: readonly string[], flags: AnalyzeFlags, context: Com
 async function offline(
   documents: readonly Manifest[],
   flags: AnalyzeFlags,
-  { env }: CommandContext,
+  context: CommandContext,
 ): Promise<readonly Finding[]> {
-  const mesh = await offlineMesh({
-    events: eventsOf(documents, { unknownFields: 'warning' }),
-    meshConfig: flags.meshConfig,
-    networksConfig: flags.networksConfig,
-    domain: flags.domain,
-    clusterId: flags.clusterID,
-    systemNamespace: env['POD_NAMESPACE'] ?? 'istio-system',
-  });
+  const mesh = await meshOfManifests(documents, flags, context);
   try {
     const { plane, store } = mesh;
     await mesh.connect(nodesOfPods(store.state(), flags.domain, flags.clusterID));

@@ -5,26 +5,22 @@
 import { readFile } from 'node:fs/promises';
 import type { DescribedChange, PreviewGroup, PreviewReport } from '../../console/preview.ts';
 import type { PreviewRequest } from '../../console/port.ts';
-import { offlineMesh } from '../../server/offline.ts';
 import { previewOf } from '../../server/preview.ts';
-import { eventsOf, readManifests } from '../../sources/manifests.ts';
+import { readManifests } from '../../sources/manifests.ts';
 import { postPage, type ServerFlags, getPage } from '../debug-http.ts';
 import { findingLine } from '../finding-text.ts';
 import { outputFormat, structured } from '../output.ts';
+import { meshOfManifests, type OfflineFlags } from '../offline.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 import { nodesOf, nodesOfPods } from '../proxies.ts';
 
-export interface DiffFlags extends ServerFlags {
+export interface DiffFlags extends ServerFlags, OfflineFlags {
   readonly filename: readonly string[];
   readonly proxy?: string;
   readonly delete?: boolean;
   readonly configDir?: string;
   readonly proxies?: string;
   readonly server?: string;
-  readonly meshConfig: string;
-  readonly networksConfig: string;
-  readonly domain: string;
-  readonly clusterID: string;
   readonly output: string;
 }
 
@@ -67,17 +63,10 @@ async function ofFolder(
   folder: string,
   flags: DiffFlags,
   request: PreviewRequest,
-  { env }: CommandContext,
+  context: CommandContext,
 ): Promise<PreviewReport> {
   const { documents } = await readManifests([folder], process.stdin);
-  const mesh = await offlineMesh({
-    events: eventsOf(documents, { unknownFields: 'warning' }),
-    meshConfig: flags.meshConfig,
-    networksConfig: flags.networksConfig,
-    domain: flags.domain,
-    clusterId: flags.clusterID,
-    systemNamespace: env['POD_NAMESPACE'] ?? 'istio-system',
-  });
+  const mesh = await meshOfManifests(documents, flags, context);
   try {
     const nodes = await nodesFor(flags);
     await connected(() => mesh.connect(nodes ?? nodesOfPods(mesh.store.state(), flags.domain, flags.clusterID)));
