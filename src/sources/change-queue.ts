@@ -1,6 +1,6 @@
 // Gathers hints about changed paths into bursts, and waits where waiting avoids reading a half-written file.
 // In: paths with the kind of hint. Out: one flush at a time, each with the paths that are due.
-// Called by files.ts and mesh-file.ts. A lone rename goes out after GATHER_MS, a lone write in place after SETTLE_MS more.
+// Called by files.ts and watched-files.ts. A lone rename goes out after GATHER_MS, a lone write in place after SETTLE_MS more.
 
 import type { Timers } from '../lib/ports.ts';
 import type { Hint } from './folder-watch.ts';

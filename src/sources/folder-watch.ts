@@ -1,5 +1,5 @@
 // Hints that something below a folder changed: one inotify watch for each directory, no reading.
-// In: directories to watch. Out: callbacks with the path that the kernel named. Called by files.ts and mesh-file.ts, which
+// In: directories to watch. Out: callbacks with the path that the kernel named. Called by files.ts and watched-files.ts, which
 // look for themselves what happened; a hint too many costs one stat, a hint too few is made good by their sweeps.
 
 import { type FSWatcher, watch } from 'node:fs';
