@@ -6,7 +6,7 @@
 //      ^  404: the kind is gone           ^ 410: too old                          | network error: wait, then go on as before
 
 import type { Log, Timers } from '../lib/ports.ts';
-import { type KubeApi, KubeError } from './kube-api.ts';
+import { KubeError, type KubeReader } from './kube-api.ts';
 import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
 import { wait } from './wait.ts';
 
@@ -33,7 +33,7 @@ export interface ListWatchSink {
 }
 
 export interface ListWatchOptions {
-  readonly api: KubeApi;
+  readonly api: KubeReader;
   /** For log lines. */
   readonly what: string;
   /** Undefined while the server has no such kind. */
@@ -45,7 +45,7 @@ export interface ListWatchOptions {
   readonly fieldSelector?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly pageSize?: number | undefined;
-  /** How often a kind that the server lacks is looked for. */
+  /** How often a kind that the server lacks is looked for, in the end. */
   readonly pollAbsentMs?: number | undefined;
 }
 
@@ -62,6 +62,8 @@ export class ListWatch {
   #served: Served | undefined;
   #version: string | undefined;
   #failures = 0;
+  /** In a row. */
+  #absences = 0;
   #interrupt: AbortController | undefined;
 
   constructor(options: ListWatchOptions) {
@@ -92,14 +94,23 @@ export class ListWatch {
     this.#interrupt?.abort();
   }
 
+  /** The server may have the kind by now. */
+  lookAgain(): void {
+    this.#absences = 0;
+    if (this.#served === undefined) this.#interrupt?.abort();
+  }
+
   async #step(signal: AbortSignal): Promise<void> {
     const { discover, sink, random, pollAbsentMs = POLL_ABSENT_MS } = this.#options;
     if (this.#served === undefined) {
       this.#served = await discover(signal);
       if (this.#served === undefined) {
         sink.absent();
-        return wait(this.#options.timers, pollAbsentMs * (0.75 + random() / 2), signal);
+        // A definition that was put just now takes a moment to be served.
+        const pause = Math.min(FIRST_WAIT_MS * 2 ** this.#absences++, pollAbsentMs);
+        return wait(this.#options.timers, pause * (0.75 + random() / 2), signal);
       }
+      this.#absences = 0;
     }
     if (this.#version === undefined) await this.#list(this.#served, signal);
     else await this.#watch(this.#served, this.#version, signal);
