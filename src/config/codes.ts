@@ -152,7 +152,8 @@ export const FINDING_CODES = {
   },
   MEL0041: {
     severity: 'warning',
-    summary: 'No revision of the control plane owns the object: none writes its status, and none serves it if it names one itself.',
+    summary:
+      'No revision of the control plane owns the object: none writes its status, and none serves it if it names one itself.',
   },
   MEL0070: {
     severity: 'error',

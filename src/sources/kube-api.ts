@@ -12,8 +12,17 @@ export type Query = Readonly<Record<string, string | number | boolean | undefine
 export interface KubeReader {
   /** The body of a 200 answer; otherwise rejects with KubeError. */
   get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
-  /** Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together. */
-  follow(path: string, query: Query, signal: AbortSignal, onLines: (values: readonly unknown[]) => void): Promise<void>;
+  /**
+   * Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together, `onOpen` hears
+   * that there will be some.
+   */
+  follow(
+    path: string,
+    query: Query,
+    signal: AbortSignal,
+    onLines: (values: readonly unknown[]) => void,
+    onOpen?: () => void,
+  ): Promise<void>;
 }
 
 export interface KubeApi extends KubeReader {
@@ -95,10 +104,11 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
       if (response.statusCode !== 200) throw errorOf(response, text);
       return JSON.parse(text) as unknown;
     },
-    follow: async (path, query, signal, onLines) => {
+    follow: async (path, query, signal, onLines, onOpen) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
       const response = await connection.open({ method: 'GET', path, query, signal, accept: event, idleMs });
       if (response.statusCode !== 200) throw errorOf(response, await textOf(response));
+      onOpen?.();
       await linesOf(response, onLines);
     },
   };

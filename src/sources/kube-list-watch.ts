@@ -8,6 +8,7 @@
 import type { Log, Timers } from '../lib/ports.ts';
 import { KubeError, type KubeReader } from './kube-api.ts';
 import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
+import type { Outage } from './kube-outage.ts';
 import { wait } from './wait.ts';
 
 export type RawObject = Readonly<Record<string, unknown>>;
@@ -45,6 +46,8 @@ export interface ListWatchOptions {
   readonly fieldSelector?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly pageSize?: number | undefined;
+  /** Shared by all that follow the same server. */
+  readonly outage?: Outage | undefined;
   /** How often a kind that the server lacks is looked for, in the end. */
   readonly pollAbsentMs?: number | undefined;
 }
@@ -68,6 +71,7 @@ export class ListWatch {
 
   constructor(options: ListWatchOptions) {
     this.#options = options;
+    options.outage?.join();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -132,7 +136,19 @@ export class ListWatch {
     const pause = Math.min(FIRST_WAIT_MS * 2 ** (this.#failures - 1), MAX_WAIT_MS) * (0.5 + random() / 2);
     const level = status === 404 || this.#failures < 3 ? 'info' : 'warn';
     log[level]({ kind: what, status, error: message, retryInMs: Math.round(pause) }, 'list or watch failed');
-    await wait(this.#options.timers, pause, signal);
+    await this.#pause(pause, status === 0, signal);
+  }
+
+  async #pause(ms: number, unreached: boolean, signal: AbortSignal): Promise<void> {
+    const { timers, outage } = this.#options;
+    if (!unreached || outage === undefined) return wait(timers, ms, signal);
+    const early = new AbortController();
+    const end = (): void => early.abort();
+    signal.addEventListener('abort', end, { once: true });
+    const leave = outage.wait(end);
+    await wait(timers, ms, early.signal);
+    leave();
+    signal.removeEventListener('abort', end);
   }
 
   async #list(served: Served, signal: AbortSignal): Promise<void> {
@@ -143,6 +159,7 @@ export class ListWatch {
     do {
       const query = { limit: pageSize, continue: token, fieldSelector, labelSelector };
       const page = await api.get(served.path, query, signal);
+      this.#options.outage?.answered();
       sink.page(itemsOf(page, 'items').filter(isRecord), served);
       const metadata = isRecord(page) ? page['metadata'] : undefined;
       version = textOf(metadata, 'resourceVersion');
@@ -171,14 +188,15 @@ export class ListWatch {
     signal.addEventListener('abort', stop, { once: true });
     let failure: KubeError | undefined;
     try {
-      await api.follow(served.path, query, ended.signal, (values) => {
+      const take = (values: readonly unknown[]): void => {
         // What still arrives after an interruption would bring back a version that was given up.
         if (ended.signal.aborted) return;
         heard = true;
         failure = this.#take(values, served);
         if (failure !== undefined) ended.abort();
         else this.#failures = 0;
-      });
+      };
+      await api.follow(served.path, query, ended.signal, take, () => this.#options.outage?.answered());
     } catch (error) {
       if (failure === undefined) throw error;
     } finally {

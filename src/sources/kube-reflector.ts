@@ -9,6 +9,7 @@ import type { Counter, Gauge, Log, Timers } from '../lib/ports.ts';
 import type { KubeApi } from './kube-api.ts';
 import { discover, type Served, textOf } from './kube-discovery.ts';
 import { ListWatch, type ListWatchSink, type RawObject, type WatchEvent } from './kube-list-watch.ts';
+import type { Outage } from './kube-outage.ts';
 import { slim } from './kube-slim.ts';
 
 /** Whether an object is served by this control plane. */
@@ -45,6 +46,7 @@ export interface ReflectorOptions {
   readonly systemNamespace?: string | undefined;
   readonly pageSize?: number | undefined;
   readonly pollAbsentMs?: number | undefined;
+  readonly outage?: Outage | undefined;
   /** False while the server certainly lacks the kind: then it isn't asked. */
   readonly defined?: ((info: KindInfo) => boolean) | undefined;
   readonly events: Counter;
@@ -79,7 +81,7 @@ export class Reflector implements ListWatchSink {
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
-    const { api, info, log, timers, random, pageSize, pollAbsentMs, defined } = options;
+    const { api, info, log, timers, random, pageSize, pollAbsentMs, outage, defined } = options;
     this.#watch = new ListWatch({
       api,
       what: info.kind,
@@ -92,6 +94,7 @@ export class Reflector implements ListWatchSink {
       fieldSelector: FIELD_SELECTORS[info.kind],
       pageSize,
       pollAbsentMs,
+      outage,
     });
   }
 

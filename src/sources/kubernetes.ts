@@ -9,6 +9,7 @@ import type { LabelSelector } from '../lib/label-selector.ts';
 import type { Log, Meter, Timers } from '../lib/ports.ts';
 import { kubeApi, type KubeApi, loadKubeconfig } from './kube-api.ts';
 import { DefinitionWatch } from './kube-definitions.ts';
+import { Outage } from './kube-outage.ts';
 import { Reflector, type ScopeChange } from './kube-reflector.ts';
 import type { Owner } from './kube-scope.ts';
 import { ScopeWatch } from './kube-scope-watch.ts';
@@ -75,8 +76,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSo
         if (change.selection.size > 0) for (const listener of listeners) listener();
       });
       const definitions = definitionsOf(options, api, (names) => {
-        for (const reflector of reflectors)
-          if (names.has(reflector.definition)) reflector.redefined();
+        for (const reflector of reflectors) if (names.has(reflector.definition)) reflector.redefined();
       });
       const read = async (): Promise<void> => {
         await Promise.all([scope?.synced(), definitions?.settled()]);
@@ -153,6 +153,7 @@ function reflectorsOf(
     'Objects of configuration that no installed revision owns, by kind.',
     ['kind'],
   );
+  const outage = new Outage();
   let waiting = kinds.length;
   if (waiting === 0) sink.synced();
   return kinds.map(
@@ -170,6 +171,7 @@ function reflectorsOf(
         systemNamespace: options.scope?.systemNamespace,
         pageSize: options.pageSize,
         pollAbsentMs: options.pollAbsentMs,
+        outage,
         events,
         lists,
         unowned,

@@ -65,9 +65,8 @@ async function definitions(): Promise<Seen> {
 }
 
 const ownerOfValidator = async (): Promise<string | undefined> =>
-  (await getJson<V1ValidatingWebhookConfiguration>('validatingwebhookconfiguration', VALIDATOR)).metadata?.annotations?.[
-    'meta.helm.sh/release-name'
-  ];
+  (await getJson<V1ValidatingWebhookConfiguration>('validatingwebhookconfiguration', VALIDATOR)).metadata
+    ?.annotations?.['meta.helm.sh/release-name'];
 
 describe("the chart base over Istio's own definitions", () => {
   let before: Seen;

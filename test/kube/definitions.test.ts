@@ -123,7 +123,11 @@ describe.skipIf(await alreadyThere())('kinds that are defined while the control 
     const kinds = ['KubernetesGateway', 'GatewayClass', 'HTTPRoute', 'ServiceExport'] as const;
     await untilState(store, 'an object of each', () => sizes(...kinds).every((size) => size === 1));
     const [gateway] = [...store.state().byKind.KubernetesGateway.buckets].flatMap((bucket) => [...bucket.values()]);
-    expect(gateway).toMatchObject({ apiVersion: `${GATEWAY_API}/v1`, name: 'edge', spec: { gatewayClassName: 'istio' } });
+    expect(gateway).toMatchObject({
+      apiVersion: `${GATEWAY_API}/v1`,
+      name: 'edge',
+      spec: { gatewayClassName: 'istio' },
+    });
     expect(store.state().byKind.Gateway.size).toBe(0);
   });
 

@@ -96,7 +96,7 @@ describe.skipIf(kubeconfig === undefined)('while the API server is away', () => 
       return subscribe(client);
     };
     const served = (client: AdsClient, what: string) =>
-      until(async () => addressOf(client, 'stays').includes('10.7.0.1'), what);
+      until(async () => addressOf(client, 'stays').includes('10.7.0.1'), what, 60_000);
     try {
       const [known, unknown] = [await cluster.token(shop, 'web'), await cluster.token(shop, 'web')];
       const before = plain('before');
@@ -140,7 +140,10 @@ describe.skipIf(kubeconfig === undefined)('while the API server is away', () => 
           `${rounds} proxies came meanwhile, as many unknown tokens were told to come again, changes after ${Date.now() - mended} ms`,
       );
       expect(ended).toBe(0);
-      await served(withToken(unknown, () => undefined), 'a proxy whose token can be reviewed again');
+      await served(
+        withToken(unknown, () => undefined),
+        'a proxy whose token can be reviewed again',
+      );
     } finally {
       for (const client of clients) client.close();
       await server.stop();

@@ -203,7 +203,9 @@ describe('a source of one revision of several', () => {
     await untilState(store, 'plain is ours', ({ findings }) => findings.length === 0);
     sidecar(kube, 'one', { 'istio.io/rev': 'typo' });
     await untilState(store, 'what names nobody goes', () => where(store, 'Sidecar').join() === 'plain,three,two');
-    expect(store.state().findings).toMatchObject([{ code: 'MEL0041', message: expect.stringMatching(/^the object names/) as string }]);
+    expect(store.state().findings).toMatchObject([
+      { code: 'MEL0041', message: expect.stringMatching(/^the object names/) as string },
+    ]);
     sidecar(kube, 'one');
     await untilState(store, 'one is ours', () => where(store, 'Sidecar').length === 4);
     sidecar(kube, 'two', { 'istio.io/rev': 'prod' });

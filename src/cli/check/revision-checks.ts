@@ -147,15 +147,11 @@ export function ownershipProblems(facts: ClusterFacts): readonly Problem[] {
     const own = metadata.labels?.[REV] ?? '';
     const named = own === '' ? (labels.get(metadata.namespace ?? '') ?? '') : own;
     const owned =
-      named === ''
-        ? owner !== undefined && installed.includes(owner)
-        : revisionBehind(named, revisions) !== undefined;
+      named === '' ? owner !== undefined && installed.includes(owner) : revisionBehind(named, revisions) !== undefined;
     if (owned) continue;
     const lists = own === '' ? unanswered : ineffective;
     const why =
-      named === ''
-        ? 'name no revision, and none is the default'
-        : `belong to revision ${named}, which is not there`;
+      named === '' ? 'name no revision, and none is the default' : `belong to revision ${named}, which is not there`;
     lists.set(why, [...(lists.get(why) ?? []), `${kind} ${metadata.namespace ?? ''}/${metadata.name}`]);
   }
   if (installed.length === 0) return problems;
