@@ -21,15 +21,15 @@ const ISTIOS = {
 };
 
 /** Of an older Istio: without a field that came later, and with other columns. */
-function olderDefinitions(): V1CustomResourceDefinition[] {
+function olderDefinitions(): object[] {
   return readdirSync(CRDS).map((file) => {
-    const ours = parse(readFileSync(CRDS + file, 'utf8')) as V1CustomResourceDefinition;
-    for (const version of ours.spec.versions) {
+    const { apiVersion, kind, metadata, spec } = parse(readFileSync(CRDS + file, 'utf8')) as V1CustomResourceDefinition;
+    for (const version of spec.versions) {
       version.additionalPrinterColumns = [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }];
-      if (ours.spec.names.kind === 'VirtualService')
+      if (spec.names.kind === 'VirtualService')
         delete version.schema?.openAPIV3Schema?.properties?.['spec']?.properties?.['exportTo'];
     }
-    return { ...ours, metadata: { ...ISTIOS, name: ours.metadata?.name ?? '' } };
+    return { apiVersion, kind, metadata: { ...ISTIOS, name: metadata?.name ?? '' }, spec };
   });
 }
 
