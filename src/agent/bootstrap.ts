@@ -2,9 +2,10 @@
 // In: AgentConfig; out: the JSON form of envoy.config.bootstrap.v3.Bootstrap. Pure.
 // Called by agent.ts, and by `meltemi bootstrap` which prints it.
 
-import { agentlessService, probeListener } from './bootstrap-agentless.ts';
+import { agentlessService } from './bootstrap-agentless.ts';
 import { staticClusters } from './bootstrap-clusters.ts';
 import { staticListeners } from './bootstrap-listeners.ts';
+import { probeListener } from './bootstrap-probes.ts';
 import type { AgentConfig } from './config.ts';
 import { nodeOf } from './node.ts';
 

@@ -256,14 +256,18 @@ function addReview(program: Command, context: CommandContext, finish: (code: num
 
 /** Commands that ask no server. */
 function addOffline(program: Command, context: CommandContext, finish: (code: number) => void): void {
-  program
-    .command('kube-inject')
-    .description('Inject proxies into workloads of files, as the webhook does.')
+  clusterFlags(
+    program
+      .command('kube-inject')
+      .description(
+        'Inject proxies into workloads of files, as the webhook of the cluster does; offline where files say how.',
+      ),
+  )
     .requiredOption('-f, --filename <file>', 'file or folder of YAML; - for standard input')
     .option('-o, --output <file>', 'where to write; standard output without it')
-    .option('--injectConfigFile <file>', 'injection config; the built-in templates without it')
-    .option('--meshConfigFile <file>', 'MeshConfig')
-    .option('--valuesFile <file>', 'values of the templates')
+    .option('--injectConfigFile <file>', "injection config in place of the cluster's")
+    .option('--meshConfigFile <file>', "MeshConfig in place of the cluster's")
+    .option('--valuesFile <file>', "values of the templates in place of the cluster's")
     .option('-r, --revision <revision>', 'revision of the control plane')
     .option('-n, --namespace <namespace>', 'namespace of objects that name none')
     .action(async (flags) => finish(await (await import('./commands/kube-inject.ts')).kubeInject(flags, context)));

@@ -121,6 +121,10 @@ export const FINDING_CODES = {
     severity: 'info',
     summary: 'The object is of a kind that this control plane does not use; it is ignored.',
   },
+  MEL0014: {
+    severity: 'info',
+    summary: 'The object is read and shown, and nothing is made of it: what it asks for is not built yet.',
+  },
   MEL0006: { severity: 'error', summary: 'The API group is ours, but it has no such kind or version.' },
   MEL0007: { severity: 'warning', summary: 'The object is defined more than once; the first by path is in force.' },
   MEL0008: { severity: 'warning', summary: 'The object has a field that does not exist; it is ignored.' },
@@ -148,7 +152,8 @@ export const FINDING_CODES = {
   },
   MEL0041: {
     severity: 'warning',
-    summary: 'No revision of the control plane owns the object: nobody serves it.',
+    summary:
+      'No revision of the control plane owns the object: none writes its status, and none serves it if it names one itself.',
   },
   MEL0070: {
     severity: 'error',

@@ -12,6 +12,10 @@ export interface KindInfo {
   /** The resource's name in URLs. */
   readonly plural: string;
   readonly namespaced: boolean;
+  /** As manifests call it, where that is another word than ours. */
+  readonly written?: string | undefined;
+  /** Kept and shown: no proxy's configuration is made of it. */
+  readonly idle?: true | undefined;
 }
 
 const NETWORKING = 'networking.istio.io';
@@ -22,11 +26,23 @@ const EXTENSIONS = 'extensions.istio.io';
 /** Groups of which an unknown kind is a mistake. Of other groups it is none of our business. */
 export const OWN_GROUPS: readonly string[] = [NETWORKING, SECURITY, TELEMETRY, EXTENSIONS];
 
+const GATEWAY_API = 'gateway.networking.k8s.io';
+const GATEWAY_API_TRIAL = 'gateway.networking.x-k8s.io';
+const MULTICLUSTER = 'multicluster.x-k8s.io';
+
+/** Groups of configuration that others define and others may serve as well. */
+export const SHARED_GROUPS: readonly string[] = [GATEWAY_API, GATEWAY_API_TRIAL, MULTICLUSTER];
+
 const CORE_V1 = ['v1'];
 const ISTIO_ALL = ['v1', 'v1beta1', 'v1alpha3', 'v1alpha1'];
+const SHARED_ALL = ['v1', 'v1beta1', 'v1alpha3', 'v1alpha2', 'v1alpha1'];
 
 function kindOf(kind: Kind, group: string, versions: readonly string[], plural: string, namespaced = true): KindInfo {
   return { kind, group, versions, plural, namespaced };
+}
+
+function idle(kind: Kind, group: string, plural: string): KindInfo {
+  return { ...kindOf(kind, group, SHARED_ALL, plural), idle: true };
 }
 
 export const KINDS: readonly KindInfo[] = [
@@ -53,9 +69,35 @@ export const KINDS: readonly KindInfo[] = [
   kindOf('Telemetry', TELEMETRY, ISTIO_ALL, 'telemetries'),
   kindOf('WasmPlugin', EXTENSIONS, ISTIO_ALL, 'wasmplugins'),
   kindOf('TrafficExtension', EXTENSIONS, ISTIO_ALL, 'trafficextensions'),
+  { ...idle('GatewayClass', GATEWAY_API, 'gatewayclasses'), namespaced: false },
+  { ...idle('KubernetesGateway', GATEWAY_API, 'gateways'), written: 'Gateway' },
+  idle('HTTPRoute', GATEWAY_API, 'httproutes'),
+  idle('GRPCRoute', GATEWAY_API, 'grpcroutes'),
+  idle('TLSRoute', GATEWAY_API, 'tlsroutes'),
+  idle('TCPRoute', GATEWAY_API, 'tcproutes'),
+  idle('UDPRoute', GATEWAY_API, 'udproutes'),
+  idle('ReferenceGrant', GATEWAY_API, 'referencegrants'),
+  idle('BackendTLSPolicy', GATEWAY_API, 'backendtlspolicies'),
+  idle('ListenerSet', GATEWAY_API, 'listenersets'),
+  idle('XListenerSet', GATEWAY_API_TRIAL, 'xlistenersets'),
+  idle('XBackendTrafficPolicy', GATEWAY_API_TRIAL, 'xbackendtrafficpolicies'),
+  idle('ServiceExport', MULTICLUSTER, 'serviceexports'),
+  idle('ServiceImport', MULTICLUSTER, 'serviceimports'),
 ];
 
-const BY_NAME: ReadonlyMap<string, KindInfo> = new Map(KINDS.map((info) => [`${info.group}/${info.kind}`, info]));
+const BY_NAME: ReadonlyMap<string, KindInfo> = new Map(
+  KINDS.map((info) => [`${info.group}/${writtenKind(info)}`, info]),
+);
+
+/** The kind as manifests have it. */
+export function writtenKind({ kind, written }: KindInfo): string {
+  return written ?? kind;
+}
+
+/** Whether a CustomResourceDefinition brings the kind: a server may lack it, or lose it. */
+export function isCustom({ group }: KindInfo): boolean {
+  return OWN_GROUPS.includes(group) || SHARED_GROUPS.includes(group);
+}
 
 export type KindLookup =
   | { readonly kind: 'known'; readonly info: KindInfo }

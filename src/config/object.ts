@@ -26,7 +26,23 @@ export type Kind =
   | 'AuthorizationPolicy'
   | 'Telemetry'
   | 'WasmPlugin'
-  | 'TrafficExtension';
+  | 'TrafficExtension'
+  // Of the Gateway API, whose Gateway needs another name here than Istio's.
+  | 'GatewayClass'
+  | 'KubernetesGateway'
+  | 'HTTPRoute'
+  | 'GRPCRoute'
+  | 'TLSRoute'
+  | 'TCPRoute'
+  | 'UDPRoute'
+  | 'ReferenceGrant'
+  | 'BackendTLSPolicy'
+  | 'ListenerSet'
+  | 'XListenerSet'
+  | 'XBackendTrafficPolicy'
+  // Of Multi-Cluster Services.
+  | 'ServiceExport'
+  | 'ServiceImport';
 
 export interface ObjectRef {
   readonly kind: Kind;

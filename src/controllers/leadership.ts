@@ -94,17 +94,19 @@ export class Leadership {
   }
 
   #statusOptions(): Parameters<typeof statusController>[0] {
-    const { plane, store } = this.#options;
-    return { ...this.#reports, store, rejections: () => plane.nacks.findings() };
+    const { plane, store, cluster } = this.#options;
+    const ownerOf: KubernetesSource['ownerOf'] = (namespace, labels) => cluster?.ownerOf(namespace, labels) ?? 'own';
+    return { ...this.#reports, store, ownerOf, rejections: () => plane.nacks.findings() };
   }
 
   #writeVips(signal: AbortSignal): void {
-    const { ports, plane } = this.#options;
+    const { ports, plane, cluster } = this.#options;
     vipController(
       {
         ...ports,
         vips: () => plane.snapshot?.registry.vips ?? NO_VIPS,
         entries: () => (plane.snapshot?.registry.state.tables.serviceEntries ?? emptyTable()) as Table<ServiceEntry>,
+        owned: ({ namespace, labels }) => (cluster?.ownerOf(namespace, labels) ?? 'own') === 'own',
         onChange: (listener) => plane.onSettled(listener),
       },
       signal,

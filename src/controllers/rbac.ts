@@ -26,6 +26,10 @@ export const CLUSTER_RULES: readonly Rule[] = [
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create', 'patch'] },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
   { apiGroups: ISTIO, resources: ['*'], verbs: READ },
+  { apiGroups: ['gateway.networking.k8s.io', 'gateway.networking.x-k8s.io'], resources: ['*'], verbs: READ },
+  { apiGroups: ['multicluster.x-k8s.io'], resources: ['serviceexports', 'serviceimports'], verbs: READ },
+  // Which of these kinds there are.
+  { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: READ },
   { apiGroups: ISTIO, resources: WITH_STATUS.map((plural) => `${plural}/status`), verbs: ['patch'] },
   { apiGroups: ['networking.istio.io'], resources: ['workloadentries'], verbs: ['create', 'patch', 'delete'] },
   { apiGroups: ['networking.istio.io'], resources: ['workloadentries/status'], verbs: ['patch'] },

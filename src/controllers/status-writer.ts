@@ -7,6 +7,7 @@ import type { ConfigObject, Finding, Kind, ObjectRef } from '../config/object.ts
 import { refKey } from '../config/object.ts';
 import { tableDiff, tableValues } from '../lib/table.ts';
 import { KubeError } from '../sources/kube-api.ts';
+import { isRecord, orMissing } from '../sources/kube-discovery.ts';
 import { objectIn, type StoreState } from '../store/state.ts';
 import type { Store } from '../store/store.ts';
 import { type Condition, conditionOf, sumOf } from './conditions.ts';
@@ -17,6 +18,8 @@ export interface StatusOptions extends ReportsOptions {
   readonly store: Store;
   /** What was wrong with proxies' answers, by object. */
   readonly rejections: () => readonly Finding[];
+  /** Of several revisions that serve an object, one writes its status. */
+  readonly ownerOf: (namespace: string, labels: Readonly<Record<string, string>>) => 'own' | 'other' | 'nobody';
 }
 
 /** Conditions of these are inputs: others write them. Or they shape proxies only through other objects. */
@@ -49,22 +52,24 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
         const generation = store.generation(ref);
         const text = JSON.stringify([condition, generation]);
         if (written.get(key) === text) return;
+        if (condition === undefined && (await isOthers(options, ref, during))) return forget(key);
         const since = transitions.get(key);
         const at = since?.status === condition?.status ? (since?.at ?? '') : '';
         const time = at === '' ? new Date(options.clock.now()).toISOString() : at;
         await write(options, { ref, condition, generation, time }, during);
-        if (condition !== undefined) transitions.set(key, { status: condition.status, at: time });
-        if (condition !== undefined) written.set(key, text);
-        else {
-          written.delete(key);
-          transitions.delete(key);
-          refs.delete(key);
-          queue.forget(key);
-        }
+        if (condition === undefined) return forget(key);
+        transitions.set(key, { status: condition.status, at: time });
+        written.set(key, text);
       },
     },
     signal,
   );
+  const forget = (key: string): void => {
+    written.delete(key);
+    transitions.delete(key);
+    refs.delete(key);
+    queue.forget(key);
+  };
   const reports = new ReportReader(options, () => soon());
   const compute = (): void => {
     const state = store.state();
@@ -117,7 +122,7 @@ function concerned(state: StoreState, before: StoreState): boolean {
 }
 
 function conditionsOf(
-  { rejections }: StatusOptions,
+  { rejections, ownerOf }: StatusOptions,
   state: StoreState,
   reach: ReturnType<typeof sumOf>,
 ): ReadonlyMap<string, { readonly ref: ObjectRef; readonly condition: Condition }> {
@@ -132,6 +137,7 @@ function conditionsOf(
   const held = new Set(state.held.map(refKey));
   const conditions = new Map<string, { readonly ref: ObjectRef; readonly condition: Condition }>();
   const add = (ref: ObjectRef): void => {
+    if (ownerOf(ref.namespace, objectIn(state, ref)?.labels ?? {}) !== 'own') return;
     const key = refKey(ref);
     const condition = conditionOf({
       reach: reach.get(key),
@@ -152,6 +158,19 @@ interface Writing {
   readonly generation: number | undefined;
   /** Of the last transition. */
   readonly time: string;
+}
+
+/** Whether another revision writes what is to be taken back here: it has one field manager with us, and may have been first. */
+async function isOthers({ api, store, ownerOf }: StatusOptions, ref: ObjectRef, signal: AbortSignal): Promise<boolean> {
+  const info = INFO.get(ref.kind);
+  if (info === undefined) return true;
+  const served = objectIn(store.state(), ref);
+  if (served !== undefined) return ownerOf(ref.namespace, served.labels) === 'other';
+  const path = `/apis/${info.group}/${info.versions[0]}/namespaces/${ref.namespace}/${info.plural}/${ref.name}`;
+  const object = await orMissing(api.get(path, {}, signal));
+  const metadata = isRecord(object) ? object['metadata'] : undefined;
+  const labels = (isRecord(metadata) ? metadata['labels'] : undefined) as Readonly<Record<string, string>> | undefined;
+  return ownerOf(ref.namespace, labels ?? {}) === 'other';
 }
 
 async function write(

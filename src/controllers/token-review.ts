@@ -1,7 +1,8 @@
 // Tokens of workloads, judged by the API server that issued them. In: a token. Out: whose it is, or why not.
 // Called by the Kubernetes authenticator of ca/. Answers are remembered for a short while, by a hash of the token: a proxy
 // that reconnects or renews its certificate shouldn't cost a request each time, and a pod that was deleted should soon be
-// nobody. No token is kept or logged.
+// nobody. While the API server gives no answer, who was vouched for is believed until the token runs out: proxies go on being
+// served through an outage. No token is kept or logged.
 
 import { createHash } from 'node:crypto';
 import type { TokenReview, TokenReviewer } from '../ca/authenticators.ts';
@@ -20,6 +21,8 @@ export interface TokenReviewOptions {
 /** How long an answer is believed, ms. */
 const ACCEPTED_MS = 60_000;
 const REFUSED_MS = 5_000;
+/** How long an older answer is given before the API server, which did not answer, is asked again. */
+const STALE_MS = 10_000;
 const MAX_REMEMBERED = 10_000;
 const ANSWER_MS = 10_000;
 /** Tokens of service accounts have about 1 KiB; a longer text is not even asked about. */
@@ -28,6 +31,8 @@ const MAX_TOKEN = 16 * 1024;
 interface Remembered {
   readonly answer: Promise<TokenReview>;
   until: number;
+  /** The last answer that said yes. */
+  accepted: TokenReview | undefined;
 }
 
 export function tokenReviewer(options: TokenReviewOptions): TokenReviewer {
@@ -41,7 +46,14 @@ export function tokenReviewer(options: TokenReviewOptions): TokenReviewer {
       .digest('base64');
     const known = remembered.get(key);
     if (known !== undefined && known.until > clock.now()) return known.answer;
-    const entry: Remembered = { answer: ask(options.api, token, audiences), until: clock.now() + ANSWER_MS };
+    const before = known?.accepted;
+    let stale = false;
+    const answer = ask(options.api, token, audiences).catch((error: unknown) => {
+      stale = before !== undefined && error instanceof NoAnswer && clock.now() < expiryOf(token);
+      if (before === undefined || !stale) throw error;
+      return before;
+    });
+    const entry: Remembered = { answer, until: clock.now() + ANSWER_MS, accepted: before };
     remembered.delete(key);
     remembered.set(key, entry);
     for (const oldest of remembered.keys()) {
@@ -49,14 +61,30 @@ export function tokenReviewer(options: TokenReviewOptions): TokenReviewer {
       remembered.delete(oldest);
     }
     try {
-      const answer = await entry.answer;
-      entry.until = clock.now() + (answer.authenticated ? ACCEPTED_MS : REFUSED_MS);
-      return answer;
+      const told = await answer;
+      entry.until = clock.now() + (stale ? STALE_MS : told.authenticated ? ACCEPTED_MS : REFUSED_MS);
+      entry.accepted = told.authenticated ? told : undefined;
+      return told;
     } catch (error) {
-      if (remembered.get(key) === entry) remembered.delete(key);
+      // What was vouched for before may be asked about again.
+      if (remembered.get(key) === entry && before === undefined) remembered.delete(key);
+      entry.until = 0;
       throw error;
     }
   };
+}
+
+/** The API server is away or overloaded. */
+class NoAnswer extends Error {}
+
+/** ms; a token that names no time is good for none. It was verified when it was accepted. */
+function expiryOf(token: string): number {
+  try {
+    const payload: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return isRecord(payload) && typeof payload['exp'] === 'number' ? payload['exp'] * 1000 : 0;
+  } catch {
+    return 0;
+  }
 }
 
 async function ask(api: KubeApi, token: string, audiences: readonly string[]): Promise<TokenReview> {
@@ -67,9 +95,10 @@ async function ask(api: KubeApi, token: string, audiences: readonly string[]): P
     return read(isRecord(answer) ? answer['status'] : undefined, audiences);
   } catch (error) {
     // The message of an API server may quote what it was sent.
-    if (error instanceof KubeError)
-      throw new Error(`the API server gave no answer (status ${error.status})`, { cause: undefined });
-    throw error;
+    if (!(error instanceof KubeError)) throw error;
+    const text = `the API server gave no answer (status ${error.status})`;
+    const away = error.status === 0 || error.status === 429 || error.status >= 500;
+    throw away ? new NoAnswer(text) : new Error(text, { cause: undefined });
   }
 }
 

@@ -14,6 +14,8 @@ import { Reconciler } from './reconciler.ts';
 export interface VipWriterOptions extends ControllerPorts {
   readonly vips: () => Vips;
   readonly entries: () => Table<ServiceEntry>;
+  /** Of several revisions that serve an entry, one writes its status. */
+  readonly owned: (entry: ServiceEntry) => boolean;
   /** Hears whenever either may be another; the result ends it. */
   readonly onChange: (listener: () => void) => () => void;
 }
@@ -23,11 +25,11 @@ type Address = ServiceEntryStatus['addresses'][number];
 const VIP_MANAGER = 'meltemi-vips';
 
 export function vipController(options: VipWriterOptions, signal: AbortSignal): void {
-  const { api, vips, entries, meter } = options;
+  const { api, vips, entries, owned, meter } = options;
   const writes = meter.counter('meltemi_vip_writes_total', 'ServiceEntries whose virtual addresses were written.');
   const reconcile = async (key: string, during: AbortSignal): Promise<void> => {
     const entry = tableGet(entries(), key);
-    const addresses = entry === undefined ? undefined : addressesToWrite(entry, vips());
+    const addresses = entry === undefined || !owned(entry) ? undefined : addressesToWrite(entry, vips());
     if (entry === undefined || addresses === undefined) return;
     const { apiVersion, namespace, name } = entry;
     const body = { apiVersion, kind: 'ServiceEntry', metadata: { name, namespace }, status: { addresses } };
@@ -48,7 +50,7 @@ export function vipController(options: VipWriterOptions, signal: AbortSignal): v
     if (now[0] === seen[0] && now[1] === seen[1]) return;
     seen = now;
     for (const entry of tableValues(entries()))
-      if (addressesToWrite(entry, vips()) !== undefined) queue.add(`${entry.namespace}/${entry.name}`);
+      if (owned(entry) && addressesToWrite(entry, vips()) !== undefined) queue.add(`${entry.namespace}/${entry.name}`);
   };
   signal.addEventListener('abort', options.onChange(all), { once: true });
   all();

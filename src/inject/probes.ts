@@ -1,7 +1,7 @@
 // Probes and lifecycle hooks of applications go to the agent, which asks the application from inside the pod: kubelet has
 // no certificate of the mesh, and a TCP probe would only find the proxy.
 // In: a pod with a proxy. Out: the same with handlers rewritten and the originals in ISTIO_KUBE_APP_PROBERS. A proxy without
-// an agent is told of them by its bootstrap, and can pass on HTTP alone.
+// an agent is told of them by its bootstrap; of hooks it can pass on HTTP alone.
 
 import {
   annotationsOf,
@@ -47,7 +47,7 @@ export function rewriteProbes(pod: Pod, settings: ProbeSettings): Pod {
   if (!wanted || containerOf(pod, PROXY) === undefined) return pod;
   const statusPort = Number(annotationsOf(pod)['status.sidecar.istio.io/port'] ?? settings.statusPort);
   const agentless = containerOf(pod, BOOTSTRAP) !== undefined;
-  const scope: Scope = { statusPort, httpOnly: agentless };
+  const scope: Scope = { statusPort, agentless };
   const probers = probersOf(pod, scope);
   const reader = agentless ? BOOTSTRAP : PROXY;
   const told = Object.keys(probers).length === 0 ? pod : tell(pod, reader, probers, settings.wasInjected);
@@ -64,7 +64,7 @@ const isOwn = ({ name }: Container): boolean => name === PROXY || name === BOOTS
 
 interface Scope {
   readonly statusPort: number;
-  readonly httpOnly: boolean;
+  readonly agentless: boolean;
 }
 
 function probersOf(pod: Pod, scope: Scope): Readonly<Record<string, Prober>> {
@@ -86,12 +86,12 @@ function probersOf(pod: Pod, scope: Scope): Readonly<Record<string, Prober>> {
 function proberOf(
   handler: Handler,
   container: Container,
-  { statusPort, httpOnly }: Scope,
+  { statusPort, agentless }: Scope,
   hook: boolean,
 ): Prober | undefined {
   const timeout = handler.timeoutSeconds === undefined ? {} : { timeoutSeconds: handler.timeoutSeconds };
   const { httpGet, tcpSocket, grpc } = handler;
-  if (isElsewhere(handler) || (httpOnly && httpGet === undefined)) return undefined;
+  if (isElsewhere(handler) || (agentless && hook && httpGet === undefined)) return undefined;
   if (httpGet === undefined && tcpSocket === undefined) {
     return grpc === undefined || hook ? undefined : { grpc, ...timeout };
   }
@@ -166,7 +166,7 @@ function hooksOf({ name, lifecycle }: Container, scope: Scope): Lifecycle | unde
 
 function toAgent(handler: Handler | undefined, path: string, scope: Scope, hook: boolean): Handler | undefined {
   if (handler === undefined || isElsewhere(handler)) return undefined;
-  if (scope.httpOnly && handler.httpGet === undefined) return undefined;
+  if (scope.agentless && hook && handler.httpGet === undefined) return undefined;
   const { httpGet, tcpSocket, grpc, ...rest } = handler;
   if (httpGet === undefined && tcpSocket === undefined && (grpc === undefined || hook)) return undefined;
   // The agent speaks HTTPS to the application if that is what the original says.

@@ -9,11 +9,25 @@ import { KubeConfig } from '@kubernetes/client-node';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export interface KubeApi {
+export interface KubeReader {
   /** The body of a 200 answer; otherwise rejects with KubeError. */
   get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
-  /** Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together. */
-  follow(path: string, query: Query, signal: AbortSignal, onLines: (values: readonly unknown[]) => void): Promise<void>;
+  /**
+   * Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together, `onOpen` hears
+   * that there will be some.
+   */
+  follow(
+    path: string,
+    query: Query,
+    signal: AbortSignal,
+    onLines: (values: readonly unknown[]) => void,
+    onOpen?: () => void,
+  ): Promise<void>;
+}
+
+export interface KubeApi extends KubeReader {
+  /** The same two requests for objects of which nothing but the metadata is sent; where it is missing, the whole does as well. */
+  readonly metadata?: KubeReader | undefined;
   /** The body of an answer below 300; otherwise rejects with KubeError. */
   send(write: KubeWrite, signal: AbortSignal): Promise<unknown>;
 }
@@ -69,18 +83,8 @@ const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
 export function kubeApi(config: KubeConfig): KubeApi {
   const connection = new Connection(config);
   return {
-    get: async (path, query, signal) => {
-      const response = await connection.open({ method: 'GET', path, query, signal, idleMs: ANSWER_MS });
-      const text = await textOf(response);
-      if (response.statusCode !== 200) throw errorOf(response, text);
-      return JSON.parse(text) as unknown;
-    },
-    follow: async (path, query, signal, onLines) => {
-      const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
-      const response = await connection.open({ method: 'GET', path, query, signal, idleMs });
-      if (response.statusCode !== 200) throw errorOf(response, await textOf(response));
-      await linesOf(response, onLines);
-    },
+    ...readerOf(connection, JSON_TYPE, JSON_TYPE),
+    metadata: readerOf(connection, partial('PartialObjectMetadataList'), partial('PartialObjectMetadata')),
     send: async ({ method, path, query = {}, body, patch }, signal) => {
       const type = patch === undefined ? JSON_TYPE : PATCH_TYPES[patch];
       const content = body === undefined ? undefined : { type, text: JSON.stringify(body) };
@@ -92,12 +96,35 @@ export function kubeApi(config: KubeConfig): KubeApi {
   };
 }
 
+function readerOf(connection: Connection, list: string, event: string): KubeReader {
+  return {
+    get: async (path, query, signal) => {
+      const response = await connection.open({ method: 'GET', path, query, signal, accept: list, idleMs: ANSWER_MS });
+      const text = await textOf(response);
+      if (response.statusCode !== 200) throw errorOf(response, text);
+      return JSON.parse(text) as unknown;
+    },
+    follow: async (path, query, signal, onLines, onOpen) => {
+      const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
+      const response = await connection.open({ method: 'GET', path, query, signal, accept: event, idleMs });
+      if (response.statusCode !== 200) throw errorOf(response, await textOf(response));
+      onOpen?.();
+      await linesOf(response, onLines);
+    },
+  };
+}
+
+function partial(as: string): string {
+  return `${JSON_TYPE};as=${as};g=meta.k8s.io;v=v1`;
+}
+
 interface Call {
   readonly method: string;
   readonly path: string;
   readonly query: Query;
   readonly signal: AbortSignal;
   readonly idleMs: number;
+  readonly accept?: string;
   readonly content?: { readonly type: string; readonly text: string } | undefined;
 }
 
@@ -110,12 +137,12 @@ class Connection {
     this.#config = config;
   }
 
-  async open({ method, path, query, signal, idleMs, content }: Call): Promise<IncomingMessage> {
+  async open({ method, path, query, signal, idleMs, accept = JSON_TYPE, content }: Call): Promise<IncomingMessage> {
     const cluster = this.#config.getCurrentCluster();
     const url = new URL((cluster?.server ?? '').replace(/\/$/, '') + path);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value));
-    const options: RequestOptions = { method, headers: { Accept: JSON_TYPE }, signal };
+    const options: RequestOptions = { method, headers: { Accept: accept }, signal };
     await this.#config.applyToHTTPSOptions(options);
     // The client library makes an agent for each request, which would mean a TLS handshake for each.
     if (cluster?.proxyUrl === undefined) options.agent = this.#kept(url.protocol, options);

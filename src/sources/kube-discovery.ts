@@ -11,7 +11,11 @@ export interface Served {
 }
 
 /** Undefined while the server has no such kind. */
-export async function discover(api: KubeApi, info: KindInfo, signal: AbortSignal): Promise<Served | undefined> {
+export async function discover(
+  api: KubeApi,
+  info: Pick<KindInfo, 'group' | 'versions' | 'plural'>,
+  signal: AbortSignal,
+): Promise<Served | undefined> {
   if (info.group === '') return { apiVersion: 'v1', path: `/api/v1/${info.plural}` };
   const served = await versionsOf(api, info.group, signal);
   for (const version of info.versions) {

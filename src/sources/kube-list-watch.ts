@@ -6,8 +6,9 @@
 //      ^  404: the kind is gone           ^ 410: too old                          | network error: wait, then go on as before
 
 import type { Log, Timers } from '../lib/ports.ts';
-import { type KubeApi, KubeError } from './kube-api.ts';
+import { KubeError, type KubeReader } from './kube-api.ts';
 import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
+import type { Outage } from './kube-outage.ts';
 import { wait } from './wait.ts';
 
 export type RawObject = Readonly<Record<string, unknown>>;
@@ -33,7 +34,7 @@ export interface ListWatchSink {
 }
 
 export interface ListWatchOptions {
-  readonly api: KubeApi;
+  readonly api: KubeReader;
   /** For log lines. */
   readonly what: string;
   /** Undefined while the server has no such kind. */
@@ -45,7 +46,9 @@ export interface ListWatchOptions {
   readonly fieldSelector?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly pageSize?: number | undefined;
-  /** How often a kind that the server lacks is looked for. */
+  /** Shared by all that follow the same server. */
+  readonly outage?: Outage | undefined;
+  /** How often a kind that the server lacks is looked for, in the end. */
   readonly pollAbsentMs?: number | undefined;
 }
 
@@ -62,10 +65,13 @@ export class ListWatch {
   #served: Served | undefined;
   #version: string | undefined;
   #failures = 0;
+  /** In a row. */
+  #absences = 0;
   #interrupt: AbortController | undefined;
 
   constructor(options: ListWatchOptions) {
     this.#options = options;
+    options.outage?.join();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -92,14 +98,23 @@ export class ListWatch {
     this.#interrupt?.abort();
   }
 
+  /** The server may have the kind by now. */
+  lookAgain(): void {
+    this.#absences = 0;
+    if (this.#served === undefined) this.#interrupt?.abort();
+  }
+
   async #step(signal: AbortSignal): Promise<void> {
     const { discover, sink, random, pollAbsentMs = POLL_ABSENT_MS } = this.#options;
     if (this.#served === undefined) {
       this.#served = await discover(signal);
       if (this.#served === undefined) {
         sink.absent();
-        return wait(this.#options.timers, pollAbsentMs * (0.75 + random() / 2), signal);
+        // A definition that was put just now takes a moment to be served.
+        const pause = Math.min(FIRST_WAIT_MS * 2 ** this.#absences++, pollAbsentMs);
+        return wait(this.#options.timers, pause * (0.75 + random() / 2), signal);
       }
+      this.#absences = 0;
     }
     if (this.#version === undefined) await this.#list(this.#served, signal);
     else await this.#watch(this.#served, this.#version, signal);
@@ -121,7 +136,19 @@ export class ListWatch {
     const pause = Math.min(FIRST_WAIT_MS * 2 ** (this.#failures - 1), MAX_WAIT_MS) * (0.5 + random() / 2);
     const level = status === 404 || this.#failures < 3 ? 'info' : 'warn';
     log[level]({ kind: what, status, error: message, retryInMs: Math.round(pause) }, 'list or watch failed');
-    await wait(this.#options.timers, pause, signal);
+    await this.#pause(pause, status === 0, signal);
+  }
+
+  async #pause(ms: number, unreached: boolean, signal: AbortSignal): Promise<void> {
+    const { timers, outage } = this.#options;
+    if (!unreached || outage === undefined) return wait(timers, ms, signal);
+    const early = new AbortController();
+    const end = (): void => early.abort();
+    signal.addEventListener('abort', end, { once: true });
+    const leave = outage.wait(end);
+    await wait(timers, ms, early.signal);
+    leave();
+    signal.removeEventListener('abort', end);
   }
 
   async #list(served: Served, signal: AbortSignal): Promise<void> {
@@ -132,6 +159,7 @@ export class ListWatch {
     do {
       const query = { limit: pageSize, continue: token, fieldSelector, labelSelector };
       const page = await api.get(served.path, query, signal);
+      this.#options.outage?.answered();
       sink.page(itemsOf(page, 'items').filter(isRecord), served);
       const metadata = isRecord(page) ? page['metadata'] : undefined;
       version = textOf(metadata, 'resourceVersion');
@@ -160,14 +188,15 @@ export class ListWatch {
     signal.addEventListener('abort', stop, { once: true });
     let failure: KubeError | undefined;
     try {
-      await api.follow(served.path, query, ended.signal, (values) => {
+      const take = (values: readonly unknown[]): void => {
         // What still arrives after an interruption would bring back a version that was given up.
         if (ended.signal.aborted) return;
         heard = true;
         failure = this.#take(values, served);
         if (failure !== undefined) ended.abort();
         else this.#failures = 0;
-      });
+      };
+      await api.follow(served.path, query, ended.signal, take, () => this.#options.outage?.answered());
     } catch (error) {
       if (failure === undefined) throw error;
     } finally {

@@ -1,7 +1,7 @@
 // One kind of one API server as events for the store: parsed, projected, and limited to what this control plane serves.
 // In: raw objects of a ListWatch. Out: batches of events. Called by kubernetes.ts, one for each kind.
 
-import { type KindInfo, OWN_GROUPS } from '../config/kinds.ts';
+import { isCustom, type KindInfo } from '../config/kinds.ts';
 import { type Finding, type ObjectEvent, type ObjectRef, refKey } from '../config/object.ts';
 import { type Parsed, parseKnown } from '../config/parse/index.ts';
 import { deepEqual } from '../lib/equal.ts';
@@ -9,6 +9,7 @@ import type { Counter, Gauge, Log, Timers } from '../lib/ports.ts';
 import type { KubeApi } from './kube-api.ts';
 import { discover, type Served, textOf } from './kube-discovery.ts';
 import { ListWatch, type ListWatchSink, type RawObject, type WatchEvent } from './kube-list-watch.ts';
+import type { Outage } from './kube-outage.ts';
 import { slim } from './kube-slim.ts';
 
 /** Whether an object is served by this control plane. */
@@ -16,8 +17,8 @@ export type Verdict =
   | { readonly kind: 'served' }
   /** It is another's, or of a namespace that is left out. */
   | { readonly kind: 'left-out' }
-  /** Nobody serves it: the user should know. */
-  | { readonly kind: 'unowned'; readonly message: string };
+  /** No revision answers for it, which the user should know. Served all the same where the object itself names none. */
+  | { readonly kind: 'unowned'; readonly message: string; readonly served: boolean };
 
 /** Where verdicts may be others now. */
 export interface ScopeChange {
@@ -45,6 +46,9 @@ export interface ReflectorOptions {
   readonly systemNamespace?: string | undefined;
   readonly pageSize?: number | undefined;
   readonly pollAbsentMs?: number | undefined;
+  readonly outage?: Outage | undefined;
+  /** False while the server certainly lacks the kind: then it isn't asked. */
+  readonly defined?: ((info: KindInfo) => boolean) | undefined;
   readonly events: Counter;
   readonly lists: Counter;
   readonly unowned: Gauge;
@@ -77,11 +81,12 @@ export class Reflector implements ListWatchSink {
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
-    const { api, info, log, timers, random, pageSize, pollAbsentMs } = options;
+    const { api, info, log, timers, random, pageSize, pollAbsentMs, outage, defined } = options;
     this.#watch = new ListWatch({
       api,
       what: info.kind,
-      discover: async (signal) => this.#within(await discover(api, info, signal)),
+      discover: async (signal) =>
+        defined?.(info) === false ? undefined : this.#within(await discover(api, info, signal)),
       sink: this,
       log,
       timers,
@@ -89,18 +94,32 @@ export class Reflector implements ListWatchSink {
       fieldSelector: FIELD_SELECTORS[info.kind],
       pageSize,
       pollAbsentMs,
+      outage,
     });
+  }
+
+  /** The name of the CustomResourceDefinition that would bring the kind. */
+  get definition(): string {
+    const { plural, group } = this.#options.info;
+    return `${plural}.${group}`;
   }
 
   run(signal: AbortSignal): Promise<void> {
     return this.#watch.run(signal);
   }
 
+  /** The definition of the kind came, changed or went. */
+  redefined(): void {
+    const { defined, info } = this.#options;
+    if (defined?.(info) === false) this.#watch.relist();
+    else this.#watch.lookAgain();
+  }
+
   /** Reads everything again where a verdict on something that was read may be another now. */
   refresh({ selection, ownership }: ScopeChange): void {
     const { info } = this.#options;
     if (!info.namespaced) return;
-    const owned = OWN_GROUPS.includes(info.group);
+    const owned = isCustom(info);
     if (owned && ownership === 'all') return this.#watch.relist();
     const moved = new Set([...selection, ...(owned && ownership !== 'all' ? ownership : [])]);
     const concerned =
@@ -216,16 +235,9 @@ export class Reflector implements ListWatchSink {
     const { info, clusterId, scope, systemNamespace } = this.#options;
     const own = this.#refOf(item);
     const verdict = scope?.judge(info, own.namespace, labelsOf(item));
-    if (verdict !== undefined && verdict.kind !== 'served') {
+    if (verdict?.kind === 'unowned') unowned.set(refKey(own), unownedFinding(own, verdict.message, clusterId));
+    if (verdict?.kind === 'left-out' || (verdict?.kind === 'unowned' && !verdict.served)) {
       left.add(own.namespace);
-      if (verdict.kind === 'unowned')
-        unowned.set(refKey(own), {
-          severity: 'warning',
-          code: 'MEL0041',
-          ref: own,
-          origin: clusterId,
-          message: verdict.message,
-        });
       return undefined;
     }
     const parsed: Parsed = parseKnown(slim(info.kind, item, own.namespace, systemNamespace), served.apiVersion, info, {
@@ -249,6 +261,10 @@ export class Reflector implements ListWatchSink {
   #scope(): string {
     return `${this.#options.clusterId}/${this.#options.info.plural}`;
   }
+}
+
+function unownedFinding(ref: ObjectRef, message: string, origin: string): Finding {
+  return { severity: 'warning', code: 'MEL0041', ref, origin, message };
 }
 
 /** `/api/v1/pods` to `/api/v1/namespaces/NS/pods`. */

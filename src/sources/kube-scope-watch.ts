@@ -15,6 +15,8 @@ import {
   DEFAULT_REVISION,
   judge,
   namespaceSelected,
+  type Owner,
+  ownerOf,
   REVISION_LABEL,
   type ScopeFacts,
   TAG_LABEL,
@@ -83,6 +85,10 @@ export class ScopeWatch implements ObjectScope {
 
   judge(info: KindInfo, namespace: string, labels: Labels): Verdict {
     return judge(this.#facts, info, namespace, labels);
+  }
+
+  ownerOf(namespace: string, labels: Labels): Owner {
+    return ownerOf(this.#facts, namespace, labels);
   }
 
   /** True for namespaces in which this control plane has any business. */

@@ -3,12 +3,15 @@
 // every kind has been listed or found absent. Called by server.ts.
 
 import { setMaxListeners } from 'node:events';
-import { KINDS } from '../config/kinds.ts';
+import { isCustom, type KindInfo, KINDS } from '../config/kinds.ts';
 import type { Kind } from '../config/object.ts';
 import type { LabelSelector } from '../lib/label-selector.ts';
 import type { Log, Meter, Timers } from '../lib/ports.ts';
 import { kubeApi, type KubeApi, loadKubeconfig } from './kube-api.ts';
+import { DefinitionWatch } from './kube-definitions.ts';
+import { Outage } from './kube-outage.ts';
 import { Reflector, type ScopeChange } from './kube-reflector.ts';
+import type { Owner } from './kube-scope.ts';
 import { ScopeWatch } from './kube-scope-watch.ts';
 import type { Source, SourceSink } from './source.ts';
 
@@ -50,6 +53,8 @@ export interface KubernetesSource extends Source {
   select(selectors: readonly LabelSelector[], rootNamespace: string): void;
   /** True for namespaces in which this control plane has any business. */
   selected(namespace: string): boolean;
+  /** Who answers for an object of configuration, and writes its status. */
+  ownerOf(namespace: string, labels: Readonly<Record<string, string>>): Owner['kind'];
   /** Hears whenever `selected` may answer differently; the result ends it. */
   onSelection(listener: () => void): () => void;
 }
@@ -70,13 +75,19 @@ export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSo
         for (const reflector of reflectors) reflector.refresh(change);
         if (change.selection.size > 0) for (const listener of listeners) listener();
       });
+      const definitions = definitionsOf(options, api, (names) => {
+        for (const reflector of reflectors) if (names.has(reflector.definition)) reflector.redefined();
+      });
       const read = async (): Promise<void> => {
-        await scope?.synced();
-        reflectors = reflectorsOf(options, api, sink, scope);
+        await Promise.all([scope?.synced(), definitions?.settled()]);
+        reflectors = reflectorsOf(options, api, sink, { scope, definitions });
         await Promise.all(reflectors.map((reflector) => reflector.run(stop.signal)));
       };
-      running =
-        scope === undefined ? read() : Promise.all([scope.run(stop.signal), Promise.race([read(), aborted(stop)])]);
+      running = Promise.all([
+        scope?.run(stop.signal),
+        definitions?.run(stop.signal),
+        Promise.race([read(), aborted(stop)]),
+      ]);
     },
     stop: async () => {
       stop.abort();
@@ -84,6 +95,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSo
     },
     select: (selectors, rootNamespace) => scope?.select(selectors, rootNamespace),
     selected: (namespace) => scope?.selected(namespace) ?? true,
+    ownerOf: (namespace, labels) => scope?.ownerOf(namespace, labels).kind ?? 'own',
     onSelection: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -103,14 +115,34 @@ function scopeOf(
   return scope === undefined ? undefined : new ScopeWatch({ ...scope, api, log, timers, random, onChange });
 }
 
+/** Undefined where no kind is read that needs a definition. */
+function definitionsOf(
+  options: KubernetesSourceOptions,
+  api: KubeApi,
+  onChange: (names: ReadonlySet<string>) => void,
+): DefinitionWatch | undefined {
+  const { log, timers, random = Math.random, pollAbsentMs } = options;
+  if (!kindsOf(options).some(isCustom)) return undefined;
+  return new DefinitionWatch({ api, log, timers, random, pollAbsentMs, onChange });
+}
+
+function kindsOf({ kinds }: KubernetesSourceOptions): readonly KindInfo[] {
+  return KINDS.filter((info) => kinds?.includes(info.kind) ?? true);
+}
+
+interface Watches {
+  readonly scope: ScopeWatch | undefined;
+  readonly definitions: DefinitionWatch | undefined;
+}
+
 function reflectorsOf(
   options: KubernetesSourceOptions,
   api: KubeApi,
   sink: SourceSink,
-  scope: ScopeWatch | undefined,
+  { scope, definitions }: Watches,
 ): readonly Reflector[] {
   const { meter } = options;
-  const kinds = KINDS.filter((info) => options.kinds?.includes(info.kind) ?? true);
+  const kinds = kindsOf(options);
   const events = meter.counter('meltemi_kube_events_total', 'Watch events received, by kind and type.', [
     'kind',
     'type',
@@ -121,6 +153,7 @@ function reflectorsOf(
     'Objects of configuration that no installed revision owns, by kind.',
     ['kind'],
   );
+  const outage = new Outage();
   let waiting = kinds.length;
   if (waiting === 0) sink.synced();
   return kinds.map(
@@ -134,9 +167,11 @@ function reflectorsOf(
         random: options.random ?? Math.random,
         namespace: options.namespace,
         scope,
+        defined: (each) => !isCustom(each) || definitions?.defined(each) !== false,
         systemNamespace: options.scope?.systemNamespace,
         pageSize: options.pageSize,
         pollAbsentMs: options.pollAbsentMs,
+        outage,
         events,
         lists,
         unowned,

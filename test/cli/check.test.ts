@@ -181,6 +181,16 @@ const CASES: readonly (readonly [what: string, change: (kube: FakeKube) => void,
     /Error: configuration 1 objects belong to revision gone.*VirtualService shop\/web/,
   ],
   [
+    'configuration that is served, and that no revision answers for',
+    (kube) => {
+      kube.put(NAMESPACES, namespace('shop', { 'istio.io/rev': 'gone' }));
+      kube.put('/apis/networking.istio.io/v1/namespaces/shop/virtualservices', {
+        metadata: { name: 'web', namespace: 'shop' },
+      });
+    },
+    /Warning: configuration 1 objects belong to revision gone.*they are in force.*VirtualService shop\/web/,
+  ],
+  [
     'a pod without proxy',
     (kube) => kube.put('/api/v1/namespaces/shop/pods', pod('bare', ['app'])),
     /Warning: namespace\/shop 1 pods have no proxy though the namespace wants it: bare/,

@@ -1,7 +1,11 @@
 // What the API server asks the control plane: wrong objects of each kind are refused with the field; injection that can't
 // work says why; a webhook that lost its CA gets it back.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { V1MutatingWebhookConfiguration, V1ValidatingWebhookConfiguration } from '@kubernetes/client-node';
 import { afterAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { getJson, helm, IMAGE, kubectl, meltemi, tryApply, until, CONTROL_PLANE } from './support/run.ts';
 
 const NETWORKING = 'networking.istio.io/v1';
@@ -52,6 +56,7 @@ const WRONG: readonly (readonly [kind: string, apiVersion: string, spec: object,
   ['RequestAuthentication', SECURITY, { jwtRules: [{ issuer: 'a', jwksUri: 'nowhere' }] }, /jwtRules\[0\]\.jwksUri/],
   ['Telemetry', 'telemetry.istio.io/v1', { tracing: [{ randomSamplingPercentage: 200 }] }, /randomSamplingPercentage/],
   ['WasmPlugin', 'extensions.istio.io/v1alpha1', { url: 'gopher://a' }, /url/],
+  ['TrafficExtension', 'extensions.istio.io/v1alpha1', { wasm: { url: 'gopher://a' } }, /wasm.url/],
   ['ProxyConfig', 'networking.istio.io/v1beta1', { concurrency: -1 }, /concurrency/],
 ];
 
@@ -103,6 +108,38 @@ describe('a template that is broken', () => {
     });
     expect(stderr).toMatch(/template mine, line 3: .*out of order/);
     expect((await tryApply(pod({}), '--dry-run=server')).code).toBe(0);
+  });
+});
+
+describe('injection by hand', () => {
+  it('is that of the control plane in the cluster, and offline that of the files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'meltemi-cluster-'));
+    const file = join(folder, 'pod.yaml');
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'x' },
+      spec: { containers: [{ name: 'a', image: 'a' }] },
+    };
+    writeFileSync(file, stringify(pod));
+    const values = join(folder, 'values.yaml');
+    writeFileSync(values, stringify({ global: { proxy: { image: 'other/image:1' } } }));
+    const { stdout, stderr } = await meltemi('kube-inject', '-f', file);
+    expect(stderr).toBe('');
+    expect(stdout).toContain(`image: ${IMAGE}`);
+    expect((await meltemi('kube-inject', '-f', file, '--valuesFile', values)).stdout).toContain('image: other/image:1');
+    const none = await meltemi(
+      'kube-inject',
+      '-f',
+      file,
+      '-r',
+      'none',
+      '--kubeconfig',
+      process.env['KUBECONFIG'] ?? '',
+    );
+    expect(none.stderr).toContain('no control plane of revision none');
+    expect(none.code).not.toBe(0);
+    rmSync(folder, { recursive: true });
   });
 });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FINDING_CODES } from '../../src/config/codes.ts';
 import type { EndpointSliceBody, PodSpec, PodStatus, SecretBody, ServiceSpec } from '../../src/config/core.ts';
-import { KINDS } from '../../src/config/kinds.ts';
+import { KINDS, writtenKind } from '../../src/config/kinds.ts';
 import type { ConfigObject } from '../../src/config/object.ts';
 import { parseDocument, type ParseOptions } from '../../src/config/parse/index.ts';
 import { parseYaml } from '../../src/sources/yaml.ts';
@@ -94,7 +94,15 @@ describe('kinds', () => {
   it('tells the kinds of one group from another of the same name', () => {
     const gateway = { kind: 'Gateway', metadata: { name: 'g' }, spec: { gatewayClassName: 'x' } };
     expect(findingsOf({ ...gateway, apiVersion: 'gateway.networking.k8s.io/v1' })).toEqual([
-      ['info', 'MEL0005', undefined],
+      ['info', 'MEL0014', undefined],
+    ]);
+    expect(objectOf({ ...gateway, apiVersion: 'gateway.networking.k8s.io/v1' })).toMatchObject({
+      kind: 'KubernetesGateway',
+      spec: { gatewayClassName: 'x' },
+    });
+    expect(findingsOf({ ...gateway, apiVersion: 'gateway.networking.k8s.io/v1', spec: [] })).toEqual([
+      ['error', 'IST0106', 'spec'],
+      ['info', 'MEL0014', undefined],
     ]);
     expect(findingsOf({ ...gateway, apiVersion: 'networking.istio.io/v1' })).toEqual([
       ['warning', 'MEL0008', 'spec.gatewayClassName'],
@@ -102,10 +110,11 @@ describe('kinds', () => {
   });
 
   it('has a body parser for each kind of the table', () => {
-    for (const { kind, group, versions } of KINDS) {
+    for (const info of KINDS) {
+      const { kind, group, versions } = info;
       const raw = {
         apiVersion: group === '' ? versions[0] : `${group}/${versions[0]}`,
-        kind,
+        kind: writtenKind(info),
         metadata: { name: 'x' },
         spec: {},
       };
@@ -272,7 +281,10 @@ describe('Kubernetes kinds', () => {
 
 describe('whatever is thrown at the parser', () => {
   it('never throws, and every finding has a code of the table', () => {
-    const kinds = KINDS.map(({ kind, group }) => ({ kind, apiVersion: group === '' ? 'v1' : `${group}/v1` }));
+    const kinds = KINDS.map((info) => ({
+      kind: writtenKind(info),
+      apiVersion: info.group === '' ? 'v1' : `${info.group}/v1`,
+    }));
     const hostile = fc.anything({ withNullPrototype: true, maxDepth: 4 });
     fc.assert(
       fc.property(fc.constantFrom(...kinds), hostile, hostile, hostile, (kind, metadata, spec, status) => {

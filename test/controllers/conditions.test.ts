@@ -75,11 +75,13 @@ describe('statuses of objects', () => {
     open.push(controller);
     const report = { ...rig.ports, namespace: 'istio-system', revision: 'default' };
     const replica = (name: string) => new ReportWriter({ ...report, replica: name });
-    statusController({ ...report, replica: 'a', store, rejections: () => [] }, controller.signal);
+    const ownership = { owner: 'own' as 'own' | 'other' | 'nobody' };
+    const options = { ...report, replica: 'a', store, rejections: () => [], ownerOf: () => ownership.owner };
+    statusController(options, controller.signal);
     await pass(rig.timers, 2_000);
     const status = () => rig.kube.read(path)?.['status'];
     const writes = () => rig.kube.writes.filter((write) => write.includes('/sidecars/')).length;
-    return { ...rig, sink, store, replica, status, writes, path };
+    return { ...rig, sink, store, replica, status, writes, path, ownership };
   };
   const reach = (total: number, programmed: number) => new Map([['Sidecar/shop/x', { total, programmed, refused: 0 }]]);
   const signal = new AbortController().signal;
@@ -126,6 +128,27 @@ describe('statuses of objects', () => {
     sink.apply([{ kind: 'upsert', object: parsed(sidecar(3, 'no-namespace')) }]);
     await pass(timers, 10_000);
     expect(status()).toMatchObject({ observedGeneration: 3, conditions: [{ status: 'False', reason: 'Invalid' }] });
+  });
+
+  it('are left to the revision that owns the object, and taken up when it is ours again', async () => {
+    const { sink, kube, status, timers, writes, ownership } = await start();
+    const before = writes();
+    ownership.owner = 'other';
+    sink.apply([{ kind: 'upsert', object: parsed(sidecar(2)) }]);
+    await pass(timers, 10_000);
+    // What the other has written by now must not be taken back.
+    expect(writes()).toBe(before);
+    ownership.owner = 'own';
+    await pass(timers, 10_000);
+    expect(status()).toMatchObject({ observedGeneration: 2, conditions: [{ reason: 'Unused' }] });
+    // What nobody keeps up to date must not stay.
+    const bodies: unknown[] = [];
+    kube.onWrite = ({ path, body }) => {
+      if (path.includes('/sidecars/')) bodies.push((body as { status: unknown }).status);
+    };
+    ownership.owner = 'nobody';
+    await pass(timers, 10_000);
+    expect(bodies).toEqual([{}]);
   });
 
   it('are taken back from an object that is another revision’s from now on, not from one that is deleted', async () => {

@@ -102,7 +102,7 @@ function cutOff({ kube }: Rig, isCut: () => boolean): Rig['ports']['api'] {
   };
   return {
     get: async (...args) => reach().then(() => kube.get(...args)),
-    follow: async (...args) => reach().then(() => kube.follow(...args)),
+    follow: async (path, query, signal, onLines) => reach().then(() => kube.follow(path, query, signal, onLines)),
     send: async (...args) => reach().then(() => kube.send(...args)),
   };
 }

@@ -64,6 +64,32 @@ describe('review of tokens', () => {
     expect(await review('east', 'other', AUDIENCES)).toMatchObject({ authenticated: false });
   });
 
+  it('believes whom it knew while the API server is away, until the token runs out', async () => {
+    const { review, asked, timers, kube } = start(status);
+    const token = (exp: number) => `e30.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.sig`;
+    const known = token(timers.now / 1000 + 600);
+    await review('east', known, AUDIENCES);
+    kube.down = true;
+    for (let minute = 0; minute < 9; minute++) {
+      timers.advance(61_000);
+      expect(await review('east', known, AUDIENCES)).toMatchObject({ authenticated: true, pod: 'web-0' });
+    }
+    await expect(review('east', token(timers.now / 1000 + 600), AUDIENCES)).rejects.toThrow('no answer');
+    timers.advance(61_000);
+    await expect(review('east', known, AUDIENCES)).rejects.toThrow('no answer');
+    kube.down = false;
+    expect(await review('east', known, AUDIENCES)).toMatchObject({ authenticated: true });
+    // What the API server says itself counts at once.
+    const before = asked();
+    kube.answers.set('/tokenreviews', () => ({ status: { authenticated: false, error: 'the pod is gone' } }));
+    timers.advance(61_000);
+    expect(await review('east', known, AUDIENCES)).toMatchObject({ authenticated: false });
+    kube.down = true;
+    timers.advance(61_000);
+    await expect(review('east', known, AUDIENCES)).rejects.toThrow('no answer');
+    expect(before).toBe(2);
+  });
+
   it('is bounded, asks nothing about other clusters or endless texts', async () => {
     const { review, asked } = start(status);
     for (const token of ['1', '2', '3', '4']) await review('east', token, AUDIENCES);

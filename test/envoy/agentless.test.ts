@@ -1,13 +1,22 @@
 import { createServer } from 'node:http';
+import { createServer as createTcp, type Server as TcpServer } from 'node:net';
 import { connect } from 'node:tls';
-import { Client, credentials } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rawMethod } from '../../src/agent/raw-grpc.ts';
 import { decode, encode } from '../../src/codec/index.ts';
 import { call } from '../support/apps.ts';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
-import { eventually } from '../support/wait.ts';
+import { eventually, freePorts } from '../support/wait.ts';
 import { istio, NAMESPACE } from './fixtures.ts';
 
 const ENVOY = newestEnvoy();
@@ -15,6 +24,29 @@ const ID = (account: string): string => `spiffe://cluster.local/ns/${NAMESPACE}/
 
 /** Certificates are renewed at half of their life. */
 const LIFETIME_SECONDS = 8;
+
+const SERVING = 1;
+const NOT_SERVING = 2;
+
+/** Answers grpc.health.v1 with the state of each service. */
+function healthServer(stateOf: (service: string) => number): Server {
+  const server = new Server();
+  server.addService(
+    { Check: rawMethod('/grpc.health.v1.Health/Check', 'unary') },
+    {
+      Check: (call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>) =>
+        done(null, Buffer.from([0x08, stateOf(call.request.subarray(2).toString())])),
+    },
+  );
+  return server;
+}
+
+function listenHealth(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const done = (error: Error | null, port: number): void => (error === null ? resolve(port) : reject(error));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), done);
+  });
+}
 
 describe.skipIf(ENVOY === '')('proxies without an agent', () => {
   let mesh: Mesh<LocalControlPlane>;
@@ -24,9 +56,17 @@ describe.skipIf(ENVOY === '')('proxies without an agent', () => {
     response.writeHead(request.url === '/ready?deep' ? 204 : 500).end();
   });
 
+  /** A port that nobody listens on at first. */
+  let deaf: { readonly server: TcpServer; readonly port: number };
+  let serving = true;
+  const health = healthServer((service) => (serving && service === 'ready' ? SERVING : NOT_SERVING));
+
   beforeAll(async () => {
     await new Promise<void>((resolve) => application.listen(0, '127.0.0.1', resolve));
     const { port } = application.address() as { port: number };
+    const [deafPort = 0] = await freePorts(1);
+    deaf = { server: createTcp((socket) => socket.destroy()), port: deafPort };
+    const rpc = await listenHealth(health);
     const httpGet = { path: '/ready?deep', port, httpHeaders: [{ name: 'Host', value: 'own' }] };
     mesh = await startMesh({
       envoy: ENVOY,
@@ -39,7 +79,13 @@ describe.skipIf(ENVOY === '')('proxies without an agent', () => {
           agentless: true,
           ports: [{ name: 'http', number: 8080 }],
           env: {
-            ISTIO_KUBE_APP_PROBERS: JSON.stringify({ '/app-health/web/readyz': { httpGet } }),
+            ISTIO_KUBE_APP_PROBERS: JSON.stringify({
+              '/app-health/web/readyz': { httpGet },
+              '/app-health/web/livez': { tcpSocket: { port } },
+              '/app-health/gone/livez': { tcpSocket: { port: deaf.port } },
+              '/app-health/rpc/readyz': { grpc: { port: rpc, service: 'ready' } },
+              '/app-health/rpc/livez': { grpc: { port: rpc, service: 'not' } },
+            }),
             REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION: 'true',
           },
         },
@@ -50,6 +96,8 @@ describe.skipIf(ENVOY === '')('proxies without an agent', () => {
   });
   afterAll(async () => {
     application.close();
+    deaf?.server.close();
+    health.forceShutdown();
     await mesh?.finish();
   });
 
@@ -98,8 +146,23 @@ describe.skipIf(ENVOY === '')('proxies without an agent', () => {
     const pod = mesh.at.pod('web');
     expect((await call({ address: pod, port: 15_021, path: '/healthz/ready' })).status).toBe(200);
     expect((await call({ address: pod, port: 15_020, path: '/app-health/web/readyz' })).status).toBe(204);
-    expect((await call({ address: pod, port: 15_020, path: '/app-health/web/livez' })).status).toBe(404);
+    expect((await call({ address: pod, port: 15_020, path: '/app-health/web/startupz' })).status).toBe(404);
     expect(probed).toEqual(['own /ready?deep 127.0.0.6']);
+  });
+
+  it('check TCP and gRPC ports in the place of kubelets', async () => {
+    const ask = async (path: string) =>
+      (await call({ address: mesh.at.pod('web'), port: 15_020, path: `/app-health/${path}` })).status;
+    const settled = (path: string, status: number) =>
+      eventually(async () => ((await ask(path)) === status ? true : undefined), `${path}: ${status}`, 20_000);
+    await settled('web/livez', 200);
+    await settled('rpc/readyz', 200);
+    await settled('rpc/livez', 503);
+    await settled('gone/livez', 503);
+    serving = false;
+    await settled('rpc/readyz', 503);
+    await new Promise<void>((resolve) => deaf.server.listen(deaf.port, '127.0.0.1', resolve));
+    await settled('gone/livez', 200);
   });
 
   it('are given no key without a proven identity', async () => {

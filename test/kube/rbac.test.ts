@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLUSTER_RULES, SYSTEM_RULES } from '../../src/controllers/rbac.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import { loadKubeconfig } from '../../src/sources/kube-api.ts';
+import { call } from '../support/apps.ts';
 import { eventually, until } from '../support/wait.ts';
 import { Cluster, kubeconfig, proxyWith, type Raw, serve } from './cluster.ts';
 
@@ -20,6 +21,7 @@ describe.skipIf(kubeconfig === undefined)('a control plane with the least rights
   beforeAll(async () => {
     cluster = new Cluster();
     await cluster.define('networking.istio.io', 'Sidecar', 'sidecars');
+    await cluster.define('multicluster.x-k8s.io', 'ServiceExport', 'serviceexports');
     system = await cluster.namespace('least');
     const name = cluster.name('meltemi');
     const subjects = [{ kind: 'ServiceAccount', name, namespace: system }];
@@ -73,6 +75,16 @@ describe.skipIf(kubeconfig === undefined)('a control plane with the least rights
         spec: { egress: [{ hosts: ['./*'] }] },
       };
       await cluster.put(sidecar);
+      const exported: Raw = {
+        ...{ apiVersion: 'multicluster.x-k8s.io/v1', kind: 'ServiceExport', metadata: { name: 'x', namespace: fresh } },
+        spec: {},
+      };
+      await cluster.put(exported);
+      const shown = async () => {
+        const { port = 0 } = server.addresses.http ?? {};
+        return (await call({ address: '127.0.0.1', port, path: '/debug/configz' })).body.includes('"ServiceExport"');
+      };
+      await until(shown, 'a kind of multi-cluster services in /debug/configz');
       const conditions = async () => (await cluster.read(sidecar))?.['status'];
       await eventually(async () => conditions(), 'a status', 40_000);
       await cluster.put({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'web', namespace: fresh } });

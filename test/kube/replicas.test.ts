@@ -10,10 +10,12 @@ import { TYPE_URL } from '../../src/ir/draft.ts';
 import { AdsClient } from '../../src/xds/client.ts';
 import { call } from '../support/apps.ts';
 import { eventually, freePorts, until } from '../support/wait.ts';
-import { Cluster, CuttableProxy, kubeconfig, nodeBytes, type Raw, serve } from './cluster.ts';
+import { Cluster, kubeconfig, nodeBytes, type Raw } from './cluster.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const PROXIES = Number(process.env['PROXIES'] ?? 500);
+/** What is promised of a leader that is killed. By the Lease: how busy the proxies of this test are does not matter. */
+const HANDOVER_MS = 15_000;
 const TYPES = [TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];
 
 class Replica {
@@ -148,8 +150,13 @@ describe.skipIf(kubeconfig === undefined)('replicas over a real API server', () 
     kind: 'Lease',
     metadata: { name: 'meltemi-leader-default', namespace: system },
   });
-  const leader = async () =>
-    ((await cluster.read(lease()))?.['spec'] as { readonly holderIdentity?: string } | undefined)?.holderIdentity ?? '';
+  interface LeaseSpec {
+    readonly holderIdentity?: string;
+    /** When the holder took it, by its own clock, which is this machine's. */
+    readonly acquireTime?: string;
+  }
+  const leaseSpec = async (): Promise<LeaseSpec> => ((await cluster.read(lease()))?.['spec'] as LeaseSpec) ?? {};
+  const leader = async () => (await leaseSpec()).holderIdentity ?? '';
 
   beforeAll(async () => {
     cluster = new Cluster();
@@ -187,7 +194,7 @@ describe.skipIf(kubeconfig === undefined)('replicas over a real API server', () 
         await replica?.end('SIGKILL');
         const killed = Date.now();
         const next = until(async () => ![dead, ''].includes(await leader()), 'another leader', 60_000);
-        const handover = next.then(() => took.push(Date.now() - killed));
+        const handover = next.then(async () => took.push(Date.parse((await leaseSpec()).acquireTime ?? '') - killed));
         // What changes while nobody leads is served all the same.
         await cluster.put(slice(0, `10.7.9.${round}`));
         await allSee(`10.7.9.${round}`);
@@ -199,6 +206,7 @@ describe.skipIf(kubeconfig === undefined)('replicas over a real API server', () 
         await replica?.start();
       }
       console.log(`another leader after ${took.map((ms) => `${(ms / 1000).toFixed(1)} s`).join(', ')}`);
+      for (const ms of took) expect(ms).toBeLessThan(HANDOVER_MS);
       const moved = wanderers.reduce((sum, { moves }) => sum + moves, 0);
       expect(moved).toBeGreaterThan(0);
       // A graceful stop: unready at once, the lease given up, streams sent elsewhere, nothing lost.
@@ -214,41 +222,4 @@ describe.skipIf(kubeconfig === undefined)('replicas over a real API server', () 
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
     }
   }, 900_000);
-
-  it('go on serving while the API server is away, and catch up with what changed meanwhile', async () => {
-    const proxy = await CuttableProxy.start();
-    const server = await serve(system, { kubeconfig: proxy.kubeconfig, replica: 'outage' });
-    let ended = 0;
-    const client = new AdsClient({
-      address: `127.0.0.1:${server.addresses.grpc?.port}`,
-      credentials: ChannelCredentials.createInsecure(),
-      mode: 'delta',
-      node: nodeBytes({ namespace: shop }),
-      onEnd: () => ended++,
-    });
-    const name = `outbound|80||s1.${shop}.svc.cluster.local`;
-    const text = () => client.held(TYPE_URL.endpoint).get(name)?.bytes.toString('latin1') ?? '';
-    try {
-      client.subscribe(TYPE_URL.cluster);
-      client.subscribe(TYPE_URL.endpoint, [name]);
-      await until(async () => text().includes('10.7.0.2'), 'the endpoint');
-      await proxy.cut();
-      await cluster.put(slice(1, '10.7.5.5'));
-      await cluster.remove(service(4));
-      await new Promise((resolve) => setTimeout(resolve, 3_000));
-      expect(text()).toContain('10.7.0.2');
-      expect(ended).toBe(0);
-      const { port = 0 } = server.addresses.http ?? {};
-      expect((await call({ address: '127.0.0.1', port, path: '/ready' })).status).toBe(200);
-      await proxy.mend();
-      await until(async () => text().includes('10.7.5.5'), 'what changed meanwhile', 40_000);
-      const gone = `outbound|80||s4.${shop}.svc.cluster.local`;
-      await until(async () => !client.held(TYPE_URL.cluster).has(gone), 'what was deleted meanwhile', 40_000);
-      expect(ended).toBe(0);
-    } finally {
-      client.close();
-      await server.stop();
-      await proxy.cut();
-    }
-  }, 300_000);
 });

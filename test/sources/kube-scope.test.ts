@@ -65,6 +65,7 @@ describe('who owns an object', () => {
   it('is nobody where a revision is named that is not installed, and that is said', () => {
     expect(judge(FACTS, kind('Sidecar'), 'typo', {})).toEqual({
       kind: 'unowned',
+      served: true,
       message: 'namespace typo names istio.io/rev=aa, and no revision or tag of that name is installed',
     });
     expect(owner('plain')).toBe('unowned');
@@ -189,18 +190,24 @@ describe('a source of one revision of several', () => {
       for (const rev of ['a', 'b'])
         fake.put(`${MUTATING}/${rev}`, { metadata: { name: rev, labels: { 'istio.io/rev': rev } } });
     });
-    expect(where(store, 'Sidecar')).toEqual(['one', 'two']);
+    expect(where(store, 'Sidecar')).toEqual(['one', 'plain', 'three', 'two']);
     expect(store.state().findings).toMatchObject([
       { code: 'MEL0041', ref: { kind: 'Sidecar', namespace: 'plain', name: 'x' } },
       { code: 'MEL0041', ref: { namespace: 'three' } },
     ]);
     const tag = (rev: string) => ({ metadata: { name: 't', labels: { 'istio.io/tag': 'prod', 'istio.io/rev': rev } } });
     kube.put(`${MUTATING}/t`, tag('a'));
-    await untilState(store, 'three is ours', () => where(store, 'Sidecar').includes('three'));
+    await untilState(store, 'three is ours', ({ findings }) => findings.length === 1);
     const validator = { name: 'istiod-default-validator', labels: { 'istio.io/rev': 'a' } };
     kube.put(`${VALIDATING}/istiod-default-validator`, { metadata: validator });
-    await untilState(store, 'plain is ours', () => where(store, 'Sidecar').includes('plain'));
-    expect(store.state().findings).toEqual([]);
+    await untilState(store, 'plain is ours', ({ findings }) => findings.length === 0);
+    sidecar(kube, 'one', { 'istio.io/rev': 'typo' });
+    await untilState(store, 'what names nobody goes', () => where(store, 'Sidecar').join() === 'plain,three,two');
+    expect(store.state().findings).toMatchObject([
+      { code: 'MEL0041', message: expect.stringMatching(/^the object names/) as string },
+    ]);
+    sidecar(kube, 'one');
+    await untilState(store, 'one is ours', () => where(store, 'Sidecar').length === 4);
     sidecar(kube, 'two', { 'istio.io/rev': 'prod' });
     kube.put(`${MUTATING}/t`, tag('b'));
     await untilState(store, 'what names the other goes', () => where(store, 'Sidecar').join() === 'one,plain,three');

@@ -117,7 +117,7 @@ function offer(name: string, { metadata }: V1Namespace, revisions: ClusterFacts[
   return `kubectl label namespace ${name}${drop} --overwrite ${REV}=${choices[0]}`;
 }
 
-/** Objects that no control plane of the cluster reads. */
+/** Objects that no control plane of the cluster reads, or none answers for. */
 export function ownershipProblems(facts: ClusterFacts): readonly Problem[] {
   const { revisions, config } = facts;
   const problems: Problem[] = [];
@@ -141,29 +141,34 @@ export function ownershipProblems(facts: ClusterFacts): readonly Problem[] {
       ),
     );
   const labels = new Map(revisions.namespaces.map(({ metadata }) => [metadata?.name ?? '', metadata?.labels?.[REV]]));
-  const unowned = new Map<string, string[]>();
+  const ineffective = new Map<string, string[]>();
+  const unanswered = new Map<string, string[]>();
   for (const { kind, metadata } of config) {
-    const named = metadata.labels?.[REV] ?? labels.get(metadata.namespace ?? '');
+    const own = metadata.labels?.[REV] ?? '';
+    const named = own === '' ? (labels.get(metadata.namespace ?? '') ?? '') : own;
     const owned =
-      named === undefined
-        ? owner !== undefined && installed.includes(owner)
-        : revisionBehind(named, revisions) !== undefined;
+      named === '' ? owner !== undefined && installed.includes(owner) : revisionBehind(named, revisions) !== undefined;
     if (owned) continue;
+    const lists = own === '' ? unanswered : ineffective;
     const why =
-      named === undefined
-        ? 'name no revision, and none is the default'
-        : `belong to revision ${named}, which is not there`;
-    const list = unowned.get(why) ?? [];
-    list.push(`${kind} ${metadata.namespace ?? ''}/${metadata.name}`);
-    unowned.set(why, list);
+      named === '' ? 'name no revision, and none is the default' : `belong to revision ${named}, which is not there`;
+    lists.set(why, [...(lists.get(why) ?? []), `${kind} ${metadata.namespace ?? ''}/${metadata.name}`]);
   }
   if (installed.length === 0) return problems;
-  for (const [why, names] of unowned)
+  for (const [why, names] of ineffective)
     problems.push(
       error(
         'configuration',
         `${names.length} objects ${why}: they have no effect (${someOf(names)})`,
-        'Label them or their namespaces, or choose a default: meltemi tag set default --revision REVISION',
+        `Take the label ${REV} from them, or let it name a revision or a tag that is there: ${someOf(installed)}`,
+      ),
+    );
+  for (const [why, names] of unanswered)
+    problems.push(
+      warning(
+        'configuration',
+        `${names.length} objects ${why}: they are in force, and no revision writes their status (${someOf(names)})`,
+        'Label their namespaces, or choose a default: meltemi tag set default --revision REVISION',
       ),
     );
   return problems;

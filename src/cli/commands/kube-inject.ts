@@ -1,6 +1,10 @@
-// `meltemi kube-inject`: what the injection webhook does, to files.
+// `meltemi kube-inject`: what the injection webhook does, to files. As the control plane of a cluster is set up, where one is
+// named or found; as files say, where they are given; else by the built-in templates.
 
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { DEFAULT_MESH_CONFIG, type MeshConfig, parseMeshConfig } from '../../config/mesh.ts';
 import { type InjectionConfig, loadConfig } from '../../inject/config.ts';
 import { templateFunctions } from '../../inject/functions.ts';
@@ -8,6 +12,8 @@ import { nativeSidecars } from '../../inject/native.ts';
 import { injectWorkload, type WorkloadSettings } from '../../inject/workload.ts';
 import { splitDocuments } from '../../sources/documents.ts';
 import { formatYaml, parseYaml } from '../../sources/yaml.ts';
+import { type ClusterFlags, withCluster } from '../cluster/cluster.ts';
+import { type InjectionTexts, readInjection } from '../cluster/injection.ts';
 import { packageVersion } from '../package-version.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 import { readInputs } from '../read-input.ts';
@@ -20,6 +26,10 @@ export interface KubeInjectFlags {
   readonly valuesFile?: string;
   readonly revision?: string;
   readonly namespace?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  /** Of the control plane; `istio-system` by default. */
+  readonly istioNamespace?: string;
 }
 
 const YAML = { parse: parseYaml, format: formatYaml };
@@ -34,45 +44,79 @@ export async function kubeInject(flags: KubeInjectFlags, context: CommandContext
   return 0;
 }
 
-async function settingsOf(flags: KubeInjectFlags, { env, err }: CommandContext): Promise<WorkloadSettings> {
+async function settingsOf(flags: KubeInjectFlags, context: CommandContext): Promise<WorkloadSettings> {
+  const { env, err } = context;
   const setting = env['ENABLE_NATIVE_SIDECARS'] ?? 'auto';
   if (setting !== 'auto' && setting !== 'true' && setting !== 'false')
     throw new UsageError(`ENABLE_NATIVE_SIDECARS ${setting}: expected auto, true or false`, 64);
+  const { injectConfigFile, valuesFile, meshConfigFile } = flags;
+  const live = await ofCluster(flags, context);
+  const injection = live ?? {
+    config: await textOf(injectConfigFile),
+    values: await textOf(valuesFile),
+    origins: undefined,
+  };
+  const mesh = live === undefined ? await textOf(meshConfigFile) : live.mesh;
   return {
-    config: await injectionConfig(flags, err),
-    mesh: await meshConfig(flags, err),
+    config: injectionConfig(injection, injection.origins?.injection ?? injectConfigFile ?? valuesFile, err),
+    mesh: meshConfig(mesh, live?.origins.mesh ?? meshConfigFile ?? '', err),
     namespace: flags.namespace ?? 'default',
     revision: flags.revision ?? env['REVISION'] ?? '',
-    nativeSidecars: nativeSidecars(setting, [], undefined),
+    nativeSidecars: nativeSidecars(setting, live?.nodes ?? [], undefined),
     version: packageVersion(),
     functions: templateFunctions(YAML),
     yaml: YAML,
   };
 }
 
-async function injectionConfig(flags: KubeInjectFlags, err: (text: string) => void): Promise<InjectionConfig> {
-  const loaded = loadConfig(
-    {
-      config: await textOf(flags.injectConfigFile),
-      values: await textOf(flags.valuesFile),
-      origin: flags.injectConfigFile ?? flags.valuesFile,
-    },
-    YAML,
-  );
+/** Undefined where files are given, or there is no cluster to ask. */
+async function ofCluster(flags: KubeInjectFlags, { env, err }: CommandContext): Promise<InjectionTexts | undefined> {
+  const { injectConfigFile, valuesFile, meshConfigFile, kubeconfig, context, istioNamespace = 'istio-system' } = flags;
+  if (injectConfigFile !== undefined || valuesFile !== undefined || meshConfigFile !== undefined) return undefined;
+  const isNamed = kubeconfig !== undefined || context !== undefined;
+  if (!isNamed && env['KUBECONFIG'] === undefined && !existsSync(join(homedir(), '.kube', 'config'))) return undefined;
+  const revision = flags.revision ?? env['REVISION'] ?? '';
+  try {
+    const found = await withCluster({ istioNamespace, ...named(flags) }, (cluster) =>
+      readInjection(cluster, istioNamespace, revision),
+    );
+    if (found !== undefined) return found;
+    throw new UsageError(
+      `no control plane of revision ${revision === '' ? 'default' : revision} in namespace ${istioNamespace} of the cluster`,
+    );
+  } catch (error) {
+    if (isNamed || !(error instanceof UsageError)) throw error;
+    err(`note: ${error.message}: the built-in templates and values are used`);
+    return undefined;
+  }
+}
+
+function named({ kubeconfig, context }: KubeInjectFlags): Pick<ClusterFlags, 'kubeconfig' | 'context'> {
+  return {
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+  };
+}
+
+function injectionConfig(
+  { config, values }: Pick<InjectionTexts, 'config' | 'values'>,
+  origin: string | undefined,
+  err: (text: string) => void,
+): InjectionConfig {
+  const loaded = loadConfig({ config, values, origin }, YAML);
   const problems = loaded.findings.map(({ message }) => message);
   if (loaded.kind === 'failed') throw new UsageError(problems.join('\n'), 65);
   for (const problem of problems) err(problem);
   return loaded.config;
 }
 
-async function meshConfig({ meshConfigFile }: KubeInjectFlags, err: (text: string) => void): Promise<MeshConfig> {
-  const text = await textOf(meshConfigFile);
+function meshConfig(text: string | undefined, origin: string, err: (text: string) => void): MeshConfig {
   if (text === undefined) return DEFAULT_MESH_CONFIG;
   const parsed = parseYaml(text);
   if (parsed.kind === 'problem')
-    throw new UsageError(`${meshConfigFile}:${parsed.at.line}:${parsed.at.column}: ${parsed.message}`, 65);
+    throw new UsageError(`${origin}:${parsed.at.line}:${parsed.at.column}: ${parsed.message}`, 65);
   const { mesh, findings } = parseMeshConfig(parsed.value);
-  for (const { path, message } of findings) err(`${meshConfigFile}: ${path ?? ''}: ${message}`);
+  for (const { path, message } of findings) err(`${origin}: ${path ?? ''}: ${message}`);
   return mesh;
 }
 

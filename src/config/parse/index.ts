@@ -5,7 +5,7 @@
 import { formatPath, type PathStep } from '../../lib/field-path.ts';
 import { parseTimestamp } from '../../lib/timestamp.ts';
 import type { FindingCode } from '../codes.ts';
-import { type KindInfo, lookUpKind } from '../kinds.ts';
+import { groupOf, type KindInfo, lookUpKind } from '../kinds.ts';
 import type { ConfigObject, Finding, ObjectRef, Severity } from '../object.ts';
 import { conform } from '../schema/conform.ts';
 import type { Problem } from '../schema/schema.ts';
@@ -13,6 +13,7 @@ import type { Of } from '../schema/typed.ts';
 import { type Body, coreProjector } from './core.ts';
 import { metadataSchema } from './core-schemas.ts';
 import { istioBody } from './istio.ts';
+import { wholeSpec } from './whole.ts';
 
 export interface ParseOptions {
   /** `validate` and webhooks refuse unknown fields as the API server does; loading ignores them with a warning. */
@@ -122,6 +123,7 @@ export function parseKnown(
     ...meta.problems.map((problem) => ofProblem(problem, ref, options)),
     ...nameFindings(ref, info, options),
     ...body.problems.map((problem) => ofProblem(problem, ref, options)),
+    ...(info.idle === true ? [idleFinding(ref, apiVersion, options)] : []),
   ];
   if (findings.some((each) => each.severity === 'error')) return { root, kind: 'invalid', ref, findings };
   const object = assemble(ref, apiVersion, metadata, body, options);
@@ -143,6 +145,7 @@ function refOf(metadata: Partial<Metadata> | undefined, info: KindInfo, options:
 }
 
 function bodyOf(info: KindInfo, raw: Raw, ref: ObjectRef, metadata: Partial<Metadata>): Body {
+  if (info.idle === true) return wholeSpec(raw);
   const project = coreProjector(info.kind);
   if (project === undefined) return istioBody(info.kind, raw);
   return project(raw, { namespace: ref.namespace, labels: metadata.labels ?? {} });
@@ -207,6 +210,11 @@ function ofProblem(problem: Problem, ref: ObjectRef | undefined, options: ParseO
     path: problem.path,
     ...(problem.expected === undefined ? {} : { expected: problem.expected }),
   };
+}
+
+function idleFinding(ref: ObjectRef, apiVersion: string, options: ParseOptions): Finding {
+  const message = `objects of ${groupOf(apiVersion)} are read and shown, and nothing is made of them yet`;
+  return { ...finding(options, 'info', 'MEL0014', message), ref };
 }
 
 function orElse(findings: readonly Finding[], options: ParseOptions): readonly Finding[] {
