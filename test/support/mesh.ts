@@ -39,6 +39,7 @@ export interface WorkloadSpec {
   readonly ports?: readonly InboundPort[] | undefined;
   readonly egress?: readonly (PortSpec & { readonly hosts?: readonly string[] })[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly proxyConfig?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface MeshOptions {
@@ -213,6 +214,7 @@ async function startProxies(
       labels: podLabels(workload),
       role: spec.role ?? 'sidecar',
       env: { ISTIO_META_INTERCEPTION_MODE: 'NONE', ...spec.env },
+      proxyConfig: spec.proxyConfig,
     });
     closers.push(() => proxy.stop());
     return proxy;
