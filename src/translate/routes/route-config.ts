@@ -13,7 +13,9 @@ import { sameList } from '../../lib/table.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { uniqueOrigins } from '../draft.ts';
+import { UNIX_PREFIX } from '../envoy.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';
+import { HTTP_PROXY_ROUTE } from './names.ts';
 import { timeouts } from './settings.ts';
 import type { RouteList } from './virtual-service.ts';
 
@@ -74,7 +76,8 @@ export function routeConfiguration(
     virtualHosts: hosts.map((host) => host.message),
     validateClusters: false,
     maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE,
-    ignorePortInHostMatching: true,
+    // Where services of all ports meet, the port in the Host header says which of them is meant.
+    ignorePortInHostMatching: name === HTTP_PROXY_ROUTE || name.startsWith(UNIX_PREFIX) ? undefined : true,
   });
   const made: Parts = { hosts, losers };
   const draft = lazyDraft(name, bytes, made);
