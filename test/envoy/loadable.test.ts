@@ -46,11 +46,16 @@ function corpusCases(root: string): readonly Case[] {
       return {
         name,
         files: [...(existsSync(ambient) ? [ambient] : []), at('input.yaml')],
-        nodes: proxies.map(({ id, cluster, metadata, locality }) => ({ id, cluster, metadata, locality })),
+        nodes: proxies.map(nodeOf),
         meshConfig: at('mesh.yaml'),
         networksConfig: at('meshNetworks.yaml'),
       };
     });
+}
+
+function nodeOf({ id, cluster, metadata, locality }: Json): Json {
+  const { region, zone, subzone } = (locality ?? {}) as Json;
+  return { id, cluster, metadata, locality: { region, zone, subZone: subzone } };
 }
 
 const corpus = process.env['PARITY_CORPUS'] ?? '';

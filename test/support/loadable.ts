@@ -1,8 +1,8 @@
 // Does an Envoy load what proxies are given: everything written into one static bootstrap, which Envoy checks and ends.
 // In: documents, nodes. Out: what Envoy says about it, nothing where it is content. No port is bound, no name looked up.
 
-import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeJson, typeNameOf } from '../../src/codec/index.ts';
 import { parseDocument } from '../../src/config/parse/index.ts';
@@ -123,11 +123,18 @@ export async function complaintsOf(envoy: string, bootstrap: Json, folder: strin
   const file = join(folder, 'bootstrap.json');
   writeFileSync(file, JSON.stringify(bootstrap));
   const args = ['--mode', 'validate', '-c', file, '-l', 'warning', '--disable-hot-restart', '--concurrency', '1'];
-  return new Promise((resolve) => {
-    execFile(envoy, args, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => /\]\[(warning|error|critical)\]/.test(line));
-      const told = lines.map((line) => line.replace(/^\[[^\]]*\]\[\d+\]/, '').replace(file, 'the bootstrap'));
-      resolve(error === null || told.length > 0 ? told : [`${String(error)} ${stdout} ${stderr}`]);
-    });
+  // A file: Envoy opens /dev/stdout by its name where logs are to go there, and a socket can't be opened.
+  const output = join(folder, 'output');
+  const fd = openSync(output, 'w');
+  const env = { ...process.env, OTEL_RESOURCE_ATTRIBUTES: 'test=yes' };
+  const code = await new Promise((resolve) => {
+    spawn(envoy, args, { stdio: ['ignore', fd, fd], env })
+      .on('close', resolve)
+      .on('error', resolve);
   });
+  closeSync(fd);
+  const text = readFileSync(output, 'utf8');
+  const told = text.split('\n').filter((line) => /\]\[(warning|error|critical)\]/.test(line));
+  const lines = told.map((line) => line.replace(/^\[[^\]]*\]\[\d+\]/, '').replace(file, 'the bootstrap'));
+  return code === 0 || lines.length > 0 ? lines : [`Envoy ended with ${String(code)}: ${text}`];
 }
