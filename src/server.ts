@@ -22,6 +22,7 @@ import {
   type WorkloadSecrets,
   workloadSecrets,
 } from './ca/workload-secrets.ts';
+import type { Features } from './config/features.ts';
 import type { JwksFetchMode } from './config/jwks-source.ts';
 import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
@@ -74,6 +75,8 @@ export interface ServerOptions {
   /** Who fetches the key sets that RequestAuthentications name, and how often (ms). */
   readonly jwksFetch?: JwksFetchMode | undefined;
   readonly jwksRefresh?: number | undefined;
+  /** What is off unless asked for. */
+  readonly features?: Features | undefined;
   /** Called once everything that was there at the start is read, before the server says that it is ready. */
   readonly onLoaded?: (() => void) | undefined;
   /** New streams a second. */

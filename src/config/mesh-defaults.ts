@@ -1,5 +1,6 @@
 // The mesh-wide configuration as translators see it, and its built-in defaults: those of istio.mesh.v1alpha1.MeshConfig.
 
+import type { Features } from './features.ts';
 import type { LocalityLoadBalancerSetting } from './generated/types.ts';
 import type { meshConfigSchema } from './mesh-schema.ts';
 import type { extensionProviderSchema } from './provider-schemas.ts';
@@ -72,6 +73,8 @@ export interface MeshConfig
   readonly inboundTrafficPolicy: InboundTrafficPolicy & Present<InboundTrafficPolicy, 'mode'>;
   readonly localityLbSetting: LocalityLoadBalancerSetting;
   readonly defaultConfig: MeshProxyConfig;
+  /** Of no file: see `withFeatures`. */
+  readonly features?: Features | undefined;
 }
 
 export const DEFAULT_PROXY_CONFIG: MeshProxyConfig = {

@@ -90,6 +90,8 @@ export interface GatewayTarget {
   readonly targetPort: number;
   /** False where the Service asks for its ports to be taken as they are. */
   readonly translate: boolean;
+  /** A port for UDP: traffic that is not QUIC has no use for it. */
+  readonly udp?: true | undefined;
 }
 
 /** Switches that a proxy brings in its metadata. */

@@ -76,7 +76,7 @@ export interface Service {
   readonly aliases: readonly string[];
   /** Only endpoints of the proxy's own cluster are used. */
   readonly clusterLocal: boolean;
-  /** Value of the label `istio.io/persistent-session`, if any. */
+  /** `cookie:NAME[:PATH]` or `header:NAME`: callers stay with one endpoint, also while it drains. */
   readonly persistentSession?: string | undefined;
   /** Headless Kubernetes service: `clusterIP: None`. */
   readonly headless: boolean;

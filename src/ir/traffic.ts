@@ -99,6 +99,8 @@ export interface GatewayServer {
   readonly protocol: string;
   /** Name of its RouteConfiguration; empty for servers without one. */
   readonly routeName: string;
+  /** HTTPS that is served over QUIC too, on the UDP port of the same number. */
+  readonly quic?: true | undefined;
 }
 
 /** Servers that share one bind and port. */

@@ -5,7 +5,7 @@ import { NO_ADDRESS, type Resolution, type Service } from '../ir/service.ts';
 import { isIp } from '../lib/ip.ts';
 import { spiffeId } from './facts.ts';
 import { type KubeService, kubeHostname, type RegistryOptions } from './input.ts';
-import { ANNOTATION, LABEL } from './labels.ts';
+import { ANNOTATION, sessionOf } from './labels.ts';
 import { kubePortProtocol } from './protocol.ts';
 import { exportToAnnotation, visibilityOf } from './visibility.ts';
 
@@ -54,7 +54,7 @@ export function kubeService(object: KubeService, context: ServiceContext): Servi
     externalName: resolution === 'Alias' ? aliasTarget(spec) : undefined,
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
-    persistentSession: labels[LABEL.persistentSession],
+    persistentSession: sessionOf(labels),
     headless: isHeadless(spec),
     selectsWorkloads: false,
     created: object.created,

@@ -15,6 +15,7 @@ export const LABEL = {
   localityShort: 'istio-locality',
   tlsMode: 'security.istio.io/tlsMode',
   persistentSession: 'istio.io/persistent-session',
+  persistentSessionHeader: 'istio.io/persistent-session-header',
   gatewayPort: 'networking.istio.io/gatewayPort',
   autoAllocate: 'networking.istio.io/enable-autoallocate-ip',
   workloadName: 'service.istio.io/workload-name',
@@ -29,6 +30,13 @@ export const ANNOTATION = {
   healthChecks: 'proxy.istio.io/health-checks-enabled',
   registrationGroup: 'istio.io/autoRegistrationGroup',
 } as const;
+
+/** How callers of a service with these labels stay with one endpoint: by a cookie, which wins, or by a header. */
+export function sessionOf(labels: Labels): string | undefined {
+  const [cookie = '', header = ''] = [labels[LABEL.persistentSession], labels[LABEL.persistentSessionHeader]];
+  if (cookie !== '') return `cookie:${cookie}`;
+  return header === '' ? undefined : `header:${header}`;
+}
 
 /** True when every pair of the selector is among the labels. An empty selector matches all: callers decide on those. */
 export function labelsMatch(selector: Labels, labels: Labels): boolean {

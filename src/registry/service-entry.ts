@@ -7,7 +7,7 @@ import { isIp, parseCidr } from '../lib/ip.ts';
 import type { Findings } from './findings.ts';
 import type { ServiceEntry } from './input.ts';
 import { annotatedDistribution, type ServiceContext } from './kube-service.ts';
-import { ANNOTATION, LABEL } from './labels.ts';
+import { ANNOTATION, sessionOf } from './labels.ts';
 import { protocolByName } from './protocol.ts';
 import type { Vip } from './vips.ts';
 import { visibilityOf } from './visibility.ts';
@@ -107,7 +107,7 @@ function entryService(
     serviceAccounts: [],
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
-    persistentSession: labels[LABEL.persistentSession],
+    persistentSession: sessionOf(labels),
     headless: false,
     selectsWorkloads: spec.workloadSelector !== undefined,
     created: lead.created,

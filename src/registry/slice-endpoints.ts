@@ -8,7 +8,7 @@ import type { EndpointContext } from './endpoint-context.ts';
 import { endpointRecord, type Place } from './endpoint-record.ts';
 import { bareFacts, entryFacts, isHealthyEntry, podFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import type { EndpointSlice, KubeService, Pod, WorkloadEntry } from './input.ts';
-import { LABEL } from './labels.ts';
+import { sessionOf } from './labels.ts';
 import { selectorOwner } from './selectors.ts';
 import { entryTargetPort, podTargetPort } from './target-port.ts';
 import { isLivePod } from './workloads.ts';
@@ -57,8 +57,7 @@ function sliceHealth(endpoint: SliceEndpoint, service: KubeService): Health | un
   if (endpoint.ready !== false) return 'HEALTHY';
   if (endpoint.terminating !== true) return 'UNHEALTHY';
   // Sessions that stick to an instance may go on while it shuts down.
-  const sticky = (service.labels[LABEL.persistentSession] ?? '') !== '';
-  return endpoint.serving === true && sticky ? 'DRAINING' : undefined;
+  return endpoint.serving === true && sessionOf(service.labels) !== undefined ? 'DRAINING' : undefined;
 }
 
 function placeOf(

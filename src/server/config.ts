@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { withFeatures } from '../config/features.ts';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator, type Validator } from '../config/validate/index.ts';
@@ -140,7 +141,7 @@ function planeOf(
   { kube, workloadKeys }: ConfigPorts,
   current: () => Changing,
 ): Plane {
-  const { domain, clusterId, systemNamespace, jwksFetch } = options;
+  const { domain, clusterId, systemNamespace, jwksFetch, features } = options;
   return new Plane({
     log: log.child('plane'),
     meter: metrics.meter,
@@ -154,7 +155,15 @@ function planeOf(
       const { byKind, mesh, networks, jwks } = current();
       return {
         tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
-        ...{ mesh, meshNetworks: networks, jwks, jwksFetch, domain, clusterId, systemNamespace },
+        ...{
+          mesh: withFeatures(mesh, features),
+          meshNetworks: networks,
+          jwks,
+          jwksFetch,
+          domain,
+          clusterId,
+          systemNamespace,
+        },
         mode: kube === undefined ? 'files' : 'kubernetes',
       };
     },

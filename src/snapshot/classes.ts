@@ -92,6 +92,7 @@ function gatewayTarget({ service, port, targetPort }: ServiceTarget): GatewayTar
     port: port.number,
     targetPort,
     translate: service.labels[NO_TRANSLATION_LABEL] === undefined,
+    ...(port.protocol === 'UDP' ? { udp: true as const } : {}),
   };
 }
 

@@ -41,16 +41,22 @@ function boundTargets(gateway: GatewayObject, proxyClass: ProxyClass): readonly 
   const names = gateway.annotations[GATEWAY_SERVICE_ANNOTATION]?.split(',').map((name) => name.trim()) ?? [];
   const namespace = gateway.annotations[PARENT_NAMESPACE_ANNOTATION] ?? gateway.namespace;
   const targets = proxyClass.gatewayTargets ?? [];
-  return targets.filter((each) => each.namespace === namespace && names.includes(each.hostname));
+  return targets.filter((each) => each.udp !== true && each.namespace === namespace && names.includes(each.hostname));
 }
 
-/** Merges Gateways that all apply to the class. */
-export function mergeGateways(gateways: readonly GatewayObject[], proxyClass: ProxyClass): MergedServers {
+/** Merges Gateways that all apply to the class; `quic`: HTTPS is served over UDP too where a Service leads there. */
+export function mergeGateways(
+  gateways: readonly GatewayObject[],
+  proxyClass: ProxyClass,
+  quic: boolean,
+): MergedServers {
+  const udp = quic ? (proxyClass.gatewayTargets ?? []).filter((each) => each.udp === true) : [];
+  const datagrams = new Set(udp.map((each) => each.port));
   const merge: Merge = { ports: new Map(), routes: new Map(), tlsHosts: new Map(), findings: [] };
   for (const gateway of gateways) {
     for (const [index, server] of (gateway.spec.servers ?? []).entries()) {
       for (const targetPort of targetPortsOf(gateway, server, proxyClass)) {
-        const node = serverNode(gateway, server, index, targetPort);
+        const node = serverNode(gateway, server, index, targetPort, datagrams);
         const reason = admit(merge, node);
         if (reason !== undefined) merge.findings.push(lost(node, reason));
       }
@@ -74,27 +80,38 @@ function targetPortsOf(gateway: GatewayObject, server: Server, proxyClass: Proxy
   const number = server.port?.number;
   if (number === undefined) return [];
   if (gateway.annotations[GATEWAY_SERVICE_ANNOTATION] === undefined) {
-    const target = proxyClass.gatewayTargets?.find((each) => each.port === number && each.translate);
+    const target = proxyClass.gatewayTargets?.find(
+      (each) => each.port === number && each.translate && each.udp !== true,
+    );
     return [target?.targetPort ?? number];
   }
   const targets = boundTargets(gateway, proxyClass).filter((each) => each.port === number);
   return [...new Set(targets.map((each) => each.targetPort))].sort(compareNumbers);
 }
 
-function serverNode(gateway: GatewayObject, server: Server, index: number, targetPort: number): GatewayServer {
+function serverNode(
+  gateway: GatewayObject,
+  server: Server,
+  index: number,
+  targetPort: number,
+  datagrams: ReadonlySet<number>,
+): GatewayServer {
   const text = server.port?.protocol ?? '';
   const protocol = protocolByName(text) ?? text.toUpperCase();
+  const port = server.port?.number ?? 0;
+  const quic = protocol === 'HTTPS' && server.tls !== undefined && !isPassthrough(server) && datagrams.has(port);
   return {
     server,
     gateway,
     gatewayName: `${gateway.namespace}/${gateway.name}`,
     index,
     hosts: (server.hosts ?? []).map((host) => scopedHost(host, gateway.namespace)),
-    port: server.port?.number ?? 0,
+    port,
     targetPort,
     bind: server.bind ?? '',
     protocol,
     routeName: routeName(gateway, server, protocol, targetPort),
+    ...(quic ? { quic: true as const } : {}),
   };
 }
 

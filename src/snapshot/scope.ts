@@ -171,7 +171,7 @@ function routerPart(snapshot: LinkedSnapshot, proxyClass: ProxyClass, before: Ro
   const all = gatewaysOf(index.allGateways, proxyClass, settings.scopeGatewayToNamespace);
   const gateways = keepList(before?.gateways, all);
   const sameGateways = before !== undefined && before.gateways === gateways;
-  const servers = sameGateways ? before.servers : mergeGateways(gateways, proxyClass);
+  const servers = sameGateways ? before.servers : mergeGateways(gateways, proxyClass, settings.quicListeners);
   const visible = keepList(before?.visible, visibleTo(index.virtualServices.visible, proxyClass.namespace));
   if (sameGateways && before.visible === visible) return before;
   const byGateway = boundTo(gateways, visible, before?.merged.virtualServices);

@@ -23,6 +23,8 @@ export interface LinkSettings extends SnapshotOptions {
   readonly rootNamespace: string;
   readonly virtualServiceExportTo: readonly string[];
   readonly destinationRuleExportTo: readonly string[];
+  /** HTTPS servers of gateways are served over QUIC too. */
+  readonly quicListeners: boolean;
   /** Labels by which endpoints fail over, as the mesh configuration names them. */
   readonly failoverPriority: readonly string[];
 }
@@ -40,6 +42,7 @@ export function linkSettings(
     rootNamespace: mesh.rootNamespace,
     virtualServiceExportTo: mesh.defaultVirtualServiceExportTo,
     destinationRuleExportTo: mesh.defaultDestinationRuleExportTo,
+    quicListeners: mesh.features?.quicListeners === true,
     failoverPriority: mesh.localityLbSetting.failoverPriority ?? [],
   };
   return previous !== undefined && deepEqual(previous, next) ? previous : next;

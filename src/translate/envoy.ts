@@ -37,9 +37,9 @@ export function constantExtension<T extends keyof Messages>(
 export const UNIX_PREFIX = 'unix://';
 
 /** An IP address and port, or the pipe that `unix://PATH` names. */
-export function socketAddress(address: string, port: number): Address {
+export function socketAddress(address: string, port: number, protocol?: 'UDP'): Address {
   if (address.startsWith(UNIX_PREFIX)) return { pipe: { path: address.slice(UNIX_PREFIX.length) } };
-  return { socketAddress: { address, portValue: port } };
+  return { socketAddress: { protocol, address, portValue: port } };
 }
 
 /** Over the stream that brought this resource; without a fetch timeout, so that a listener waits for its routes. */

@@ -50,7 +50,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       egress: [],
     },
     ...{ pod: pod.address, out: pod.address },
-    ports: service === undefined ? [] : PORTS.map((port) => ({ ...port, appPort: port.number })),
+    ports: service === undefined ? [] : PORTS.map((port) => ({ ...port, endpoint: `127.0.0.1:${port.number}` })),
   });
   const PORTS = [
     { name: 'http', number: 8080 },

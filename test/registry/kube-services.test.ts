@@ -41,7 +41,7 @@ describe('Kubernetes services', () => {
     ['two families', { clusterIPs: ['10.1.1.1', 'fd00::1'] }, { defaultAddress: '10.1.1.1' }],
     ['local traffic', { internalTrafficPolicy: 'Local' }, { nodeLocal: true }],
     ['unready endpoints', { publishNotReadyAddresses: true }, { publishNotReadyAddresses: true }],
-    ['session label', { labels: { 'istio.io/persistent-session': 'c:/p' } }, { persistentSession: 'c:/p' }],
+    ['session label', { labels: { 'istio.io/persistent-session': 'c:/p' } }, { persistentSession: 'cookie:c:/p' }],
     ['an empty selector', { selector: {} }, { selector: undefined }],
     [
       'service accounts',

@@ -25,6 +25,8 @@ export interface HttpAppOptions {
   readonly name: string;
   readonly address?: string | undefined;
   readonly port?: number | undefined;
+  /** A Unix socket, in place of address and port. */
+  readonly socket?: string | undefined;
   /** Answers of its own; undefined leaves the request to the usual echo. */
   readonly handler?: ((request: SeenRequest) => AppAnswer | undefined) | undefined;
 }
@@ -62,7 +64,7 @@ export async function startHttpApp(options: HttpAppOptions): Promise<TestApp> {
     });
   });
   server.keepAliveTimeout = 60_000;
-  const at = await listening(server, options.port ?? 0, options.address ?? '127.0.0.1');
+  const at = await listening(server, options.socket ?? options.port ?? 0, options.address ?? '127.0.0.1');
   const stop = (): Promise<void> => {
     server.closeAllConnections();
     return closed(server);
@@ -89,18 +91,20 @@ export async function startTcpApp(name: string, address = '127.0.0.1', port = 0)
 
 async function listening(
   server: Server,
-  port: number,
+  port: number | string,
   host: string,
 ): Promise<{ readonly address: string; readonly port: number }> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    const done = (): void => {
       server.off('error', reject);
       resolve();
-    });
+    };
+    if (typeof port === 'string') server.listen(port, done);
+    else server.listen(port, host, done);
   });
   const bound = server.address();
-  return { address: host, port: typeof bound === 'object' && bound !== null ? bound.port : port };
+  return { address: host, port: typeof bound === 'object' && bound !== null ? bound.port : 0 };
 }
 
 function closed(server: Server): Promise<void> {
@@ -110,6 +114,8 @@ function closed(server: Server): Promise<void> {
 export interface CallOptions {
   readonly address: string;
   readonly port: number;
+  /** A Unix socket, in place of address and port. */
+  readonly socket?: string | undefined;
   readonly path?: string | undefined;
   readonly method?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
@@ -132,9 +138,10 @@ export interface CallAnswer {
 /** One HTTP request; rejects only when there is no answer at all. */
 export function call(options: CallOptions): Promise<CallAnswer> {
   const { address, port, path = '/', method = 'GET', headers = {}, body, agent, timeoutMs = 10_000, tls } = options;
+  const where = options.socket === undefined ? { host: address, port } : { socketPath: options.socket };
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const plain = { host: address, port, path, method, headers, timeout: timeoutMs };
+    const plain = { ...where, path, method, headers, timeout: timeoutMs };
     const sent =
       tls === undefined ? httpRequest({ ...plain, ...(agent && { agent }) }) : httpsRequest({ ...plain, ...tls });
     sent.on('timeout', () => sent.destroy(new Error(`no answer from ${address}:${port} within ${timeoutMs} ms`)));

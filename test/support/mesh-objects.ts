@@ -10,6 +10,12 @@ export interface PortSpec {
   readonly protocol?: string | undefined;
 }
 
+export interface EgressSpec extends PortSpec {
+  readonly hosts?: readonly string[] | undefined;
+  /** `unix:///PATH`, in place of the workload's own address. */
+  readonly bind?: string | undefined;
+}
+
 export interface PlacedWorkload {
   readonly name: string;
   readonly namespace: string;
@@ -21,8 +27,11 @@ export interface PlacedWorkload {
   readonly pod: string;
   /** Address of its outbound listeners. */
   readonly out: string;
-  readonly ports: readonly (PortSpec & { readonly appPort: number })[];
-  readonly egress: readonly (PortSpec & { readonly hosts?: readonly string[] | undefined })[];
+  /** Where the application listens: `127.0.0.1:PORT` or `unix:///PATH`. */
+  readonly ports: readonly (PortSpec & { readonly endpoint: string })[];
+  readonly egress: readonly EgressSpec[];
+  /** Hosts of services that it listens for on ports of their own, at `127.0.0.1`. */
+  readonly everyPort?: readonly string[] | undefined;
   /** Traffic is captured: no listeners of its own are needed. */
   readonly captured?: boolean | undefined;
 }
@@ -90,7 +99,7 @@ function serviceOf(members: readonly PlacedWorkload[], index: number): object {
   };
 }
 
-function sidecarOf({ name, namespace, pod, out, ports, egress }: PlacedWorkload): object {
+function sidecarOf({ name, namespace, pod, out, ports, egress, everyPort }: PlacedWorkload): object {
   const at = (port: PortSpec): object => ({ number: port.number, protocol: port.protocol ?? 'HTTP', name: port.name });
   return {
     apiVersion: 'networking.istio.io/v1',
@@ -102,9 +111,14 @@ function sidecarOf({ name, namespace, pod, out, ports, egress }: PlacedWorkload)
         port: at(port),
         bind: pod,
         captureMode: 'NONE',
-        defaultEndpoint: `127.0.0.1:${port.appPort}`,
+        defaultEndpoint: port.endpoint,
       })),
-      egress: egress.map((port) => ({ port: at(port), bind: out, captureMode: 'NONE', hosts: port.hosts ?? ['*/*'] })),
+      egress: [
+        ...egress.map(({ bind = out, hosts = ['*/*'], ...port }) => ({
+          ...{ port: at(port), bind, captureMode: 'NONE', hosts },
+        })),
+        ...(everyPort === undefined ? [] : [{ hosts: everyPort }]),
+      ],
     },
   };
 }

@@ -15,13 +15,22 @@ import {
 } from './apps.ts';
 import type { ServerOptions } from '../../src/server.ts';
 import { startAgentless, startProxy, type TestProxy } from './envoy.ts';
-import { type Labels, meshObjects, type PlacedWorkload, type PortSpec, podLabels } from './mesh-objects.ts';
+import {
+  type EgressSpec,
+  type Labels,
+  meshObjects,
+  type PlacedWorkload,
+  type PortSpec,
+  podLabels,
+} from './mesh-objects.ts';
 import { type ControlPlane, type LocalControlPlane, startLocalControlPlane, TestFolder } from './server.ts';
 import { holdSubnet } from './wait.ts';
 
 export interface InboundPort extends PortSpec {
   /** Answers that are not the echo. */
   readonly handler?: ((request: SeenRequest) => AppAnswer | undefined) | undefined;
+  /** The application listens at this Unix socket. */
+  readonly socket?: string | undefined;
 }
 
 export interface WorkloadSpec {
@@ -37,8 +46,11 @@ export interface WorkloadSpec {
   /** True: an Envoy alone, without an agent. */
   readonly agentless?: boolean | undefined;
   readonly ports?: readonly InboundPort[] | undefined;
-  readonly egress?: readonly (PortSpec & { readonly hosts?: readonly string[] })[] | undefined;
+  readonly egress?: readonly EgressSpec[] | undefined;
+  /** Hosts of services for which it has listeners at their own ports too, of `127.0.0.1`. */
+  readonly everyPort?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly proxyConfig?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface MeshOptions {
@@ -163,16 +175,17 @@ async function place(
     const n = index + 1;
     const proxied = spec.proxied !== false;
     const pod = `${prefix}.${n}`;
-    const ports: (PortSpec & { readonly appPort: number })[] = [];
+    const ports: (PortSpec & { readonly endpoint: string })[] = [];
     for (const port of spec.ports ?? []) {
       const where = proxied ? { address: '127.0.0.1', port: 0 } : { address: pod, port: port.number };
       const app = isHttp(port)
-        ? await startHttpApp({ name: spec.name, handler: port.handler, ...where })
+        ? await startHttpApp({ name: spec.name, handler: port.handler, socket: port.socket, ...where })
         : await startTcpApp(spec.name, where.address, where.port);
       closers.push(() => app.stop());
       apps.set(`${spec.name}/${port.name}`, app);
       if (!apps.has(spec.name)) apps.set(spec.name, app);
-      ports.push({ name: port.name, number: port.number, protocol: port.protocol, appPort: app.port });
+      const endpoint = port.socket === undefined ? `127.0.0.1:${app.port}` : `unix://${port.socket}`;
+      ports.push({ name: port.name, number: port.number, protocol: port.protocol, endpoint });
     }
     placed.push({
       name: spec.name,
@@ -185,6 +198,7 @@ async function place(
       out: `${prefix}.${100 + n}`,
       ports,
       egress: spec.egress ?? [{ name: 'http', number: 8080 }],
+      everyPort: spec.everyPort,
     });
   }
   return placed;
@@ -213,6 +227,7 @@ async function startProxies(
       labels: podLabels(workload),
       role: spec.role ?? 'sidecar',
       env: { ISTIO_META_INTERCEPTION_MODE: 'NONE', ...spec.env },
+      proxyConfig: spec.proxyConfig,
     });
     closers.push(() => proxy.stop());
     return proxy;

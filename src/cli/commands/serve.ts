@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { type Features, featuresOf } from '../../config/features.ts';
 import { type JwksFetchMode, jwksFetchMode } from '../../config/jwks-source.ts';
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
@@ -101,6 +102,7 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     debounceMax: number('debounceMax', flags.debounceMax),
     jwksFetch: fetchMode(env['PILOT_JWT_ENABLE_REMOTE_JWKS'] ?? ''),
     jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
+    features: featuresIn(env),
     onLoaded: trimMemory,
     // Enough for a rolling restart, and not more than this machine can translate for.
     workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
@@ -142,6 +144,13 @@ function milliseconds(env: CommandContext['env'], name: string): number | undefi
 function seconds(env: CommandContext['env'], name: string): number | undefined {
   const ms = milliseconds(env, name);
   return ms === undefined ? undefined : ms / 1000;
+}
+
+function featuresIn(env: CommandContext['env']): Features {
+  const { features, unknown } = featuresOf(env);
+  const [name] = unknown;
+  if (name !== undefined) throw new UsageError(`${name}=${env[name]}: expected true or false`, 64);
+  return features;
 }
 
 function fetchMode(text: string): JwksFetchMode {

@@ -6,7 +6,7 @@ import type { Draft } from '../../ir/draft.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import type { Cluster, ClusterLoadAssignment } from '../../messages/index.ts';
+import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import { lazyDraftOf } from '../draft.ts';
 import { localityWeighted } from '../endpoints/locality-setting.ts';
 import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
@@ -125,8 +125,14 @@ function commonLb(service: Service, policy: TrafficPolicy, context: ClusterConte
   return {
     healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },
     localityWeightedLbConfig: localityWeighted(service, policy, context.mesh) ? {} : undefined,
+    overrideHostStatus: service.persistentSession === undefined ? undefined : SESSION_STATUSES,
   };
 }
+
+/** A session goes on with its endpoint while that drains; nobody else is sent there. */
+const SESSION_STATUSES: Messages['envoy.config.core.v3.HealthStatusSet'] = {
+  statuses: ['HEALTHY', 'DRAINING', 'UNKNOWN', 'DEGRADED'],
+};
 
 /** DestinationRule `proxyProtocol`: the header goes in front of whatever socket there is. */
 function withProxyProtocol(tls: UpstreamTls | undefined, policy: TrafficPolicy): Partial<Cluster> {

@@ -5,9 +5,10 @@ import { type Protocol } from '../../ir/service.ts';
 import type { GatewayServer } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { ChainContext } from '../context.ts';
+import { extension } from '../envoy.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { networkExtensions } from '../network/index.ts';
-import { downstreamTls } from '../security/tls.ts';
+import { ALPN_HTTP3, downstreamTls, downstreamTlsContext } from '../security/tls.ts';
 import { type GatewayChain, gatewayChain } from './chain.ts';
 
 /** The chain of all plaintext servers of a port: the first names their routes, which all of them share. */
@@ -27,6 +28,22 @@ export const httpsChain = memo((server: GatewayServer, context: ChainContext, li
   });
 });
 
+/** The same server over QUIC, where TLS is part of the transport. */
+export const quicChain = memo((server: GatewayServer, context: ChainContext, listener: string): GatewayChain => {
+  const { mesh, proxyClass } = context;
+  const { tls = {} } = server.server;
+  return gatewayChain({
+    serverNames: server.hosts.map(({ host }) => host),
+    filters: httpFilters(server, context, server.server.name || `outbound_${listener}`, true),
+    transportSocket: extension(
+      'envoy.transport_sockets.quic',
+      'envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport',
+      { downstreamTlsContext: downstreamTlsContext({ tls, mesh, proxyClass, alpn: ALPN_HTTP3 }) },
+    ),
+    origins: [serverOrigin(server)],
+  });
+});
+
 export function serverTls(
   { server }: GatewayServer,
   { mesh, proxyClass }: ChainContext,
@@ -38,13 +55,14 @@ export function serverOrigin({ gateway, index }: GatewayServer): ReturnType<type
   return originOf(gateway, `spec.servers[${index}]`);
 }
 
-function httpFilters(server: GatewayServer, context: ChainContext, statPrefix: string): GatewayFilters {
+function httpFilters(server: GatewayServer, context: ChainContext, statPrefix: string, quic = false): GatewayFilters {
   const manager = httpConnectionManager({
     context,
     statPrefix,
     routes: { kind: 'rds', name: server.routeName },
     protocol: insideTls(server.protocol),
     port: server.targetPort,
+    quic,
   });
   return [...networkExtensions(context, server.targetPort), manager];
 }

@@ -21,9 +21,10 @@ import { ACCEPTS_PER_EVENT, addressFields, canBind, listenerName, TLS_INSPECTOR 
 import { contextOrigins } from '../listeners/origins.ts';
 import { autoPassthroughChains } from './auto-passthrough.ts';
 import { type GatewayChain, matchKeys } from './chain.ts';
-import { httpsChain, plainHttpChain } from './http-chains.ts';
+import { httpsChain, plainHttpChain, quicChain } from './http-chains.ts';
 import { forwardingChains, passthroughChains } from './l4-chains.ts';
 
+type Listener = Messages['envoy.config.listener.v3.Listener'];
 type ListenerFilter = Messages['envoy.config.listener.v3.ListenerFilter'];
 
 /** The drafts by name; `previous` are those that the class had, kept where nothing in them changed. */
@@ -39,9 +40,14 @@ export function gatewayListeners(scope: Scope, previous: readonly Draft[] = []):
     const bind = binds[0] ?? '';
     if (!canBind(proxyClass.settings, bind, port.targetPort, [])) continue;
     const name = listenerName(bind, port.targetPort);
-    const outline = outlines.get(name) ?? { name, binds, port: port.targetPort, chains: [] };
-    outlines.set(name, outline);
-    outline.chains.push(...chainsOf(scope, port, context, name));
+    const outlineOf = (key: string, quic: boolean): Outline => {
+      const outline = outlines.get(key) ?? { name: key, binds, port: port.targetPort, quic, chains: [] };
+      outlines.set(key, outline);
+      return outline;
+    };
+    outlineOf(name, false).chains.push(...chainsOf(scope, port, context, name));
+    for (const server of port.servers)
+      if (server.quic === true) outlineOf(`udp_${name}`, true).chains.push(quicChain(server, context, name));
   }
   const drafts = [...outlines.values()]
     .sort((a, b) => compareStrings(a.name, b.name))
@@ -54,6 +60,7 @@ interface Outline {
   readonly name: string;
   readonly binds: readonly string[];
   readonly port: number;
+  readonly quic: boolean;
   readonly chains: GatewayChain[];
 }
 
@@ -94,20 +101,21 @@ const partsOf = new WeakMap<Draft, Parts>();
 
 /** Undefined without chains: Envoy refuses an empty listener. */
 function listenerDraft(outline: Outline, context: ChainContext, before: Draft | undefined): Draft | undefined {
-  const { name, binds, port, chains } = outline;
+  const { name, binds, port, quic, chains } = outline;
   const old = before === undefined ? undefined : partsOf.get(before);
   if (old?.context === context && sameList(old.chains, chains) && sameText(old.binds, binds)) return before;
   const { kept, lost } = distinct(chains);
   if (kept.length === 0) return undefined;
-  const filters = listenerFilters(kept, context);
+  const filters = quic ? [] : listenerFilters(kept, context);
   const bytes = encode('envoy.config.listener.v3.Listener', {
     name,
-    ...addressFields(binds, port),
+    ...addressFields(binds, port, quic ? 'UDP' : undefined),
+    ...(quic ? QUIC : {}),
     filterChains: kept.map((chain) => chain.message),
     listenerFilters: filters.length === 0 ? undefined : filters,
     trafficDirection: 'OUTBOUND',
     perConnectionBufferLimitBytes: connectionSettings(context.proxyClass).listenerBuffer,
-    maxConnectionsToAcceptPerSocketEvent: ACCEPTS_PER_EVENT,
+    maxConnectionsToAcceptPerSocketEvent: quic ? undefined : ACCEPTS_PER_EVENT,
     accessLog: context.logs.listener,
   });
   const draft: Draft = {
@@ -122,6 +130,12 @@ function listenerDraft(outline: Outline, context: ChainContext, before: Draft | 
   partsOf.set(draft, { context, chains: [...chains], binds });
   return draft;
 }
+
+/** Every thread has a socket of its own: datagrams of one connection stay with one thread. */
+const QUIC: Partial<Listener> = {
+  udpListenerConfig: { downstreamSocketConfig: {}, quicOptions: {} },
+  enableReusePort: true,
+};
 
 const originsOf = memo(
   (kept: readonly GatewayChain[], lost: readonly Origin[], policies: readonly Origin[]): readonly Origin[] =>

@@ -71,6 +71,7 @@ function virtualHostsOf(scope: Scope, servers: readonly GatewayServer[]): readon
       domains.join(DOMAIN_SEPARATOR),
       attemptCount,
       entry.requireTls,
+      entry.server.quic === true ? entry.server.port : undefined,
     ),
   );
   return hosts.sort((a, b) => compareStrings(a.name, b.name));
@@ -113,21 +114,23 @@ function routesFor(scope: Scope, server: GatewayServer, node: VirtualService): R
   const { namespace, labels, dialect } = proxyClass;
   const audience = { gateway: server.gatewayName, port: server.port, namespace, labels };
   const { forwardedHost } = proxyHeaders(proxyClass);
-  const defaults = { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect };
+  const sessions = mesh.features?.persistentSessions === true;
+  const defaults = { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect, sessions };
   return virtualServiceRoutes(node, audience, server.server.tls !== undefined, defaults, (to) =>
     targetOf(scope, server.port, to),
   );
 }
 
 /** The port that a destination means: the one it names, else the service's only one, else that of the server. */
-function targetOf({ services }: Scope, serverPort: number, destination: Destination): Target {
+function targetOf({ services, mesh }: Scope, serverPort: number, destination: Destination): Target {
   const host = destination.host ?? '';
-  if (host === '') return { cluster: 'UnknownService', hash: undefined };
+  if (host === '') return { cluster: 'UnknownService', hash: undefined, session: undefined };
   const scoped = tableGet(services, host);
   const ports = scoped?.service.ports ?? [];
   const port = destination.port?.number ?? (ports.length === 1 ? ports[0]?.number : undefined) ?? serverPort;
   const cluster = outboundClusterName(port, destination.subset ?? '', scoped?.service.externalName ?? host);
-  return { cluster, hash: destinationHash(scoped?.rule, destination) };
+  const session = mesh.features?.persistentSessions === true ? scoped?.service.persistentSession : undefined;
+  return { cluster, hash: destinationHash(scoped?.rule, destination), session };
 }
 
 /** No routes of its own: the server as an origin of what is bound to it. */

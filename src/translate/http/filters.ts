@@ -3,6 +3,7 @@
 
 import type { Messages } from '../../messages/index.ts';
 import { constantExtension, extension } from '../envoy.ts';
+import { SESSION_FILTER } from '../routes/session.ts';
 import { alpnFilter } from './alpn.ts';
 import { proxyHeaders } from './headers.ts';
 import { peerFilters } from './peer.ts';
@@ -84,6 +85,12 @@ export const HTTP_FILTER_ORDER: readonly Slot[] = [
     what: 'cors',
     why: 'answers preflights without a call to the service; settings are per route',
     make: () => [CORS],
+  },
+  {
+    what: 'stateful_session',
+    why: 'the endpoint of a session is chosen for the router below; settings are per route',
+    make: ({ context }) =>
+      context.role !== 'sidecar-inbound' && context.mesh.features?.persistentSessions === true ? [SESSION_FILTER] : [],
   },
   {
     what: 'dynamic_forward_proxy',

@@ -33,6 +33,8 @@ export interface HcmInputs {
   readonly port: number;
   /** An explicit proxy port: requests name their host in the request line. */
   readonly explicitProxy?: boolean | undefined;
+  /** Over QUIC: HTTP/3 and nothing else. */
+  readonly quic?: boolean | undefined;
   /** Names of DNS caches: a dynamic_forward_proxy filter for each. */
   readonly dnsCaches?: readonly DnsCache[] | undefined;
 }
@@ -59,6 +61,7 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     ...connectionOptions(inputs),
     ...headerOptions(context),
     ...limits(inputs),
+    ...(inputs.quic === true ? HTTP3 : {}),
     requestIdExtension: {
       typedConfig: typed('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', {
         useRequestIdForTraceSampling: context.tracing.useRequestId,
@@ -73,6 +76,8 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     message,
   );
 }
+
+const HTTP3: Partial<Hcm> = { codecType: 'HTTP3', http3ProtocolOptions: {} };
 
 function routeSpecifier(routes: RouteSource): Pick<Hcm, 'rds' | 'routeConfig'> {
   switch (routes.kind) {

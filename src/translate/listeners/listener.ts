@@ -39,12 +39,15 @@ export const HANDSHAKE_TIMEOUT = '15s';
 export function addressFields(
   binds: readonly string[],
   port: number,
+  protocol?: 'UDP',
 ): Pick<Listener, 'address' | 'additionalAddresses'> {
   const [main = '', ...further] = binds;
   return {
-    address: socketAddress(main, port),
+    address: socketAddress(main, port, protocol),
     additionalAddresses:
-      further.length === 0 ? undefined : further.map((address) => ({ address: socketAddress(address, port) })),
+      further.length === 0
+        ? undefined
+        : further.map((address) => ({ address: socketAddress(address, port, protocol) })),
   };
 }
 

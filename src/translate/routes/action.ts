@@ -15,6 +15,7 @@ import { hashPolicy } from './hash-policy.ts';
 import { type HeaderChanges, headerEdit, joinChanges } from './headers.ts';
 import { fractionOf, hundredths } from './percent.ts';
 import { retryPolicy } from './retry.ts';
+import { sessionSettings } from './session.ts';
 import { type RouteSettings, type Target, timeouts } from './settings.ts';
 
 type Route = Messages['envoy.config.route.v3.Route'];
@@ -25,7 +26,12 @@ type RedirectCode = NonNullable<Messages['envoy.config.route.v3.RedirectAction']
 
 /** The fields of a route that make up its action, or why there is none. */
 export type ActionResult =
-  | { readonly kind: 'action'; readonly fields: Route & HeaderChanges; readonly cluster: string | undefined }
+  | {
+      readonly kind: 'action';
+      readonly fields: Route & HeaderChanges;
+      readonly cluster: string | undefined;
+      readonly session?: string | undefined;
+    }
   | { readonly kind: 'unusable'; readonly field: string; readonly why: string };
 
 export interface ActionInputs {
@@ -93,11 +99,12 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
     hashPolicy: hashes,
     retryPolicy: retryPolicy(retries, target.hash !== undefined),
   };
-  return { kind: 'action', fields: { ...joinChanges(changes, own.changes), route }, cluster: target.cluster };
+  const { cluster, session } = target;
+  return { kind: 'action', fields: { ...joinChanges(changes, own.changes), route }, cluster, session };
 }
 
 /** A destination without host stands for a backend that could not be resolved: no cluster has this name. */
-const UNKNOWN: Target = { cluster: 'UnknownService', hash: undefined };
+const UNKNOWN: Target = { cluster: 'UnknownService', hash: undefined, session: undefined };
 
 function targetOf({ targets }: ActionInputs, to: HTTPRouteDestination): Target {
   return (to.destination === undefined ? undefined : targets.get(to.destination)) ?? UNKNOWN;
@@ -108,8 +115,14 @@ function clusterWeights(inputs: ActionInputs, destinations: readonly HTTPRouteDe
     .filter(({ weight = 0 }) => weight > 0)
     .map((to) => {
       const { changes, authority } = headerEdit(to.headers);
-      return { name: targetOf(inputs, to).cluster, weight: to.weight, ...changes, hostRewriteLiteral: authority };
+      const { cluster: name, session } = targetOf(inputs, to);
+      const own = { ...changes, hostRewriteLiteral: authority, typedPerFilterConfig: ofSession(session) };
+      return { name, weight: to.weight, ...own };
     });
+}
+
+function ofSession(session: string | undefined): ClusterWeight['typedPerFilterConfig'] {
+  return session === undefined ? undefined : sessionSettings(session);
 }
 
 function hashPolicies(inputs: ActionInputs): RouteAction['hashPolicy'] {

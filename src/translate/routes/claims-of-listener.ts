@@ -186,13 +186,15 @@ function coveredBy({ group, virtualServices }: ListenerInputs, node: VirtualServ
 }
 
 /** The port that a destination means: the one it names, else the service's only one, else that of the listener. */
-function targetOf({ group, services }: ListenerInputs, destination: Destination): Target {
+function targetOf({ group, services, defaults }: ListenerInputs, destination: Destination): Target {
   const host = destination.host ?? '';
-  if (host === '') return { cluster: 'UnknownService', hash: undefined };
+  if (host === '') return { cluster: 'UnknownService', hash: undefined, session: undefined };
   const service = group.byHost.get(host)?.service;
   const only = service?.ports.length === 1 ? service.ports[0]?.number : undefined;
   // On a listener of one port, a service counts with that port only.
   const port = destination.port?.number ?? (group.port === 0 ? (only ?? 0) : group.port);
   const cluster = outboundClusterName(port, destination.subset ?? '', service?.externalName ?? host);
-  return { cluster, hash: destinationHash(tableGet(services, host)?.rule, destination) };
+  const scoped = tableGet(services, host);
+  const session = defaults.sessions ? scoped?.service.persistentSession : undefined;
+  return { cluster, hash: destinationHash(scoped?.rule, destination), session };
 }

@@ -6,6 +6,7 @@ import { GRPC_STATUS_NAMES } from '../../lib/grpc-status.ts';
 import type { AnyMessage, Messages } from '../../messages/index.ts';
 import { typed } from '../envoy.ts';
 import { fractionOf, hundredths } from './percent.ts';
+import { sessionSettings } from './session.ts';
 import { stringMatcher } from './string-match.ts';
 
 type HttpFault = Messages['envoy.extensions.filters.http.fault.v3.HTTPFault'];
@@ -20,8 +21,9 @@ const CORS = 'envoy.filters.http.cors';
 export function perFilterConfig(
   fault: HTTPFaultInjection | undefined,
   cors: CorsPolicy | undefined,
+  session: string | undefined,
 ): { readonly [filter: string]: AnyMessage } | undefined {
-  const settings: Record<string, AnyMessage> = {};
+  const settings: Record<string, AnyMessage> = { ...sessionSettings(session) };
   const injected = fault === undefined ? undefined : httpFault(fault);
   if (injected !== undefined) settings[FAULT] = typed('envoy.extensions.filters.http.fault.v3.HTTPFault', injected);
   if (cors !== undefined) settings[CORS] = typed('envoy.extensions.filters.http.cors.v3.CorsPolicy', corsPolicy(cors));

@@ -156,7 +156,12 @@ function* linkedGroup(run: Run, name: RouteName): Steps<LinkedGroup> {
     virtualServices: listener?.virtualServices ?? [],
     proxyClass,
     addressing: addressingOf(proxyClass, mesh),
-    defaults: { retries: mesh.defaultHttpRetryPolicy, forwardedHost, dialect: proxyClass.dialect },
+    defaults: {
+      retries: mesh.defaultHttpRetryPolicy,
+      forwardedHost,
+      dialect: proxyClass.dialect,
+      sessions: mesh.features?.persistentSessions === true,
+    },
     services,
   };
   const group = yield* linkGroup(inputs, attemptCount, run.before?.get(key));

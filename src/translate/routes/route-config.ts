@@ -13,10 +13,13 @@ import { sameList } from '../../lib/table.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import { uniqueOrigins } from '../draft.ts';
+import { UNIX_PREFIX } from '../envoy.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';
+import { HTTP_PROXY_ROUTE } from './names.ts';
 import { timeouts } from './settings.ts';
 import type { RouteList } from './virtual-service.ts';
 
+type HeaderValueOption = Messages['envoy.config.core.v3.HeaderValueOption'];
 type Route = Messages['envoy.config.route.v3.Route'];
 
 export interface VirtualHost {
@@ -27,17 +30,31 @@ export interface VirtualHost {
 
 /** Counted by tests: one run for each list of routes and domains. */
 export const virtualHost = memo(
-  (list: RouteList, name: string, domains: string, attemptCount: boolean, requireTls: boolean): VirtualHost => {
+  (
+    list: RouteList,
+    name: string,
+    domains: string,
+    attemptCount: boolean,
+    requireTls: boolean,
+    http3Port?: number,
+  ): VirtualHost => {
     const bytes = encode('envoy.config.route.v3.VirtualHost', {
       name,
       domains: domains.split(DOMAIN_SEPARATOR),
       routes: list.routes.map((route) => route.message),
       includeRequestAttemptCount: attemptCount ? true : undefined,
       requireTls: requireTls ? 'ALL' : undefined,
+      responseHeadersToAdd: http3Port === undefined ? undefined : [alternative(http3Port)],
     });
     return { name, message: new Encoded(bytes), origins: list.origins };
   },
 );
+
+/** Tells clients that the same port answers HTTP/3 too, for a day (RFC 7838). */
+function alternative(port: number): HeaderValueOption {
+  const header = { key: 'alt-svc', value: `h3=":${port}"; ma=86400` };
+  return { header, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' };
+}
 
 /** The limit that validation sets to bodies of direct responses; Envoy's own is 4 KiB. */
 const MAX_DIRECT_RESPONSE = 1024 * 1024;
@@ -59,7 +76,8 @@ export function routeConfiguration(
     virtualHosts: hosts.map((host) => host.message),
     validateClusters: false,
     maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE,
-    ignorePortInHostMatching: true,
+    // Where services of all ports meet, the port in the Host header says which of them is meant.
+    ignorePortInHostMatching: name === HTTP_PROXY_ROUTE || name.startsWith(UNIX_PREFIX) ? undefined : true,
   });
   const made: Parts = { hosts, losers };
   const draft = lazyDraft(name, bytes, made);

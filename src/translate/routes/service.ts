@@ -13,6 +13,7 @@ import { serviceOrigins } from '../listeners/origins.ts';
 import { serviceOperation } from './decorator.ts';
 import { hashPolicy, serviceHash } from './hash-policy.ts';
 import { retryPolicy } from './retry.ts';
+import { sessionSettings } from './session.ts';
 import { timeouts } from './settings.ts';
 import type { RouteDefaults, RouteList } from './virtual-service.ts';
 
@@ -20,10 +21,10 @@ import type { RouteDefaults, RouteList } from './virtual-service.ts';
 export function serviceRoutes(
   { service, rule }: ScopedService,
   port: number,
-  { retries, dialect }: RouteDefaults,
+  { retries, dialect, sessions }: RouteDefaults,
 ): RouteList {
   const hash = serviceHash(rule, port);
-  return renderService(service, port, retries, dialect, hash, hash === undefined ? undefined : rule);
+  return renderService(service, port, retries, dialect, hash, hash === undefined ? undefined : rule, sessions);
 }
 
 /** Counted by tests: one run for each service and port. */
@@ -35,8 +36,10 @@ export const renderService = memo(
     dialect: Dialect,
     hash: ConsistentHashLB | undefined,
     rule: DestinationRule | undefined,
+    sessions: boolean,
   ): RouteList => {
     const policy = hashPolicy(hash);
+    const session = sessions ? service.persistentSession : undefined;
     const bytes = encode('envoy.config.route.v3.Route', {
       name: 'default',
       match: { prefix: '/' },
@@ -47,6 +50,7 @@ export const renderService = memo(
         hashPolicy: policy === undefined ? undefined : [policy],
       },
       decorator: { operation: serviceOperation(service.hostname, port) },
+      typedPerFilterConfig: session === undefined ? undefined : sessionSettings(session),
     });
     const origins = [...serviceOrigins(service), ...(rule?.objects ?? []).map((object) => originOf(object))];
     return { routes: [{ message: new Encoded(bytes), catchAll: true }], origins, findings: [] };

@@ -38,6 +38,8 @@ export function timeouts(timeout: string, dialect: Dialect): Timeouts {
 export interface Target {
   readonly cluster: string;
   readonly hash: ConsistentHashLB | undefined;
+  /** How its service keeps callers with one endpoint, while that is on. */
+  readonly session: string | undefined;
 }
 
 const SEMANTICS_ANNOTATION = 'internal.istio.io/route-semantics';

@@ -44,6 +44,8 @@ export interface RouteDefaults {
   readonly retries: HTTPRetry | undefined;
   readonly forwardedHost: boolean;
   readonly dialect: Dialect;
+  /** Services may keep their callers with one endpoint. */
+  readonly sessions: boolean;
 }
 
 /** The routes that apply for the audience; without any, the VirtualService has no say there. */
@@ -56,8 +58,8 @@ export function virtualServiceRoutes(
 ): RouteList {
   const targets: (string | ConsistentHashLB | undefined)[] = [];
   for (const destination of destinationsOf(node)) {
-    const { cluster, hash } = targetOf(destination);
-    targets.push(cluster, hash);
+    const { cluster, hash, session } = targetOf(destination);
+    targets.push(cluster, hash, session);
   }
   const clauses = applicableClauses(node, audience);
   const { retries, forwardedHost, dialect } = defaults;
@@ -100,8 +102,9 @@ function pairTargets(
   const pairs = new Map<Destination, Target>();
   for (const [index, destination] of destinationsOf(node).entries()) {
     pairs.set(destination, {
-      cluster: flat[index * 2] as string,
-      hash: flat[index * 2 + 1] as ConsistentHashLB | undefined,
+      cluster: flat[index * 3] as string,
+      hash: flat[index * 3 + 1] as ConsistentHashLB | undefined,
+      session: flat[index * 3 + 2] as string | undefined,
     });
   }
   return pairs;
@@ -166,7 +169,7 @@ function renderClause(pass: Pass, rule: HTTPRoute, index: number, clause: HTTPMa
       statPrefix: nonEmpty(clause?.statPrefix),
       metadata: metadataOf(node),
       decorator: { operation: decoratorOperation(match, action.cluster, node.name, settings.port) },
-      typedPerFilterConfig: perFilterConfig(rule.fault, rule.corsPolicy),
+      typedPerFilterConfig: perFilterConfig(rule.fault, rule.corsPolicy, action.session),
     });
     return { kind: 'route', route: { message: new Encoded(bytes), catchAll: isCatchAll(match) } };
   } catch (error) {

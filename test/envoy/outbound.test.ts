@@ -1,0 +1,323 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type AppAnswer,
+  type CallAnswer,
+  call,
+  type SeenRequest,
+  startHttpApp,
+  startTcpApp,
+  talk,
+  type TestApp,
+} from '../support/apps.ts';
+import { newestEnvoy } from '../support/envoy.ts';
+import { type Mesh, startMesh } from '../support/mesh.ts';
+import type { LocalControlPlane } from '../support/server.ts';
+import { freePorts, until } from '../support/wait.ts';
+import { countBy, istio, many, routes, to, versions } from './fixtures.ts';
+
+const envoy = newestEnvoy();
+
+describe.skipIf(envoy === '')('a sidecar on the way out', () => {
+  let mesh: Mesh<LocalControlPlane>;
+  let lines: TestApp;
+  let pages: TestApp;
+  /** A port that services of two protocols share. */
+  let shared = 0;
+  const sockets = mkdtempSync(join(tmpdir(), 'meltemi-sockets-'));
+  const way = join(sockets, 'out.sock');
+
+  const handler =
+    (name: string) =>
+    ({ path, headers }: SeenRequest): AppAnswer | undefined => {
+      const first = headers['x-envoy-attempt-count'] === '1';
+      if (path === '/conflict' && first) return { status: 409 };
+      if (path === '/stuck' && first) return { delayMs: 3000 };
+      if (path === '/only-two' && name === 'one') return { status: 503 };
+      return undefined;
+    };
+  const entry = (host: string, port: object, addresses: readonly string[], rest: object = {}): object =>
+    istio('ServiceEntry', host.replaceAll(/[^a-z0-9]/g, '-'), {
+      hosts: [host],
+      location: 'MESH_EXTERNAL',
+      resolution: 'STATIC',
+      ports: [port],
+      endpoints: addresses.map((address) => ({ address })),
+      ...rest,
+    });
+
+  beforeAll(async () => {
+    [shared = 0] = await freePorts(1);
+    const web = (name: string, version: string) => ({
+      ...{ name, service: 'web', proxied: false, labels: { version } },
+      ports: [{ name: 'http', number: 8080, handler: handler(name) }],
+    });
+    const egress = [{ name: 'http', number: 8080 }];
+    mesh = await startMesh({
+      envoy,
+      mesh: { outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' } },
+      workloads: [
+        {
+          name: 'client',
+          labels: { track: 'blue' },
+          egress: [
+            ...egress,
+            { name: 'http-socket', number: 0, bind: `unix://${way}` },
+            { name: 'tcp', number: 7000, protocol: 'TCP' },
+          ],
+          everyPort: ['*/page.example', '*/line.example'],
+        },
+        { name: 'visitor', namespace: 'visitors', labels: { track: 'green' }, egress },
+        web('one', 'v1'),
+        web('two', 'v2'),
+        {
+          name: 'socket',
+          service: 'socket',
+          ports: [{ name: 'http', number: 8080, socket: join(sockets, 'app.sock') }],
+        },
+      ],
+      objects: (at) => [
+        versions('web', ['v1', 'v2']),
+        entry('page.example', { number: shared, name: 'http', protocol: 'HTTP' }, [at.other(200)]),
+        entry('line.example', { number: shared, name: 'tcp', protocol: 'TCP' }, [at.other(201)]),
+        entry('proxied.example', { number: 7000, name: 'tcp', protocol: 'TCP' }, [at.other(202)]),
+      ],
+    });
+    pages = await startHttpApp({ name: 'page', address: mesh.at.other(200), port: shared });
+    lines = await startTcpApp('line', mesh.at.other(201), shared);
+  });
+  afterAll(async () => {
+    await pages?.stop();
+    await lines?.stop();
+    await mesh?.finish();
+    rmSync(sockets, { recursive: true, force: true });
+  });
+
+  const use = (http: readonly object[]): Promise<void> => mesh.apply('test', [routes('web', http)]);
+  const get = (path = '/', headers: Record<string, string> = {}, from = 'client'): Promise<CallAnswer> =>
+    mesh.call(from, { host: 'web.shop', path, headers });
+  const app = async (answer: Promise<CallAnswer>): Promise<string | number> => {
+    const { status, echo } = await answer;
+    return status === 200 ? echo().app : status;
+  };
+
+  describe('finds a route', () => {
+    it('by who asks: labels and namespace', async () => {
+      await use([
+        { match: [{ sourceLabels: { track: 'blue' }, uri: { prefix: '/label' } }], route: [to('web', 'v2')] },
+        { match: [{ sourceNamespace: 'visitors', uri: { prefix: '/space' } }], route: [to('web', 'v2')] },
+        { route: [to('web', 'v1')] },
+      ]);
+      expect(await app(get('/label'))).toBe('two');
+      expect(await app(get('/label', {}, 'visitor'))).toBe('one');
+      expect(await app(get('/space'))).toBe('one');
+      expect(await app(get('/space', {}, 'visitor'))).toBe('two');
+    });
+
+    it('by scheme, authority, port and paths in any case', async () => {
+      const two = { route: [to('web', 'v2')] };
+      await use([
+        { match: [{ scheme: { exact: 'https' } }], directResponse: { status: 410 } },
+        { match: [{ port: 9999 }], directResponse: { status: 411 } },
+        { match: [{ authority: { prefix: 'web.shop.svc' } }], ...two },
+        { match: [{ uri: { prefix: '/Shop' }, ignoreUriCase: true, port: 8080 }], ...two },
+        { match: [{ queryParams: { q: { regex: '[0-9]+' } } }], ...two },
+        { match: [{ headers: { 'x-a': { regex: 'a+' } }, withoutHeaders: { 'x-b': { prefix: 'b' } } }], ...two },
+        { route: [to('web', 'v1')] },
+      ]);
+      expect(await app(get('/'))).toBe('one');
+      expect(await app(mesh.call('client', { host: 'web.shop.svc' }))).toBe('two');
+      expect(await app(get('/sHoP/1'))).toBe('two');
+      expect(await app(get('/?q=12'))).toBe('two');
+      expect(await app(get('/?q=1x'))).toBe('one');
+      expect(await app(get('/', { 'x-a': 'aaa' }))).toBe('two');
+      expect(await app(get('/', { 'x-a': 'ab' }))).toBe('one');
+      expect(await app(get('/', { 'x-a': 'aaa', 'x-b': 'bb' }))).toBe('one');
+      expect(await app(get('/', { 'x-a': 'aaa', 'x-b': 'c' }))).toBe('two');
+    });
+
+    it('by every name that a service has for the client', async () => {
+      await mesh.apply('test', []);
+      const { status } = await mesh.call('client', { host: '10.96.77.1' });
+      expect(status).toBe(200);
+      for (const host of ['web', 'web.shop', 'web.shop.svc', 'web.shop.svc.cluster.local', 'WEB.shop:8080'])
+        expect((await mesh.call('client', { host })).status, host).toBe(200);
+      expect((await mesh.call('client', { host: 'web.shop.svc.cluster.local.' })).status).toBe(200);
+      expect((await mesh.call('visitor', { host: 'web.shop' })).status).toBe(200);
+      // The short name is one of the visitor's own namespace, where there is no such service.
+      expect((await mesh.call('visitor', { host: 'web' })).status).toBe(502);
+    });
+  });
+
+  describe('changes requests', () => {
+    it('by rewriting paths with a regular expression', async () => {
+      const uriRegexRewrite = { match: '^/people/([^/]+)/orders/(.*)$', rewrite: '/orders/\\2/of/\\1' };
+      await use([{ rewrite: { uriRegexRewrite }, route: [to('web', 'v1')] }]);
+      expect((await get('/people/ann/orders/7?full=1')).echo().path).toBe('/orders/7/of/ann?full=1');
+      expect((await get('/other')).echo().path).toBe('/other');
+    });
+
+    it('by headers of the destination that is chosen', async () => {
+      const marked = (name: string): object => ({
+        request: { set: { 'x-chosen': name } },
+        response: { add: { 'x-answered': name } },
+      });
+      await use([
+        {
+          headers: { request: { add: { 'x-all': 'yes' } } },
+          route: [
+            to('web', 'v1', { weight: 50, headers: marked('v1') }),
+            to('web', 'v2', { weight: 50, headers: marked('v2') }),
+          ],
+        },
+      ]);
+      const answers = await many(mesh, 'client', { host: 'web.shop' }, 40, 2);
+      expect(countBy(answers, ({ echo }) => echo().app).size).toBe(2);
+      for (const { echo, headers } of answers) {
+        const version = echo().app === 'one' ? 'v1' : 'v2';
+        expect(echo().headers).toMatchObject({ 'x-chosen': version, 'x-all': 'yes' });
+        expect(headers['x-answered']).toBe(version);
+      }
+    });
+
+    it('by copying a share of them', async () => {
+      await use([
+        {
+          route: [to('web', 'v1')],
+          mirrors: [
+            { destination: { host: 'web', subset: 'v2' }, percentage: { value: 50 } },
+            { destination: { host: 'socket' }, percentage: { value: 0 } },
+          ],
+        },
+      ]);
+      const copies = (): number => mesh.app('two').seen.filter(({ path }) => path === '/copied').length;
+      await many(mesh, 'client', { host: 'web.shop', path: '/copied' }, 200, 4);
+      const least = mesh.app('one').seen.filter(({ path }) => path === '/copied').length;
+      expect(least).toBe(200);
+      await until(async () => copies() > 60, 'copies');
+      expect(copies()).toBeLessThan(140);
+      expect(mesh.app('socket').seen).toEqual([]);
+    });
+  });
+
+  describe('tries again', () => {
+    it('by the status that a policy names', async () => {
+      await use([{ retries: { attempts: 1, retryOn: 'reset,409' }, route: [to('web', 'v1')] }]);
+      expect(await app(get('/conflict'))).toBe('one');
+      await use([{ retries: { attempts: 1, retryOn: 'reset,410' }, route: [to('web', 'v1')] }]);
+      expect(await app(get('/conflict'))).toBe(409);
+    });
+
+    it('when one try takes too long', async () => {
+      await use([
+        { retries: { attempts: 1, retryOn: '5xx', perTryTimeout: '0.2s', backoff: '10ms' }, route: [to('web', 'v1')] },
+      ]);
+      const answer = await get('/stuck');
+      expect([answer.status, answer.echo().headers['x-envoy-attempt-count']]).toEqual([200, '2']);
+      expect(answer.ms).toBeLessThan(2900);
+    });
+
+    it('with another server, unless it is told not to look', async () => {
+      const failures = async (): Promise<number> =>
+        countBy(
+          await many(mesh, 'client', { host: 'web.shop', path: '/only-two' }, 120, 4),
+          ({ status }) => status,
+        ).get(503) ?? 0;
+      const retries = { attempts: 1, retryOn: '503', retryRemoteLocalities: true };
+      const random = istio('DestinationRule', 'web', {
+        host: 'web.shop.svc.cluster.local',
+        trafficPolicy: { loadBalancer: { simple: 'RANDOM' } },
+      });
+      // Of two by chance: the one of before five times in a row is rare, once is the half of all.
+      await mesh.apply('test', [random, routes('web', [{ retries, route: [to('web')] }])]);
+      expect(await failures()).toBeLessThan(10);
+      const blind = { ...retries, retryIgnorePreviousHosts: false };
+      await mesh.apply('test', [random, routes('web', [{ retries: blind, route: [to('web')] }])]);
+      expect(await failures()).toBeGreaterThan(10);
+    });
+
+    it('by itself when a server is not there, unless that is turned off', async () => {
+      const host = 'half.example';
+      const half = entry(host, { number: 8080, name: 'http', protocol: 'HTTP' }, [
+        mesh.at.pod('one'),
+        mesh.at.other(209),
+      ]);
+      const route = istio('VirtualService', 'half', {
+        hosts: [host],
+        http: [{ retries: { attempts: 0 }, route: [to(host)] }],
+      });
+      const statuses = async (): Promise<readonly (string | number)[]> =>
+        [...countBy(await many(mesh, 'client', { host }, 24, 2), ({ status }) => status).keys()].sort();
+      await mesh.apply('test', [half]);
+      expect(await statuses()).toEqual([200]);
+      await mesh.apply('test', [half, route]);
+      expect(await statuses()).toEqual([200, 503]);
+    });
+  });
+
+  describe('knows its registry', () => {
+    it('and sends nothing to what is not in it', async () => {
+      const unknown = await mesh.call('client', { host: 'nobody.example' });
+      expect([unknown.status, unknown.body]).toEqual([502, '']);
+      expect(await app(mesh.call('client', { host: 'page.example', port: 8080 }))).toBe(502);
+    });
+
+    it('where two protocols share a port', async () => {
+      const at = { address: '127.0.0.1', port: shared };
+      expect(await app(call({ ...at, headers: { host: 'page.example' } }))).toBe('page');
+      expect(await talk(at.address, at.port, 'no HTTP\r\n')).toBe('line no HTTP\r\n');
+      expect((await call({ ...at, headers: { host: 'nobody.example' } })).status).toBe(502);
+    });
+
+    it('with names that are looked up when they are asked for', async () => {
+      const port = { number: 8080, name: 'http', protocol: 'HTTP' };
+      await mesh.apply('test', [
+        istio('ServiceEntry', 'any', {
+          hosts: ['*.localhost'],
+          location: 'MESH_EXTERNAL',
+          resolution: 'DYNAMIC_DNS',
+          ports: [port],
+        }),
+      ]);
+      const local = await startHttpApp({ name: 'local' });
+      const answer = await mesh.call('client', { host: `shop.localhost:${local.port}` });
+      expect([answer.status, answer.echo().app]).toEqual([200, 'local']);
+      expect(answer.echo().headers.host).toBe(`shop.localhost:${local.port}`);
+      await local.stop();
+      expect((await mesh.call('client', { host: 'nobody.example' })).status).toBe(502);
+    });
+  });
+
+  it('says who calls by the PROXY protocol', async () => {
+    const first = async (version: string): Promise<string | undefined> => {
+      await mesh.apply('test', [
+        istio('DestinationRule', 'proxied', {
+          host: 'proxied.example',
+          trafficPolicy: { proxyProtocol: { version } },
+        }),
+      ]);
+      return mesh.talk('client', 7000, 'hello');
+    };
+    const server = await startTcpApp('raw', mesh.at.other(202), 7000);
+    expect(await first('V1')).toMatch(/^raw PROXY TCP4 127\.\S+ 127\.\S+ \d+ \d+\r\n/);
+    expect(await first('V2')).toMatch(/^raw \r\n\r\n\0\r\nQUIT\n/);
+    await server.stop();
+  });
+
+  describe('by Unix sockets', () => {
+    it('reaches every service of every port', async () => {
+      const ask = (host: string) => call({ address: '', port: 0, socket: way, headers: { host } });
+      await mesh.apply('test', []);
+      await until(async () => (await ask('web.shop:8080')).status === 200, 'the socket');
+      expect((await ask('nobody.example')).status).toBe(502);
+    });
+
+    it('comes to an application that listens at one', async () => {
+      const answer = await mesh.call('client', { host: 'socket' });
+      expect(answer.echo().app).toBe('socket');
+      expect(answer.echo().headers['x-forwarded-client-cert']).toContain('/sa/client');
+    });
+  });
+});
