@@ -133,6 +133,8 @@ export interface ServiceTarget {
   readonly port: ServicePort;
   /** The port on which the workload listens. */
   readonly targetPort: number;
+  /** Another service with this target has no address: others call the workload on the workload's own. */
+  readonly besideHeadless?: true;
 }
 
 /**

@@ -78,6 +78,8 @@ export interface Service {
   readonly clusterLocal: boolean;
   /** Value of the label `istio.io/persistent-session`, if any. */
   readonly persistentSession?: string | undefined;
+  /** Value of the label `istio.io/persistent-session-header`, if any. */
+  readonly sessionHeader?: string | undefined;
   /** Headless Kubernetes service: `clusterIP: None`. */
   readonly headless: boolean;
   /** A ServiceEntry that selects workloads. */

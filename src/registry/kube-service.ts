@@ -55,6 +55,7 @@ export function kubeService(object: KubeService, context: ServiceContext): Servi
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
     persistentSession: labels[LABEL.persistentSession],
+    sessionHeader: labels[LABEL.sessionHeader],
     headless: isHeadless(spec),
     selectsWorkloads: false,
     created: object.created,

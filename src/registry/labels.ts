@@ -15,6 +15,7 @@ export const LABEL = {
   localityShort: 'istio-locality',
   tlsMode: 'security.istio.io/tlsMode',
   persistentSession: 'istio.io/persistent-session',
+  sessionHeader: 'istio.io/persistent-session-header',
   gatewayPort: 'networking.istio.io/gatewayPort',
   autoAllocate: 'networking.istio.io/enable-autoallocate-ip',
   workloadName: 'service.istio.io/workload-name',

@@ -108,6 +108,7 @@ function entryService(
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
     persistentSession: labels[LABEL.persistentSession],
+    sessionHeader: labels[LABEL.sessionHeader],
     headless: false,
     selectsWorkloads: spec.workloadSelector !== undefined,
     created: lead.created,

@@ -55,10 +55,11 @@ function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: End
 /** Undefined: not sent at all. */
 function sliceHealth(endpoint: SliceEndpoint, service: KubeService): Health | undefined {
   if (endpoint.ready !== false) return 'HEALTHY';
-  if (endpoint.terminating !== true) return 'UNHEALTHY';
+  // Nothing said means shutting down: who writes slices by hand leaves out what isn't ready.
+  if (endpoint.terminating === false) return 'UNHEALTHY';
   // Sessions that stick to an instance may go on while it shuts down.
-  const sticky = (service.labels[LABEL.persistentSession] ?? '') !== '';
-  return endpoint.serving === true && sticky ? 'DRAINING' : undefined;
+  const sticky = [LABEL.persistentSession, LABEL.sessionHeader].some((label) => (service.labels[label] ?? '') !== '');
+  return endpoint.serving !== false && sticky ? 'DRAINING' : undefined;
 }
 
 function placeOf(

@@ -80,7 +80,8 @@ export function sharedLabels(labels: Labels): Labels {
 /** Only ports that are not HTTP have a listener for each endpoint. */
 function headlessAddresses(proxy: Proxy, targets: readonly ServiceTarget[]): readonly string[] {
   const headless = targets.some(
-    (target) => target.service.resolution === 'Passthrough' && !isHttp(target.port.protocol),
+    ({ service, port, besideHeadless }) =>
+      (service.resolution === 'Passthrough' || besideHeadless === true) && !isHttp(port.protocol),
   );
   return headless ? [...proxy.addresses].sort(compareStrings) : [];
 }

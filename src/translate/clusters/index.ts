@@ -68,7 +68,7 @@ function serviceClusters(
           rule,
           policy,
           scoped.mtls,
-          accounts(identities, scope.mesh),
+          accounts(identities, service.serviceAccounts, scope.mesh),
           assignment,
           false,
           context,
@@ -95,9 +95,14 @@ function isDns({ service }: ScopedService): boolean {
 }
 
 /** Identities that endpoints may present: in every trust domain that stands for the mesh's own. */
-function accounts(identities: readonly string[], mesh: MeshConfig): readonly string[] {
-  return mesh.trustDomainAliases.length === 0 ? identities : withAliases(identities, mesh);
+function accounts(identities: readonly string[], declared: readonly string[], mesh: MeshConfig): readonly string[] {
+  const all = declared.length === 0 ? identities : withDeclared(identities, declared);
+  return mesh.trustDomainAliases.length === 0 ? all : withAliases(all, mesh);
 }
+
+const withDeclared = memo((identities: readonly string[], declared: readonly string[]): readonly string[] =>
+  [...new Set([...identities, ...declared])].sort(compareStrings),
+);
 
 const withAliases = memo((identities: readonly string[], mesh: MeshConfig): readonly string[] => {
   const domains = [mesh.trustDomain, ...mesh.trustDomainAliases];

@@ -125,8 +125,16 @@ function commonLb(service: Service, policy: TrafficPolicy, context: ClusterConte
   return {
     healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },
     localityWeightedLbConfig: localityWeighted(service, policy, context.mesh) ? {} : undefined,
+    overrideHostStatus: hasSessions(service) ? SESSION_STATUSES : undefined,
   };
 }
+
+function hasSessions({ persistentSession = '', sessionHeader = '' }: Service): boolean {
+  return persistentSession !== '' || sessionHeader !== '';
+}
+
+/** A session may go on with an instance that shuts down. */
+const SESSION_STATUSES = { statuses: ['HEALTHY', 'DRAINING', 'UNKNOWN', 'DEGRADED'] } as const;
 
 /** DestinationRule `proxyProtocol`: the header goes in front of whatever socket there is. */
 function withProxyProtocol(tls: UpstreamTls | undefined, policy: TrafficPolicy): Partial<Cluster> {
