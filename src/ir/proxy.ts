@@ -118,7 +118,7 @@ export interface ProxySettings {
   readonly enableSelfDiscovery: boolean;
   /** The build has the `stats` access logger: Envoy 1.38 and later. */
   readonly statsLogger: boolean;
-  /** PROXY_CONFIG metadata over mesh defaultConfig, parsed JSON; same object for equal content. */
+  /** PROXY_CONFIG metadata, else mesh defaultConfig, parsed JSON; same object for equal content. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
   readonly meshId: string;
   readonly canonicalService: string;

@@ -182,7 +182,8 @@ function identityOf(proxy: Proxy, known: ProxyWorkload['facts'] | undefined): Wo
   const own = known === undefined ? proxy.labels : { ...known.labels, ...textMap(proxy.metadata['STATIC_LABELS']) };
   const locality = known?.locality || (localityLabel(proxy.labels) ?? proxy.nodeLocality);
   const nodeName = known?.nodeName || text(proxy.metadata, 'NODE_NAME');
-  return { labels: placedLabels(own, proxy.clusterId, locality, nodeName, proxy.network), locality, nodeName };
+  const network = known === undefined ? proxy.network : known.network;
+  return { labels: placedLabels(own, proxy.clusterId, locality, nodeName, network), locality, nodeName };
 }
 
 interface Targets {

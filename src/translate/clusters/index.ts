@@ -12,6 +12,7 @@ import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
+import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
@@ -58,7 +59,9 @@ function serviceClusters(
     for (const subset of subsets) {
       const policy = effectivePolicy(rule, port.number, subset);
       const identities = endpoints?.identities ?? NO_IDENTITIES;
-      const assignment = isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset) : undefined;
+      const assigned = (forSni: boolean): ClusterLoadAssignment | undefined =>
+        isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset, forSni) : undefined;
+      const assignment = assigned(false);
       if (isDns(scoped) && assignment === undefined) continue;
       drafts.push(
         outboundCluster(
@@ -76,7 +79,7 @@ function serviceClusters(
       );
       if (sniDnat && !service.meshExternal) {
         drafts.push(
-          outboundCluster(service, port, subset, rule, policy, scoped.mtls, NO_IDENTITIES, assignment, true, context),
+          outboundCluster(service, port, subset, rule, policy, scoped.mtls, NO_IDENTITIES, assigned(true), true, context),
         );
       }
     }
