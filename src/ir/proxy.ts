@@ -95,6 +95,8 @@ export interface GatewayTarget {
 /** Switches that a proxy brings in its metadata. */
 export interface ProxySettings {
   readonly dnsCapture: boolean;
+  /** Where the agent answers DNS, `HOST:PORT`; only of proxies with dnsCapture. */
+  readonly dnsProxy?: string | undefined;
   readonly httpProxyPort: number;
   readonly http10: boolean;
   /** Envoy duration or undefined. */

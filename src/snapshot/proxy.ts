@@ -134,6 +134,7 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
   const { metadata } = proxy;
   return {
     dnsCapture: flag(metadata, 'DNS_CAPTURE'),
+    ...(flag(metadata, 'DNS_CAPTURE') ? { dnsProxy: dnsProxyOf(text(metadata, 'DNS_PROXY_ADDR')) } : {}),
     httpProxyPort: number(metadata, 'HTTP_PROXY_PORT'),
     http10: text(metadata, 'HTTP10') === '1',
     idleTimeout: optional(metadata, 'IDLE_TIMEOUT'),
@@ -157,6 +158,13 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
     meshId: text(metadata, 'MESH_ID'),
     ...NO_NAMES,
   };
+}
+
+/** The agent's resolver; its usual place where the proxy does not say. */
+function dnsProxyOf(written: string): string {
+  const [, host = '', port = ''] = /^\[?(.+?)\]?:(\d{1,5})$/.exec(written) ?? [];
+  if (host === '') return '127.0.0.1:15053';
+  return `${host === 'localhost' ? '127.0.0.1' : host}:${port}`;
 }
 
 /** Fields that only the agent reads, when it starts its Envoy: they shape nothing that is sent. */

@@ -173,13 +173,15 @@ class Fold {
 
   private l4Inputs({ claim, egress }: ClaimedBy): L4Inputs {
     const { client, lookup, plan, l4 } = this.inputs;
+    const { protocol } = claim.port;
     const ownAddress = plan.binds[0] === claim.binds[0] && claim.cidrs.length === 0;
+    const resolved = claim.scoped.service.resolution === 'DynamicDNS';
     return {
       scoped: claim.scoped,
       port: claim.port,
       client,
       cidrs: claim.cidrs,
-      sniNeeded: isTls(claim.port.protocol) && this.wildcard && ownAddress,
+      sniNeeded: isTls(protocol) && (resolved || (this.wildcard && ownAddress)),
       virtualServices: l4[egress]?.forHost(claim.scoped.service.hostname) ?? [],
       lookup,
     };

@@ -147,7 +147,7 @@ function dnsCaches(
   return {
     dnsCaches: [
       ...(hosts.includes(first) ? [cache(first)] : []),
-      ...(anyHost ? [anyDnsCache(proxyClass.family, mesh)] : []),
+      ...(anyHost ? [anyDnsCache(proxyClass.family, mesh, proxyClass.settings.dnsProxy)] : []),
     ],
     moreDnsCaches: hosts.filter((host) => host !== first).map(cache),
   };
