@@ -97,6 +97,8 @@ export interface GatewayTarget {
 /** Switches that a proxy brings in its metadata. */
 export interface ProxySettings {
   readonly dnsCapture: boolean;
+  /** Where the agent answers DNS, `HOST:PORT`; only of proxies with dnsCapture. */
+  readonly dnsProxy?: string | undefined;
   readonly httpProxyPort: number;
   readonly http10: boolean;
   /** Envoy duration or undefined. */
@@ -120,7 +122,7 @@ export interface ProxySettings {
   readonly enableSelfDiscovery: boolean;
   /** The build has the `stats` access logger: Envoy 1.38 and later. */
   readonly statsLogger: boolean;
-  /** PROXY_CONFIG metadata over mesh defaultConfig, parsed JSON; same object for equal content. */
+  /** PROXY_CONFIG metadata, else mesh defaultConfig, parsed JSON; same object for equal content. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
   readonly meshId: string;
   readonly canonicalService: string;
@@ -135,6 +137,8 @@ export interface ServiceTarget {
   readonly port: ServicePort;
   /** The port on which the workload listens. */
   readonly targetPort: number;
+  /** Another service with this target has no address: others call the workload on the workload's own. */
+  readonly besideHeadless?: true;
 }
 
 /**

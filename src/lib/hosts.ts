@@ -38,9 +38,9 @@ export function compareSpecificity(a: string, b: string): number {
   return b.length - a.length || compareStrings(a, b);
 }
 
-/** `reviews` of namespace `shop` means `reviews.shop.svc.DOMAIN`; a host with a dot, or `*`, stays as written. */
+/** `reviews` of namespace `shop` means `reviews.shop.svc.DOMAIN`; a host with a dot, an address, or `*`, stays as written. */
 export function resolveShortName(name: string, namespace: string, domain: string): string {
-  if (name === '' || name.includes('.') || isWildcard(name)) return name;
+  if (name === '' || name.includes('.') || name.includes(':') || isWildcard(name)) return name;
   return `${name}.${namespace}.svc.${domain}`;
 }
 

@@ -66,13 +66,14 @@ export function serviceTargets(registry: Registry, proxy: Proxy): readonly Servi
   const workload = workloadOf(registry, proxy);
   const kube = isLocal(registry, proxy) ? kubeTargets(registry, proxy, workload) : [];
   const all = [...kube, ...entryTargets(registry, proxy, workload)].sort(compareTargets);
-  const seen = new Set<string>();
-  return all.filter((target) => {
+  const kept = new Map<string, ServiceTarget>();
+  for (const target of all) {
     const key = `${target.targetPort} ${target.port.protocol}`;
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  });
+    const before = kept.get(key);
+    if (before === undefined) kept.set(key, target);
+    else if (target.service.resolution === 'Passthrough') kept.set(key, { ...before, besideHeadless: true });
+  }
+  return [...kept.values()];
 }
 
 type Resolve = (port: KubePort) => number | undefined;

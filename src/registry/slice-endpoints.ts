@@ -55,9 +55,10 @@ function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: End
 /** Undefined: not sent at all. */
 function sliceHealth(endpoint: SliceEndpoint, service: KubeService): Health | undefined {
   if (endpoint.ready !== false) return 'HEALTHY';
-  if (endpoint.terminating !== true) return 'UNHEALTHY';
+  // Nothing said means shutting down: who writes slices by hand leaves out what isn't ready.
+  if (endpoint.terminating === false) return 'UNHEALTHY';
   // Sessions that stick to an instance may go on while it shuts down.
-  return endpoint.serving === true && sessionOf(service.labels) !== undefined ? 'DRAINING' : undefined;
+  return endpoint.serving !== false && sessionOf(service.labels) !== undefined ? 'DRAINING' : undefined;
 }
 
 function placeOf(

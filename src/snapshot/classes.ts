@@ -2,7 +2,7 @@
 
 import type { GatewayTarget, Proxy, ProxyClass, ProxySettings, ServiceTarget } from '../ir/proxy.ts';
 import { isHttp } from '../ir/service.ts';
-import { compareStrings, sortedEntries } from '../lib/order.ts';
+import { sortedEntries } from '../lib/order.ts';
 import { familyOf, interceptionOf, namesOf, networkViewOf, text } from './proxy.ts';
 import type { Labels } from './selection.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
@@ -80,9 +80,10 @@ export function sharedLabels(labels: Labels): Labels {
 /** Only ports that are not HTTP have a listener for each endpoint. */
 function headlessAddresses(proxy: Proxy, targets: readonly ServiceTarget[]): readonly string[] {
   const headless = targets.some(
-    (target) => target.service.resolution === 'Passthrough' && !isHttp(target.port.protocol),
+    ({ service, port, besideHeadless }) =>
+      (service.resolution === 'Passthrough' || besideHeadless === true) && !isHttp(port.protocol),
   );
-  return headless ? [...proxy.addresses].sort(compareStrings) : [];
+  return headless ? proxy.addresses.slice(0, 1) : [];
 }
 
 function gatewayTarget({ service, port, targetPort }: ServiceTarget): GatewayTarget {

@@ -181,7 +181,7 @@ function internedSettings(
 function identityOf(proxy: Proxy, known: ProxyWorkload['facts'] | undefined): WorkloadIdentity {
   const own = known === undefined ? proxy.labels : { ...known.labels, ...textMap(proxy.metadata['STATIC_LABELS']) };
   const locality = known?.locality || (localityLabel(proxy.labels) ?? proxy.nodeLocality);
-  const nodeName = known?.nodeName || text(proxy.metadata, 'NODE_NAME');
+  const nodeName = text(proxy.metadata, 'NODE_NAME') || (known?.nodeName ?? '');
   return { labels: placedLabels(own, proxy.clusterId, locality, nodeName, proxy.network), locality, nodeName };
 }
 

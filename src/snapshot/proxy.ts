@@ -1,6 +1,6 @@
 // What a proxy says of itself: its node id and metadata, read once when it connects.
 
-import { type MeshConfig, mergeProxyConfig, parseProxyConfig } from '../config/mesh.ts';
+import { type MeshConfig, parseProxyConfig } from '../config/mesh.ts';
 import type { Dialect, InterceptionMode, IpFamily, Proxy, ProxySettings, ProxyType } from '../ir/proxy.ts';
 import { parseIp } from '../lib/ip.ts';
 import { compareStrings, sortedEntries } from '../lib/order.ts';
@@ -129,11 +129,12 @@ export function networkViewOf(proxy: Proxy): readonly string[] {
   return [...new Set(names.map((name) => name.trim()).filter((name) => name !== ''))].sort(compareStrings);
 }
 
-/** Switches of the proxy, its PROXY_CONFIG over the mesh's default. Names are left out: they would tell workloads apart. */
+/** Switches of the proxy, and its PROXY_CONFIG, else the mesh's default. Names are left out: they would tell workloads apart. */
 export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
   const { metadata } = proxy;
   return {
     dnsCapture: flag(metadata, 'DNS_CAPTURE'),
+    ...(flag(metadata, 'DNS_CAPTURE') ? { dnsProxy: dnsProxyOf(text(metadata, 'DNS_PROXY_ADDR')) } : {}),
     httpProxyPort: number(metadata, 'HTTP_PROXY_PORT'),
     http10: text(metadata, 'HTTP10') === '1',
     idleTimeout: optional(metadata, 'IDLE_TIMEOUT'),
@@ -159,6 +160,13 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
   };
 }
 
+/** The agent's resolver; its usual place where the proxy does not say. */
+function dnsProxyOf(written: string): string {
+  const [, host = '', port = ''] = /^\[?(.+?)\]?:(\d{1,5})$/.exec(written) ?? [];
+  if (host === '') return '127.0.0.1:15053';
+  return `${host === 'localhost' ? '127.0.0.1' : host}:${port}`;
+}
+
 /** Fields that only the agent reads, when it starts its Envoy: they shape nothing that is sent. */
 const BOOTSTRAP_ONLY: ReadonlySet<string> = new Set([
   'availabilityZone',
@@ -180,10 +188,12 @@ const BOOTSTRAP_ONLY: ReadonlySet<string> = new Set([
   'terminationDrainDuration',
 ]);
 
+/** An agent reports the whole of it, with the mesh's part as it was when the agent started. */
 function proxyConfigOf(written: unknown, mesh: MeshConfig): Readonly<Record<string, unknown>> {
   const value = parsedJson(written);
-  const own = value === undefined ? {} : parseProxyConfig(value).config;
-  const effective = sortedEntries<unknown>({ ...mergeProxyConfig(mesh.defaultConfig, own) });
+  const reported = typeof value === 'object' && value !== null;
+  const config = reported ? parseProxyConfig(value).config : mesh.defaultConfig;
+  const effective = sortedEntries<unknown>({ ...config });
   return Object.fromEntries(effective.filter(([key, field]) => field !== undefined && !BOOTSTRAP_ONLY.has(key)));
 }
 

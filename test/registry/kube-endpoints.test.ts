@@ -64,7 +64,7 @@ describe('endpoints of slices', () => {
   it.each([
     [{}, 'HEALTHY'],
     [{ ready: true, terminating: true }, 'HEALTHY'],
-    [{ ready: false }, 'UNHEALTHY'],
+    [{ ready: false }, undefined],
     [{ ready: false, serving: true, terminating: false }, 'UNHEALTHY'],
     [{ ready: false, serving: false, terminating: true }, undefined],
     [{ ready: false, serving: true, terminating: true }, undefined],

@@ -20,6 +20,8 @@ export interface ClusterContext {
   readonly agentless: boolean;
   /** HTTP/1 header names go out as they came. */
   readonly preserveCase: boolean;
+  /** See ProxySettings. */
+  readonly dnsProxy: string;
 }
 
 const contexts = memo(
@@ -33,9 +35,19 @@ const contexts = memo(
     clientRootCert: string,
     agentless: boolean,
     preserveCase: boolean,
-  ): ClusterContext => {
-    return { mesh, type, family, dialect, clientCertChain, clientKey, clientRootCert, agentless, preserveCase };
-  },
+    dnsProxy: string,
+  ): ClusterContext => ({
+    mesh,
+    type,
+    family,
+    dialect,
+    clientCertChain,
+    clientKey,
+    clientRootCert,
+    agentless,
+    preserveCase,
+    dnsProxy,
+  }),
 );
 
 export function clusterContext(mesh: MeshConfig, proxyClass: ProxyClass): ClusterContext {
@@ -53,6 +65,7 @@ export function clusterContext(mesh: MeshConfig, proxyClass: ProxyClass): Cluste
     tlsClientRootCert,
     agentless,
     preserveCase,
+    settings.dnsProxy ?? '',
   );
 }
 

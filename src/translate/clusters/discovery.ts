@@ -5,6 +5,7 @@ import type { TrafficPolicy } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
+import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import { isDualStack } from '../addresses.ts';
 import type { ClusterContext } from './context.ts';
@@ -113,10 +114,23 @@ type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCa
 const MAX_ANY_HOSTS = 1024;
 
 /** The cache behind ALLOW_ANY_DYNAMIC_DNS. Cluster and filters share it by name, and all have to describe it the same way. */
-export function anyDnsCache(family: IpFamily, mesh: MeshConfig): DnsCache {
+export function anyDnsCache(family: IpFamily, mesh: MeshConfig, dnsProxy: string | undefined): DnsCache {
   const dnsLookupFamily = lookupFamily(family, isDualStack(mesh));
-  return { name: dnsCacheName('allow_any'), dnsLookupFamily, maxHosts: MAX_ANY_HOSTS };
+  const typedDnsResolverConfig = dnsProxy === undefined || dnsProxy === '' ? undefined : agentResolver(mesh, dnsProxy);
+  return { name: dnsCacheName('allow_any'), dnsLookupFamily, maxHosts: MAX_ANY_HOSTS, typedDnsResolverConfig };
 }
+
+/** Names of the mesh are the agent's to resolve. */
+const agentResolver = memo((_mesh: MeshConfig, dnsProxy: string): DnsCache['typedDnsResolverConfig'] => {
+  const colon = dnsProxy.lastIndexOf(':');
+  const socketAddress = { address: dnsProxy.slice(0, colon), portValue: Number(dnsProxy.slice(colon + 1)) };
+  return {
+    name: 'envoy.network.dns_resolver.cares',
+    typedConfig: anyOf('envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig', {
+      resolvers: [{ socketAddress }],
+    }),
+  };
+});
 
 export function lookupFamily(family: IpFamily, dualStack: boolean): 'V4_ONLY' | 'V6_ONLY' | 'ALL' {
   if (family === 'v6') return 'V6_ONLY';

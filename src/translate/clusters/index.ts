@@ -12,6 +12,7 @@ import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
+import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
@@ -58,7 +59,9 @@ function serviceClusters(
     for (const subset of subsets) {
       const policy = effectivePolicy(rule, port.number, subset);
       const identities = endpoints?.identities ?? NO_IDENTITIES;
-      const assignment = isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset) : undefined;
+      const assigned = (forSni: boolean): ClusterLoadAssignment | undefined =>
+        isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset, forSni) : undefined;
+      const assignment = assigned(false);
       if (isDns(scoped) && assignment === undefined) continue;
       drafts.push(
         outboundCluster(
@@ -68,7 +71,7 @@ function serviceClusters(
           rule,
           policy,
           scoped.mtls,
-          accounts(identities, scope.mesh),
+          accounts(identities, service.serviceAccounts, scope.mesh),
           assignment,
           false,
           context,
@@ -76,7 +79,7 @@ function serviceClusters(
       );
       if (sniDnat && !service.meshExternal) {
         drafts.push(
-          outboundCluster(service, port, subset, rule, policy, scoped.mtls, NO_IDENTITIES, assignment, true, context),
+          outboundCluster(service, port, subset, rule, policy, scoped.mtls, NO_IDENTITIES, assigned(true), true, context),
         );
       }
     }
@@ -95,9 +98,14 @@ function isDns({ service }: ScopedService): boolean {
 }
 
 /** Identities that endpoints may present: in every trust domain that stands for the mesh's own. */
-function accounts(identities: readonly string[], mesh: MeshConfig): readonly string[] {
-  return mesh.trustDomainAliases.length === 0 ? identities : withAliases(identities, mesh);
+function accounts(identities: readonly string[], declared: readonly string[], mesh: MeshConfig): readonly string[] {
+  const all = declared.length === 0 ? identities : withDeclared(identities, declared);
+  return mesh.trustDomainAliases.length === 0 ? all : withAliases(all, mesh);
 }
+
+const withDeclared = memo((identities: readonly string[], declared: readonly string[]): readonly string[] =>
+  [...new Set([...identities, ...declared])].sort(compareStrings),
+);
 
 const withAliases = memo((identities: readonly string[], mesh: MeshConfig): readonly string[] => {
   const domains = [mesh.trustDomain, ...mesh.trustDomainAliases];

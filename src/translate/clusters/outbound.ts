@@ -156,7 +156,7 @@ function withProxyProtocol(tls: UpstreamTls | undefined, policy: TrafficPolicy):
 }
 
 const RAW: NonNullable<Cluster['transportSocket']> = {
-  name: 'envoy.transport_sockets.raw_buffer',
+  name: 'raw_buffer',
   typedConfig: anyOf('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
 };
 

@@ -95,8 +95,10 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined): Fields
       const tableSize = positive(hash.maglev.tableSize);
       return { lbPolicy: 'MAGLEV', maglevLbConfig: tableSize === undefined ? undefined : { tableSize } };
     }
-    const minimumRingSize = positive(hash.ringHash?.minimumRingSize) ?? positive(hash.minimumRingSize) ?? 1024;
-    return { lbPolicy: 'RING_HASH', ringHashLbConfig: { minimumRingSize } };
+    const asked = positive(hash.ringHash?.minimumRingSize);
+    if (hash.ringHash !== undefined)
+      return { lbPolicy: 'RING_HASH', ringHashLbConfig: asked === undefined ? undefined : { minimumRingSize: asked } };
+    return { lbPolicy: 'RING_HASH', ringHashLbConfig: { minimumRingSize: positive(hash.minimumRingSize) ?? 1024 } };
   }
   const slowStart = slowStartOf(settings);
   switch (settings?.simple) {

@@ -80,7 +80,7 @@ function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
     clusterType: {
       name: 'envoy.clusters.dynamic_forward_proxy',
       typedConfig: anyOf('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
-        dnsCacheConfig: anyDnsCache(context.family, mesh),
+        dnsCacheConfig: anyDnsCache(context.family, mesh, context.dnsProxy),
         // Plain HTTP to any host: there is no certificate to verify.
         allowInsecureClusterOptions: true,
       }),

@@ -55,7 +55,7 @@ function routedEndpoints(
   inputs: AssignmentInputs,
   mtls: (endpoint: Endpoint) => boolean,
 ): readonly WeightedEndpoint[] {
-  if (inputs.embedded) return weighted;
+  if (inputs.embedded) return inputs.sniDnat ? weighted.filter(({ endpoint }) => mtls(endpoint)) : weighted;
   return inputs.sniDnat ? localOnly(weighted, inputs, mtls) : throughGateways(weighted, inputs.network, mtls);
 }
 
@@ -81,7 +81,7 @@ function selected(endpoint: Endpoint, service: Service, inputs: AssignmentInputs
 }
 
 function takesMtls(endpoint: Endpoint, { mtls, peerAuthn }: AssignmentInputs): boolean {
-  if (mtls !== 'auto') return mtls === 'on';
+  if (mtls !== 'auto') return mtls === 'on' && endpoint.tlsMode === 'istio';
   return (
     endpoint.tlsMode === 'istio' && peerAuthn.modeOf(endpoint.namespace, endpoint.labels, endpoint.port) !== 'DISABLE'
   );
@@ -92,7 +92,7 @@ function localOnly(
   { network }: AssignmentInputs,
   mtls: (endpoint: Endpoint) => boolean,
 ): readonly WeightedEndpoint[] {
-  const scaled = throughGateways(weighted, network, () => false);
+  const scaled = throughGateways(weighted, network, mtls);
   return scaled.filter(({ endpoint }) => mtls(endpoint));
 }
 

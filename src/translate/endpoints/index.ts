@@ -206,16 +206,18 @@ export function dnsAssignment(
   endpoints: ServiceEndpoints | undefined,
   port: ServicePort,
   subset: Subset | undefined,
+  sniDnat: boolean,
 ): ClusterLoadAssignment | undefined {
   const { inputs } = renderArguments(scope, scoped, port, subset);
-  return embeddedAssignment(endpoints ?? ABSENT, scoped.service, port, subset, ...inputs);
+  return embeddedAssignment(endpoints ?? ABSENT, sniDnat, scoped.service, port, subset, ...inputs);
 }
 
 const embeddedAssignment = memo(
-  (endpoints: ServiceEndpoints, ...inputs: AssignmentArguments): ClusterLoadAssignment | undefined => {
+  (endpoints: ServiceEndpoints, sniDnat: boolean, ...inputs: AssignmentArguments): ClusterLoadAssignment | undefined => {
     const [service, port, subset] = inputs;
-    const name = outboundClusterName(port.number, subset?.name ?? '', service.hostname);
-    const message = messageOf(name, endpoints, inputs, true, false);
+    const nameOf = sniDnat ? sniClusterName : outboundClusterName;
+    const name = nameOf(port.number, subset?.name ?? '', service.hostname);
+    const message = messageOf(name, endpoints, inputs, true, sniDnat);
     return message.endpoints === undefined || message.endpoints.length === 0 ? undefined : message;
   },
 );

@@ -7,7 +7,7 @@ import { SESSION_FILTER } from '../routes/session.ts';
 import { alpnFilter } from './alpn.ts';
 import { proxyHeaders } from './headers.ts';
 import { peerFilters } from './peer.ts';
-import type { HcmInputs } from './index.ts';
+import type { DnsCache, HcmInputs } from './index.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 
@@ -95,7 +95,10 @@ export const HTTP_FILTER_ORDER: readonly Slot[] = [
   {
     what: 'dynamic_forward_proxy',
     why: 'resolves the host just before the router asks its cluster for it',
-    make: ({ dnsCaches }) => (dnsCaches ?? []).map(dynamicForwardProxy),
+    make: ({ dnsCaches, moreDnsCaches }) => [
+      ...(moreDnsCaches ?? []).map((cache) => dynamicForwardProxy('meltemi.dynamic_forward_proxy', cache)),
+      ...(dnsCaches ?? []).map((cache) => dynamicForwardProxy('envoy.filters.http.dynamic_forward_proxy', cache)),
+    ],
   },
   {
     what: 'router',
@@ -129,12 +132,8 @@ const FAULT: HttpFilter = constantExtension(
 
 const CORS: HttpFilter = constantExtension('envoy.filters.http.cors', 'envoy.extensions.filters.http.cors.v3.Cors', {});
 
-function dynamicForwardProxy(dnsCacheConfig: NonNullable<HttpFilterInputs['dnsCaches']>[number]): HttpFilter {
-  return extension(
-    'envoy.filters.http.dynamic_forward_proxy',
-    'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',
-    { dnsCacheConfig },
-  );
+function dynamicForwardProxy(name: string, dnsCacheConfig: DnsCache): HttpFilter {
+  return extension(name, 'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig', { dnsCacheConfig });
 }
 
 function router(suppressEnvoyHeaders: boolean): HttpFilter {

@@ -37,6 +37,8 @@ export interface HcmInputs {
   readonly quic?: boolean | undefined;
   /** Names of DNS caches: a dynamic_forward_proxy filter for each. */
   readonly dnsCaches?: readonly DnsCache[] | undefined;
+  /** Those that istiod has no filter for: of services that came after the one that the chain was made for. */
+  readonly moreDnsCaches?: readonly DnsCache[] | undefined;
 }
 
 export type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];

@@ -1,6 +1,7 @@
 // The inbound ports of a workload: those of its services, or those that its Sidecar lists instead.
 // In: a workload. Out: one entry per port, sorted, and the services that lost a port to an older one.
 
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Protocol, Service } from '../../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
@@ -40,20 +41,26 @@ const byPort = orderBy<InboundPort>(
   (a, b) => compareStrings(a.bind, b.bind),
 );
 
-export function inboundPlan(workload: Workload): InboundPlan {
+export function inboundPlan(workload: Workload, mesh: MeshConfig): InboundPlan {
   const { ingress, proxyClass } = workload;
   if (ingress !== undefined && ingress.length > 0) return { ports: ingressPorts(workload).sort(byPort), losers: [] };
   // Traffic that is not captured doesn't come by here unless somebody said on which port.
   if (proxyClass.interception === 'NONE') return { ports: [], losers: [] };
-  return servicePorts(workload);
+  return servicePorts(workload, mesh);
 }
 
 /** One set of chains per target port: that of the oldest service. */
-function servicePorts({ targets, proxyClass }: Workload): InboundPlan {
+function servicePorts({ targets, proxyClass }: Workload, mesh: MeshConfig): InboundPlan {
   const [bind = ''] = wildcards(proxyClass.family);
+  const { statusPort, prometheusPort } = proxyClass.settings;
+  const own = [statusPort, prometheusPort, mesh.proxyListenPort, mesh.proxyInboundListenPort];
   const ports = new Map<number, InboundPort>();
   const losers: { service: Service; reason: string }[] = [];
   for (const { service, port, targetPort } of targets) {
+    if (own.includes(targetPort)) {
+      losers.push({ service, reason: `target port ${targetPort} is the proxy's own` });
+      continue;
+    }
     const holder = ports.get(targetPort);
     if (holder !== undefined) {
       const same = holder.service === service;

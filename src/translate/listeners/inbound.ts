@@ -37,7 +37,7 @@ import { lostOrigins, serviceOrigins } from './origins.ts';
 import { afterTls } from './protocol.ts';
 
 export const inboundDrafts = memo((workload: Workload, context: ChainContext): readonly Draft[] => {
-  const plan = inboundPlan(workload);
+  const plan = inboundPlan(workload, context.mesh);
   const origins = inboundOrigins(workload, plan, context);
   const bound = plan.ports
     .filter((port) => port.bindToPort)

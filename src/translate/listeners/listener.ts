@@ -110,7 +110,12 @@ type BindSettings = Pick<ProxySettings, 'unprivileged' | 'statusPort' | 'prometh
 /** False for ports that a real bind can't have: privileged ones, and those of the proxy itself. */
 export function canBind(settings: BindSettings, bind: string, port: number, own: readonly number[]): boolean {
   if (bind.startsWith(UNIX_PREFIX)) return true;
-  if (settings.unprivileged && port < 1024) return false;
+  if (settings.unprivileged && isPrivileged(bind, port)) return false;
   if (!isWildcardAddress(bind)) return true;
   return ![settings.statusPort, settings.prometheusPort, ...own].includes(port);
+}
+
+/** Ports that only root may bind. */
+export function isPrivileged(bind: string, port: number): boolean {
+  return port < 1024 && !bind.startsWith(UNIX_PREFIX);
 }

@@ -85,7 +85,7 @@ class Fold {
         return;
       case 'tcp':
         this.addTcp(by);
-        if (this.state !== 'auto') this.state = this.state === 'http' ? this.inspect() : 'tcp';
+        this.state = this.state === 'empty' || this.state === 'tcp' ? 'tcp' : 'auto';
         return;
       case 'auto':
         this.addAuto(by);
@@ -96,16 +96,20 @@ class Fold {
     // On all addresses anything may come, so HTTP has to be recognised first; requests of all services share routes.
     if (this.http.length > 0) return;
     const routeName = httpRouteName(this.inputs.plan);
-    const inspected = (this.wildcard && by.claim.kind !== 'proxy') || this.state !== 'empty';
-    this.http = [{ kind: 'http', claim: by, routeName, inspected }];
-    this.state = inspected ? 'auto' : 'http';
+    const inspected = this.wildcard && by.claim.kind !== 'proxy';
+    const holder = inspected ? undefined : this.matches.get(MATCH_ALL);
+    if (holder !== undefined) this.lose(by.claim.scoped.service, holder);
+    else this.http = [{ kind: 'http', claim: by, routeName, inspected }];
+    this.state = this.state === 'empty' && !inspected ? 'http' : 'auto';
   }
 
   private addAuto(by: ClaimedBy): void {
     const { plan } = this.inputs;
-    if (this.http.length === 0 || this.state === 'http') {
+    if (this.state !== 'auto') {
       const routeName = this.wildcard ? String(plan.port) : `${by.claim.scoped.service.hostname}:${plan.port}`;
       this.http = [{ kind: 'http', claim: by, routeName, inspected: true }];
+      // What was there for HTTP alone makes way as a whole.
+      if (this.state === 'http') this.dropTcp();
     }
     this.addTcp(by);
     this.state = 'auto';
@@ -117,7 +121,15 @@ class Fold {
     const outlines = tlsRouteChains(inputs);
     if (outlines.length === 0) return;
     for (const outline of outlines) this.keep(by, outline);
-    if (this.state === 'http') this.state = this.inspect();
+  }
+
+  private dropTcp(): void {
+    this.tcp = [];
+    this.matches.clear();
+  }
+
+  private lose(service: Service, holder: Service): void {
+    this.losers.push({ service, reason: `port ${this.inputs.plan.port} is taken by ${holder.hostname}` });
   }
 
   private addTcp(by: ClaimedBy): void {
@@ -127,20 +139,19 @@ class Fold {
   /** Of equal matches Envoy would refuse the second: the older service has it. */
   private keep(by: ClaimedBy, outline: L4Chain): void {
     const key = matchKey(outline);
-    const holder = this.matches.get(key);
+    const holder = this.matches.get(key) ?? (key === MATCH_ALL ? this.plainHttp : undefined);
     const { service } = by.claim.scoped;
     if (holder !== undefined) {
-      if (holder !== service)
-        this.losers.push({ service, reason: `port ${this.inputs.plan.port} is taken by ${holder.hostname}` });
+      if (holder !== service) this.lose(service, holder);
       return;
     }
     this.matches.set(key, service);
     this.tcp.push({ kind: 'tcp', claim: by, outline });
   }
 
-  private inspect(): State {
-    this.http = this.http.map((chain) => ({ ...chain, inspected: true }));
-    return 'auto';
+  /** Where an address has but HTTP, that takes every connection. */
+  private get plainHttp(): Service | undefined {
+    return this.http.find(({ inspected }) => !inspected)?.claim.claim.scoped.service;
   }
 
   /** A server that speaks first leaves nothing to inspect. */
@@ -162,13 +173,15 @@ class Fold {
 
   private l4Inputs({ claim, egress }: ClaimedBy): L4Inputs {
     const { client, lookup, plan, l4 } = this.inputs;
+    const { protocol } = claim.port;
     const ownAddress = plan.binds[0] === claim.binds[0] && claim.cidrs.length === 0;
+    const resolved = claim.scoped.service.resolution === 'DynamicDNS';
     return {
       scoped: claim.scoped,
       port: claim.port,
       client,
       cidrs: claim.cidrs,
-      sniNeeded: isTls(claim.port.protocol) && this.wildcard && ownAddress,
+      sniNeeded: isTls(protocol) && (resolved || (this.wildcard && ownAddress)),
       virtualServices: l4[egress]?.forHost(claim.scoped.service.hostname) ?? [],
       lookup,
     };
@@ -183,6 +196,8 @@ function isServerFirst({ claim }: ClaimedBy): boolean {
 function httpRouteName({ port, binds }: ListenerPlan): string {
   return port === 0 ? (binds[0] ?? '') : String(port);
 }
+
+const MATCH_ALL = JSON.stringify([[], []]);
 
 function matchKey({ serverNames, subnets }: L4Chain): string {
   return JSON.stringify([[...serverNames].sort(), [...subnets].sort()]);

@@ -5,7 +5,7 @@ import { memo } from '../../lib/memo.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
 import type { ChainContext, L4Context } from '../context.ts';
 import { cidrRange } from '../envoy.ts';
-import { type DnsCache, httpConnectionManager } from '../http/index.ts';
+import { type DnsCache, type HcmInputs, httpConnectionManager } from '../http/index.ts';
 import { networkExtensions, networkFilters, type TcpTarget } from '../network/index.ts';
 import { serviceDnsCache, sniForwardProxy } from './dynamic-dns.ts';
 import type { L4Chain } from './l4-routes.ts';
@@ -130,15 +130,27 @@ function httpChain(chain: HttpChain, plan: ListenerPlan, anyHost: boolean, conte
     routes: { kind: 'rds', name: chain.routeName },
     protocol: claim.port.protocol,
     port: plan.port,
-    dnsCaches: dnsCaches(plan, context, anyHost),
+    ...dnsCaches(claim.scoped.service.hostname, plan, context, anyHost),
   });
   return chainOf(match, { filters: [...networkExtensions(context, plan.port), manager] });
 }
 
 /** Caches of the services that share the routes, and the one for any other host. */
-function dnsCaches(plan: ListenerPlan, { proxyClass, mesh }: ChainContext, anyHost: boolean): readonly DnsCache[] {
-  const caches = resolvedHosts(plan).map((host) => serviceDnsCache(host, proxyClass.family, mesh));
-  return anyHost ? [...caches, anyDnsCache(proxyClass.family, mesh)] : caches;
+function dnsCaches(
+  first: string,
+  plan: ListenerPlan,
+  { proxyClass, mesh }: ChainContext,
+  anyHost: boolean,
+): Pick<HcmInputs, 'dnsCaches' | 'moreDnsCaches'> {
+  const cache = (host: string): DnsCache => serviceDnsCache(host, proxyClass.family, mesh);
+  const hosts = resolvedHosts(plan);
+  return {
+    dnsCaches: [
+      ...(hosts.includes(first) ? [cache(first)] : []),
+      ...(anyHost ? [anyDnsCache(proxyClass.family, mesh, proxyClass.settings.dnsProxy)] : []),
+    ],
+    moreDnsCaches: hosts.filter((host) => host !== first).map(cache),
+  };
 }
 
 const resolvedHosts = memo((plan: ListenerPlan): readonly string[] => {

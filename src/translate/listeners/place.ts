@@ -15,7 +15,7 @@ import {
   wildcards,
 } from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
-import { canBind } from './listener.ts';
+import { isPrivileged } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
 
 /** What a service port brings to a listener. */
@@ -41,8 +41,8 @@ export interface PlaceContext {
   readonly dnsCapture: boolean;
   readonly dualStack: boolean;
   readonly unprivileged: boolean;
-  readonly statusPort: number;
-  readonly prometheusPort: number;
+  /** Ports of the proxy itself, which nothing else may take on every address. */
+  readonly ownPorts: readonly number[];
 }
 
 export function placeContext(
@@ -65,7 +65,7 @@ export function placeContext(
 
 const sharedPlace = memo(
   (
-    _mesh: MeshConfig,
+    mesh: MeshConfig,
     family: IpFamily,
     clusterId: string,
     interception: InterceptionMode,
@@ -81,8 +81,7 @@ const sharedPlace = memo(
     dnsCapture,
     dualStack,
     unprivileged,
-    statusPort,
-    prometheusPort,
+    ownPorts: [statusPort, prometheusPort, mesh.proxyListenPort, mesh.proxyInboundListenPort],
   }),
 );
 
@@ -105,7 +104,8 @@ export const portClaims = memo((scoped: ScopedService, place: PlaceContext, shap
   return portsOf(service, shape).flatMap((port) => {
     const kind = claimKind(port);
     if (kind === undefined) return [];
-    if (bindToPort && !canBind(place, bind, port.number, PROXY_PORTS)) return [];
+    if (bindToPort && place.unprivileged && isPrivileged(bind, port.number)) return [];
+    if (meetsOwnPort(bind, port, place)) return [];
     return [{ kind, scoped, port, bindToPort, ...addressOf(kind, service, bind, place) }];
   });
 });
@@ -119,8 +119,11 @@ function portsOf(service: Service, { port }: EgressShape): readonly ServicePort[
   return [{ name: port.name, number: port.number, protocol: protocolNamed(port.protocol) }];
 }
 
-/** Ports on which capture rules hand over traffic. */
-const PROXY_PORTS: readonly number[] = [15001, 15006];
+/** On every address, one's own listeners are in the way: of what is bound there, and of HTTP, which has no address. */
+function meetsOwnPort(bind: string, { number, protocol }: ServicePort, { family, ownPorts }: PlaceContext): boolean {
+  const everywhere = bind === '' ? isHttp(protocol) : bind === wildcards(family)[0];
+  return everywhere && ownPorts.includes(number);
+}
 
 export function claimKind({ protocol }: ServicePort): ClaimKind | undefined {
   if (protocol === 'UDP') return undefined;

@@ -79,6 +79,6 @@ function dynamicDnsManager(context: ChainContext): NonNullable<FilterChain['filt
     },
     protocol: 'HTTP',
     port: context.mesh.proxyListenPort,
-    dnsCaches: [anyDnsCache(context.proxyClass.family, context.mesh)],
+    dnsCaches: [anyDnsCache(context.proxyClass.family, context.mesh, context.proxyClass.settings.dnsProxy)],
   });
 }

@@ -71,9 +71,10 @@ export function* outboundRoutesSteps(scope: Scope, previous: OutboundRoutes | un
 function neededNames({ proxyClass, mesh, egress }: Scope): readonly string[] {
   const names = new Set<string>();
   const explicit: number[] = [];
-  for (const { port, bind, services } of egress) {
+  for (const { port, bind, services, captureMode } of egress) {
     if (port === undefined) {
-      for (const name of namesOfServices(services, proxyClass, mesh, explicit.join(','))) names.add(name);
+      const bound = bind !== '' || captureMode === 'NONE' || proxyClass.interception === 'NONE';
+      for (const name of namesOfServices(services, proxyClass, mesh, explicit.join(','), bound)) names.add(name);
       if (proxyClass.settings.httpProxyPort > 0 || mesh.proxyHttpPort > 0) names.add(HTTP_PROXY_ROUTE);
     } else if (bind.startsWith('unix://')) {
       names.add(bind);
@@ -92,6 +93,7 @@ const namesOfServices = memo(
     proxyClass: ProxyClass,
     mesh: MeshConfig,
     explicit: string,
+    bound: boolean,
   ): ReadonlySet<string> => {
     const taken = new Set(explicit.split(',').map(Number));
     const addressing = addressingOf(proxyClass, mesh);
@@ -101,7 +103,7 @@ const namesOfServices = memo(
       for (const port of service.ports) {
         if (!carriesHttp(port) || taken.has(port.number)) continue;
         const sniffed = port.protocol === 'AUTO';
-        const vip = sniffed && hasVip(service, addressing);
+        const vip = sniffed && (bound || hasVip(service, addressing));
         // A headless service is listened for on each of its endpoints.
         if (sniffed && (vip || service.headless)) names.add(sniffedRouteName(service.hostname, port.number));
         const own = vip || (sniffed && service.headless && service.registry === 'Kubernetes');
