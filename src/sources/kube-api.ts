@@ -5,6 +5,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
+import { isDeepStrictEqual } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -104,7 +105,7 @@ interface Call {
 /** Requests to one server, over connections that are kept. */
 class Connection {
   readonly #config: KubeConfig;
-  #agent: { readonly key: string; readonly agent: HttpsAgent | HttpAgent } | undefined;
+  #agent: { readonly secrets: object; readonly agent: HttpsAgent | HttpAgent } | undefined;
 
   constructor(config: KubeConfig) {
     this.#config = config;
@@ -142,15 +143,12 @@ class Connection {
     { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }: RequestOptions,
   ): HttpAgent {
     const secrets = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
-    const text = JSON.stringify(secrets, (_name, value: unknown) =>
-      value instanceof Buffer ? value.toString() : value,
-    );
-    if (this.#agent?.key !== text) {
+    if (this.#agent === undefined || !isDeepStrictEqual(this.#agent.secrets, secrets)) {
       const agent =
         protocol === 'http:'
           ? new HttpAgent({ keepAlive: true })
           : new HttpsAgent({ keepAlive: true, ...withoutUndefined(secrets) });
-      this.#agent = { key: text, agent };
+      this.#agent = { secrets, agent };
     }
     return this.#agent.agent;
   }
