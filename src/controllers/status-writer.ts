@@ -31,6 +31,8 @@ const STATUS_MANAGER = 'meltemi-status';
 /** Statuses a second, and the least time between two of one object, ms. */
 const PER_SECOND = 20;
 const SPACING_MS = 5_000;
+/** Counts that never stand still are written all the same after this, ms. */
+const UNREST_MS = 30_000;
 /** Reports and changes are gathered for this long, ms. */
 const GATHER_MS = 1_000;
 
@@ -38,6 +40,8 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
   const { store, timers } = options;
   const written = new Map<string, string>();
   const transitions = new Map<string, { readonly status: string; readonly at: string }>();
+  const shown = new Map<string, Shown>();
+  const unrest = new Unrest();
   const refs = new Map<string, ObjectRef>();
   let conditions: ReadonlyMap<string, Condition> = new Map();
   let due: (() => void) | undefined;
@@ -58,14 +62,18 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
         const time = at === '' ? new Date(options.clock.now()).toISOString() : at;
         await write(options, { ref, condition, generation, time }, during);
         if (condition === undefined) return forget(key);
+        unrest.delete(key);
         transitions.set(key, { status: condition.status, at: time });
         written.set(key, text);
+        shown.set(key, { reason: condition.reason, generation });
       },
     },
     signal,
   );
   const forget = (key: string): void => {
     written.delete(key);
+    shown.delete(key);
+    unrest.delete(key);
     transitions.delete(key);
     refs.delete(key);
     queue.forget(key);
@@ -75,9 +83,13 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
     const state = store.state();
     const next = conditionsOf(options, state, sumOf(reports.living(signal)));
     conditions = new Map([...next].map(([key, { condition }]) => [key, condition]));
+    const now = options.clock.now();
     for (const [key, { ref, condition }] of next) {
       refs.set(key, ref);
-      if (written.get(key) !== JSON.stringify([condition, store.generation(ref)])) queue.add(key);
+      const generation = store.generation(ref);
+      const text = JSON.stringify([condition, generation]);
+      if (written.get(key) === text) unrest.delete(key);
+      else if (urgent(condition, generation, shown.get(key)) || unrest.settled(key, text, now)) queue.add(key);
     }
     for (const key of refs.keys()) if (!conditions.has(key)) queue.add(key);
   };
@@ -110,6 +122,41 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
     },
     { once: true },
   );
+}
+
+/** What the last condition that was written says, but for its counts. */
+interface Shown {
+  readonly reason: Condition['reason'];
+  readonly generation: number | undefined;
+}
+
+/** A new version, or bad news; all else are proxies that come, go, and catch up with something. */
+function urgent({ reason }: Condition, generation: number | undefined, before: Shown | undefined): boolean {
+  if (before === undefined || before.generation !== generation) return true;
+  return reason !== before.reason && (reason === 'Rejected' || reason === 'Invalid' || before.reason === 'Progressing');
+}
+
+/**
+ * Conditions that differ from what is written. While thousands of proxies connect, or endpoints never rest, the counts of every
+ * object are others all the time: they are written once they stand still.
+ */
+class Unrest {
+  readonly #states = new Map<string, { readonly from: number; text: string; since: number }>();
+
+  /** True when the condition has been the same for a while, or has gone on changing for long. */
+  settled(key: string, text: string, now: number): boolean {
+    const state = this.#states.get(key);
+    if (state === undefined) {
+      this.#states.set(key, { from: now, text, since: now });
+      return false;
+    }
+    if (state.text !== text) Object.assign(state, { text, since: now });
+    return now - state.since >= SPACING_MS || now - state.from >= UNREST_MS;
+  }
+
+  delete(key: string): void {
+    this.#states.delete(key);
+  }
 }
 
 function concerned(state: StoreState, before: StoreState): boolean {

@@ -80,6 +80,11 @@ export interface ProxyClass {
   readonly gatewayTargets?: readonly GatewayTarget[] | undefined;
   /** Undefined: it is given everything at once. */
   readonly onDemand?: OnDemand | undefined;
+  /**
+   * Sidecars: the same class without its place (locality, node, network view). What depends on no place is made for it
+   * once, for all classes that differ in place alone.
+   */
+  readonly placeless?: ProxyClass | undefined;
 }
 
 /** A port of a Service in front of a router, and where the router listens for it. */

@@ -78,4 +78,6 @@ export interface Scope {
   readonly gateway?: MergedGateway | undefined;
   /** Policies of the class as a client or gateway: Telemetry, EnvoyFilter, extensions; for routers all of them. */
   readonly policies: PolicySet;
+  /** Of a class with a place: what its placeless class sees, which is the same but for the class. */
+  readonly placeless?: Scope | undefined;
 }

@@ -20,6 +20,7 @@ import {
   relink,
   scopeOf,
 } from '../snapshot/index.ts';
+import { memo } from '../lib/memo.ts';
 import type { NodeInfo } from '../xds/port.ts';
 
 /** Everything that a snapshot is built from, at one moment. */
@@ -64,15 +65,33 @@ export function linkage(): Linkage {
   );
 }
 
-/** `linkOf`: what a session is linked to at first. `scopeFrom`: the scope from which another may start. */
+/**
+ * `linkOf`: what a session is linked to at first. `scopeFrom`: the scope from which another may start; `sharedOf`: the same
+ * of a placeless class.
+ */
 function linkageFrom(
   linker: Linker,
   from: Registry | undefined,
   linkOf: (session: object) => Link | undefined,
   scopeFrom: (scope: LinkedScope) => LinkedScope,
+  sharedOf: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined,
 ): Linkage {
   const links = new WeakMap<object, Link>();
+  const scopes = new WeakMap<ProxyClass, { readonly at: WeakRef<LinkedSnapshot>; readonly scope: WeakRef<LinkedScope> }>();
+  const latestScope = (proxyClass: ProxyClass): ScopeAt | undefined => {
+    const known = scopes.get(proxyClass);
+    const scope = known?.scope.deref();
+    return scope === undefined ? sharedOf(proxyClass) : { snapshot: known?.at.deref(), scope };
+  };
   let registry = from;
+  /** The scope that all classes of one placeless class see. */
+  const sharedScope = (snapshot: LinkedSnapshot, proxyClass: ProxyClass): LinkedScope => {
+    const known = latestScope(proxyClass);
+    if (known?.snapshot === snapshot) return known.scope;
+    const scope = scopeOf(snapshot, proxyClass, known?.scope);
+    scopes.set(proxyClass, { at: new WeakRef(snapshot), scope: new WeakRef(scope) });
+    return scope;
+  };
   return {
     build: (inputs, previous) => {
       registry = buildRegistry(registry, inputs.tables, registryOptions(inputs));
@@ -100,10 +119,33 @@ function linkageFrom(
     },
     remembered: () => linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size,
     scopeOf: (snapshot, proxyClass, previous) =>
-      scopeOf(snapshot, proxyClass, previous === undefined ? undefined : scopeFrom(previous as LinkedScope)),
+      proxyClass.placeless === undefined
+        ? scopeOf(snapshot, proxyClass, previous === undefined ? undefined : scopeFrom(previous as LinkedScope))
+        : placedScope(sharedScope(snapshot, proxyClass.placeless), proxyClass),
     // Links and scopes are brought up to date in place: a fork starts from copies.
-    fork: () => linkageFrom(forkLinker(linker), registry, (session) => copiedLink(links.get(session)), copiedScope),
+    fork: () =>
+      linkageFrom(
+        forkLinker(linker),
+        registry,
+        (session) => copiedLink(links.get(session)),
+        copiedScope,
+        (proxyClass) => copiedAt(latestScope(proxyClass)),
+      ),
   };
+}
+
+/** A scope, and the newest snapshot in which it is what it is, while somebody has it. */
+interface ScopeAt {
+  readonly snapshot: LinkedSnapshot | undefined;
+  readonly scope: LinkedScope;
+}
+
+const placedScope = memo(
+  (placeless: LinkedScope, proxyClass: ProxyClass): LinkedScope => ({ ...placeless, proxyClass, placeless }),
+);
+
+function copiedAt(at: ScopeAt | undefined): ScopeAt | undefined {
+  return at === undefined ? undefined : { ...at, scope: copiedScope(at.scope) };
 }
 
 function copiedLink(link: Link | undefined): Link | undefined {

@@ -5,6 +5,8 @@
 // taken it when it holds the newest of all those types, and has refused nothing that comes from the object.
 
 import { type Kind, type ObjectRef, refKey } from '../config/object.ts';
+import type { Origin } from '../ir/draft.ts';
+import { memo } from '../lib/memo.ts';
 import type { Steps } from '../lib/steps.ts';
 import type { Bucket } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
@@ -131,9 +133,7 @@ const ofBucket = new WeakMap<Bucket<readonly Resource[]>, Generations>();
 function originsOf(table: ResourceTable): Generations {
   let known = ofTable.get(table);
   if (known === undefined) {
-    const all = new Map<string, number>();
-    for (const bucket of table.buckets) if (bucket.size > 0) merge(all, originsIn(bucket));
-    known = all;
+    known = united(table.buckets.filter((bucket) => bucket.size > 0).map(originsIn));
     ofTable.set(table, known);
   }
   return known;
@@ -142,17 +142,34 @@ function originsOf(table: ResourceTable): Generations {
 function originsIn(bucket: Bucket<readonly Resource[]>): Generations {
   let known = ofBucket.get(bucket);
   if (known === undefined) {
-    const all = new Map<string, number>();
-    for (const group of bucket.values()) {
-      for (const { origins } of group) {
-        for (const origin of origins)
-          if (!NOT_REPORTED.has(origin.kind)) merge(all, [[refKey(origin), origin.generation]]);
-      }
-    }
-    known = all;
+    known = united([...bucket.values()].flatMap((group) => group.map(({ origins }) => generationsOf(origins))));
     ofBucket.set(bucket, known);
   }
   return known;
+}
+
+/** Of one list of origins, which many resources may have. */
+const generationsOf = memo((origins: readonly Origin[]): Generations => {
+  const all = new Map<string, number>();
+  for (const origin of origins)
+    if (!NOT_REPORTED.has(origin.kind)) merge(all, [[refKey(origin), origin.generation]]);
+  return all.size === 0 ? NO_GENERATIONS : all;
+});
+
+const NO_GENERATIONS: Generations = new Map();
+
+/** Where it is one list, that list: most workloads have the same. */
+function united(all: Iterable<Generations>): Generations {
+  const lists = new Set(all);
+  lists.delete(NO_GENERATIONS);
+  if (lists.size < 2) return [...lists][0] ?? NO_GENERATIONS;
+  return merged(lists);
+}
+
+function merged(lists: Iterable<Generations>): Generations {
+  const all = new Map<string, number>();
+  for (const list of lists) merge(all, list);
+  return all;
 }
 
 function merge(into: Map<string, number>, from: Iterable<readonly [string, number]>): void {

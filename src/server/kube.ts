@@ -38,10 +38,11 @@ export interface LeaderParts {
   readonly streams: () => readonly StreamStatus[];
 }
 
-/** The Kubernetes client is 800 files, half of what starting costs: it is loaded for those who need it. */
+/** What only a cluster needs is loaded for those who have one. */
 export async function openKube(options: ServerOptions, world: World): Promise<KubeSide | undefined> {
   if (options.kubeconfig === undefined && options.inCluster !== true) return undefined;
-  const { kubeApi, loadKubeconfig } = await import('../sources/kube-api.ts');
+  const { kubeAccess } = await import('../sources/kube-access.ts');
+  const { kubeApi } = await import('../sources/kube-api.ts');
   const { kubernetesSource } = await import('../sources/kubernetes.ts');
   const { kubeMesh } = await import('../sources/kube-mesh.ts');
   const { accessReviewer } = await import('../controllers/access-review.ts');
@@ -53,7 +54,7 @@ export async function openKube(options: ServerOptions, world: World): Promise<Ku
   const { meter } = metrics;
   const { systemNamespace, revision, clusterId } = options;
   const log = world.log.child('kube');
-  const api = kubeApi(loadKubeconfig(options.kubeconfig));
+  const api = kubeApi(await kubeAccess(options.kubeconfig));
   const ports = { api, clock, timers, random: Math.random, log: world.log.child('controllers'), meter };
   const replica = options.replica ?? `${hostname()}-${process.pid}`;
   const review = tokenReviewer({ api, clock, clusterId });

@@ -72,6 +72,15 @@ export function buildClass(input: ClassInput): ProxyClass {
   return { key: stableText(content), ...content };
 }
 
+/** The class without its place; undefined where there is none to leave out, and for routers, whose labels tell it as well. */
+export function placelessClass(proxyClass: ProxyClass): ProxyClass | undefined {
+  const { key: _key, ...content } = proxyClass;
+  if (content.type === 'router') return undefined;
+  if (content.locality === '' && content.nodeName === '' && content.networkView.length === 0) return undefined;
+  const placeless = { ...content, locality: '', nodeName: '', networkView: [] };
+  return { key: stableText(placeless), ...placeless };
+}
+
 /** Labels without those that only tell pods of one workload apart. */
 export function sharedLabels(labels: Labels): Labels {
   return Object.fromEntries(sortedEntries(labels).filter(([key]) => !POD_LABELS.has(key)));

@@ -4,6 +4,8 @@
 export interface InternTable<V> {
   /** The object of this key, if it still has the wanted content; else `next` takes its place. */
   keep(key: string, next: V, same: (before: V, next: V) => boolean): V;
+  /** The object of this key, if there is one. */
+  find(key: string): V | undefined;
   /** Marks a value that somebody still holds. */
   touch(key: string): void;
   /** Starts a generation. */
@@ -36,6 +38,11 @@ function tableOf<V>(slots: Map<string, Slot<V>>, start: number): InternTable<V> 
       slot.used = generation;
       if (!same(slot.value, next)) slot.value = next;
       return slot.value;
+    },
+    find(key) {
+      const slot = slots.get(key);
+      if (slot !== undefined) slot.used = generation;
+      return slot?.value;
     },
     touch(key) {
       const slot = slots.get(key);

@@ -160,6 +160,7 @@ export function advanceLinker(linker: Linker, snapshot: LinkedSnapshot): void {
 
 function touched(linker: Linker, link: Link): Link {
   linker.classes.touch(link.proxyClass.key);
+  if (link.proxyClass.placeless !== undefined) linker.classes.touch(link.proxyClass.placeless.key);
   linker.classes.touch(link.workload.proxyClass.key);
   linker.workloads.touch(link.workload.key);
   linker.configs.touch(link.memory.configKey);

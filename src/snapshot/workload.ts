@@ -4,7 +4,7 @@ import type { PolicySet } from '../ir/policy.ts';
 import type { Proxy, ProxyClass, ServiceTarget, Workload } from '../ir/proxy.ts';
 import { sameList } from '../lib/table.ts';
 import { inNamespace, type NamespacedIndex } from './by-namespace.ts';
-import { type ClassInput, sharedLabels, stableText, type WorkloadIdentity } from './classes.ts';
+import { type ClassInput, placelessClass, sharedLabels, stableText, type WorkloadIdentity } from './classes.ts';
 import type { InternTable } from './intern.ts';
 import { policiesFor } from './policies.ts';
 import { namesOf } from './proxy.ts';
@@ -35,8 +35,19 @@ export interface WorkloadTables {
 
 /** The class of this content that is in use, or the given one from now on. */
 export function internedClass(classes: InternTable<ProxyClass>, proxyClass: ProxyClass): ProxyClass {
-  return classes.keep(proxyClass.key, proxyClass, () => true);
+  const known = classes.find(proxyClass.key);
+  if (known !== undefined) {
+    if (known.placeless !== undefined) classes.touch(known.placeless.key);
+    return known;
+  }
+  const placeless = placelessClass(proxyClass);
+  const made =
+    placeless === undefined ? proxyClass : { ...proxyClass, placeless: classes.keep(placeless.key, placeless, always) };
+  return classes.keep(proxyClass.key, made, always);
 }
+
+/** Equal keys mean equal classes. */
+const always = (): boolean => true;
 
 /** The workload of this content that is in use, or a new one from now on. */
 export function internedWorkload(
@@ -49,7 +60,7 @@ export function internedWorkload(
   const policies = policiesFor(snapshot.index.policies, subject, previous?.policies);
   const sidecar = proxy.type === 'router' ? undefined : sidecarFor(snapshot, subject);
   const ingress = ingressOf(sidecar);
-  const named = internedClass(tables.classes, namedClass(proxyClass, proxy, identity));
+  const named = namedClass(tables.classes, proxyClass, proxy, identity);
   const content: Omit<Workload, 'key'> = {
     proxyClass: named,
     labels: sharedLabels(identity.labels),
@@ -64,14 +75,17 @@ export function internedWorkload(
 }
 
 /** The class as the workload's own listeners need it: with the names by which telemetry calls the workload. */
-function namedClass(proxyClass: ProxyClass, proxy: Proxy, identity: WorkloadIdentity): ProxyClass {
+function namedClass(
+  classes: InternTable<ProxyClass>,
+  proxyClass: ProxyClass,
+  proxy: Proxy,
+  identity: WorkloadIdentity,
+): ProxyClass {
   if (proxyClass.type === 'router') return proxyClass;
   const names = namesOf(proxy, identity.labels);
-  return {
-    ...proxyClass,
-    key: `${proxyClass.key} ${stableText(names)}`,
-    settings: { ...proxyClass.settings, ...names },
-  };
+  const key = `${proxyClass.key} ${stableText(names)}`;
+  const { placeless: _placeless, ...own } = proxyClass;
+  return classes.find(key) ?? classes.keep(key, { ...own, key, settings: { ...own.settings, ...names } }, always);
 }
 
 function ingressOf(sidecar: SidecarObject | undefined): NonNullable<Workload['ingress']> {

@@ -1,11 +1,12 @@
 // The requests made of a Kubernetes API server: read a page, follow changes, write one object.
-// In: a kubeconfig, or the service account of the pod. Out: plain JSON values. Called by kube-discovery.ts,
+// In: where the server is, and credentials. Out: plain JSON values. Called by kube-discovery.ts,
 // kube-list-watch.ts and the controllers. Credentials are asked for anew with each request, since tokens rotate.
 
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
-import { KubeConfig } from '@kubernetes/client-node';
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeAccess } from './kube-access.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -55,20 +56,6 @@ export class KubeError extends Error {
   }
 }
 
-/** Throws where the file can't be read or names no cluster. Without a path: the cluster that the process runs in. */
-export function loadKubeconfig(path: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  if (path === undefined) config.loadFromCluster();
-  else config.loadFromFile(path);
-  const server = config.getCurrentCluster()?.server ?? '';
-  if (!URL.canParse(server) || server.includes('undefined')) {
-    throw new Error(
-      path === undefined ? 'not inside of a cluster, and no kubeconfig is given' : `${path} names no cluster`,
-    );
-  }
-  return config;
-}
-
 /** Nothing arrives for this long on a request that should be quick: the connection is dead. */
 const ANSWER_MS = 60_000;
 
@@ -80,8 +67,8 @@ const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
   'apply-patch': 'application/apply-patch+yaml',
 };
 
-export function kubeApi(config: KubeConfig): KubeApi {
-  const connection = new Connection(config);
+export function kubeApi(access: KubeAccess): KubeApi {
+  const connection = new Connection(access);
   return {
     ...readerOf(connection, JSON_TYPE, JSON_TYPE),
     metadata: readerOf(connection, partial('PartialObjectMetadataList'), partial('PartialObjectMetadata')),
@@ -130,20 +117,20 @@ interface Call {
 
 /** Requests to one server, over connections that are kept. */
 class Connection {
-  readonly #config: KubeConfig;
-  #agent: { readonly key: string; readonly agent: HttpsAgent | HttpAgent } | undefined;
+  readonly #access: KubeAccess;
+  #agent: { readonly secrets: object; readonly agent: HttpsAgent | HttpAgent } | undefined;
 
-  constructor(config: KubeConfig) {
-    this.#config = config;
+  constructor(access: KubeAccess) {
+    this.#access = access;
   }
 
   async open({ method, path, query, signal, idleMs, accept = JSON_TYPE, content }: Call): Promise<IncomingMessage> {
-    const cluster = this.#config.getCurrentCluster();
+    const cluster = this.#access.getCurrentCluster();
     const url = new URL((cluster?.server ?? '').replace(/\/$/, '') + path);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value));
     const options: RequestOptions = { method, headers: { Accept: accept }, signal };
-    await this.#config.applyToHTTPSOptions(options);
+    await this.#access.applyToHTTPSOptions(options);
     // The client library makes an agent for each request, which would mean a TLS handshake for each.
     if (cluster?.proxyUrl === undefined) options.agent = this.#kept(url.protocol, options);
     if (content !== undefined) Object.assign(options.headers ?? {}, headersOf(content));
@@ -169,15 +156,12 @@ class Connection {
     { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }: RequestOptions,
   ): HttpAgent {
     const secrets = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
-    const text = JSON.stringify(secrets, (_name, value: unknown) =>
-      value instanceof Buffer ? value.toString() : value,
-    );
-    if (this.#agent?.key !== text) {
+    if (this.#agent === undefined || !isDeepStrictEqual(this.#agent.secrets, secrets)) {
       const agent =
         protocol === 'http:'
           ? new HttpAgent({ keepAlive: true })
           : new HttpsAgent({ keepAlive: true, ...withoutUndefined(secrets) });
-      this.#agent = { key: text, agent };
+      this.#agent = { secrets, agent };
     }
     return this.#agent.agent;
   }

@@ -7,7 +7,8 @@ import { isCustom, type KindInfo, KINDS } from '../config/kinds.ts';
 import type { Kind } from '../config/object.ts';
 import type { LabelSelector } from '../lib/label-selector.ts';
 import type { Log, Meter, Timers } from '../lib/ports.ts';
-import { kubeApi, type KubeApi, loadKubeconfig } from './kube-api.ts';
+import { kubeAccess } from './kube-access.ts';
+import { kubeApi, type KubeApi } from './kube-api.ts';
 import { DefinitionWatch } from './kube-definitions.ts';
 import { Outage } from './kube-outage.ts';
 import { Reflector, type ScopeChange } from './kube-reflector.ts';
@@ -69,7 +70,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSo
   return {
     name: options.name ?? 'kubernetes',
     start: async (sink) => {
-      const api = options.api ?? kubeApi(loadKubeconfig(options.kubeconfig));
+      const api = options.api ?? kubeApi(await kubeAccess(options.kubeconfig));
       let reflectors: readonly Reflector[] = [];
       scope = scopeOf(options, api, (change) => {
         for (const reflector of reflectors) reflector.refresh(change);

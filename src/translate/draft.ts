@@ -48,10 +48,20 @@ const byIdentity = orderBy<Origin>(
   (a, b) => compareStrings(a.lost ?? '', b.lost ?? ''),
 );
 
+/** Lists of which it is known that each origin is in them once, in order. */
+const sharedLists = new WeakSet<object>();
+
+/** As `uniqueOrigins`, for a list that many drafts have: they are one object, whoever asks for it again. */
+export function sharedOrigins(origins: Iterable<Origin>): readonly Origin[] {
+  const list = uniqueOrigins(origins);
+  sharedLists.add(list);
+  return list;
+}
+
 /** Each origin once, in a total order. */
 export function uniqueOrigins(origins: Iterable<Origin>): readonly Origin[] {
   // Most resources come from one object: they share its list.
-  if (Array.isArray(origins) && origins.length < 2) return origins as readonly Origin[];
+  if (Array.isArray(origins) && (origins.length < 2 || sharedLists.has(origins))) return origins as readonly Origin[];
   const sorted = [...origins].sort(byIdentity);
   return sorted.filter((origin, index) => {
     const before = sorted[index - 1];

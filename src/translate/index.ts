@@ -3,11 +3,11 @@
 
 import type { Finding } from '../config/object.ts';
 import type { Draft } from '../ir/draft.ts';
-import type { Workload } from '../ir/proxy.ts';
+import type { ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import type { Steps } from '../lib/steps.ts';
 import { keepList, type Table } from '../lib/table.ts';
-import { inboundClusters, type OutboundClusters, outboundClusters } from './clusters/index.ts';
+import { inboundClusters, type OutboundClusters, outboundClusters, placedClusters } from './clusters/index.ts';
 import { type EndpointAssignments, endpointAssignments } from './endpoints/index.ts';
 import {
   type Patchable,
@@ -39,8 +39,8 @@ export interface ClassResources {
 interface ClassParts {
   readonly clusters: OutboundClusters;
   readonly endpoints: EndpointAssignments;
-  readonly listeners?: OutboundListeners | undefined;
-  readonly routes?: OutboundRoutes | undefined;
+  /** Of sidecars. */
+  readonly placeless?: PlacelessParts | undefined;
   /** As they are without EnvoyFilters. */
   readonly rendered: Patchable;
   readonly patched: PatchedClass;
@@ -61,36 +61,67 @@ export function* translateClass(scope: Scope, previous: ClassResources | undefin
     listeners,
     routes,
     extensions: keepList(previous?.extensions, extensionConfigs(scope)),
-    nameTable: () => nameTable(scope),
+    nameTable: () => nameTable(scope.placeless ?? scope),
     parts: { ...parts, patched },
   };
 }
 
 function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omit<ClassParts, 'patched'>> {
-  const clusters = yield* outboundClusters(scope, before?.clusters);
-  const endpoints = yield* endpointAssignments(scope, before?.endpoints);
-  const tables = { clusters: clusters.table, endpoints: endpoints.table };
   if (scope.proxyClass.type === 'router') {
+    const clusters = yield* outboundClusters(scope, before?.clusters);
+    const endpoints = yield* endpointAssignments(scope, before?.endpoints);
     const listeners = gatewayListeners(scope, before?.rendered.listeners);
     const routes = gatewayRoutes(scope, before?.rendered.routes);
-    return { clusters, endpoints, rendered: { ...tables, listeners, routes } };
+    return { clusters, endpoints, rendered: { clusters: clusters.table, endpoints: endpoints.table, listeners, routes } };
   }
+  const placeless = yield* placelessParts(scope, before?.placeless);
+  const { listeners, routes } = placeless;
+  const clusters =
+    scope.placeless === undefined ? placeless.clusters : placedClusters(scope, placeless.clusters, before?.clusters);
+  const endpoints = yield* endpointAssignments(scope, before?.endpoints);
+  const tables = { clusters: clusters.table, endpoints: endpoints.table };
+  return {
+    clusters,
+    endpoints,
+    placeless,
+    rendered: { ...tables, listeners: listeners.drafts, routes: routes.drafts },
+  };
+}
+
+/** What is the same for all classes that differ in place alone. */
+interface PlacelessParts {
+  readonly scope: Scope;
+  readonly clusters: OutboundClusters;
+  readonly listeners: OutboundListeners;
+  readonly routes: OutboundRoutes;
+}
+
+/** What was last made for a placeless class, while a class has it: it is made once for all, and the next starts from it. */
+const latestParts = new WeakMap<ProxyClass, WeakRef<PlacelessParts>>();
+
+function* placelessParts(placed: Scope, previous: PlacelessParts | undefined): Steps<PlacelessParts> {
+  const scope = placed.placeless ?? placed;
+  const latest = placed.placeless === undefined ? undefined : latestParts.get(scope.proxyClass)?.deref();
+  if (latest?.scope === scope) return latest;
+  const before = previous ?? latest;
+  const clusters = yield* outboundClusters(scope, before?.clusters);
   const listeners = outboundListeners(scope, before?.listeners);
   yield;
   const routes = yield* outboundRoutesSteps(scope, before?.routes);
-  const rendered = { ...tables, listeners: listeners.drafts, routes: routes.drafts };
-  return { clusters, endpoints, listeners, routes, rendered };
+  const parts = { scope, clusters, listeners, routes };
+  if (placed.placeless !== undefined) latestParts.set(scope.proxyClass, new WeakRef(parts));
+  return parts;
 }
 
 /** What is wrong with routes and patches under this scope; found when asked for. */
 export function classFindings(scope: Scope, { parts }: ClassResources): readonly Finding[] {
-  const routes = scope.proxyClass.type === 'router' ? gatewayRouteFindings(scope) : (parts.routes?.findings ?? []);
+  const routes = scope.proxyClass.type === 'router' ? gatewayRouteFindings(scope) : (parts.placeless?.routes.findings ?? []);
   return [...routes, ...parts.patched.findings()];
 }
 
 /** `shared`: what the workload's class was given under this scope. */
 export function translateWorkload(scope: Scope, workload: Workload, shared: ClassResources): WorkloadResources {
-  const { listeners } = shared.parts;
+  const listeners = shared.parts.placeless?.listeners;
   const rendered = {
     clusters: inboundClusters(scope, workload),
     outbound: listeners === undefined ? NONE : workloadListeners(scope, workload, listeners.named),

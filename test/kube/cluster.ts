@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { credentials as grpcCredentials } from '@grpc/grpc-js';
 import { encode } from '../../src/codec/index.ts';
 import { type Server, type ServerOptions, startServer } from '../../src/server.ts';
-import { kubeApi, type KubeApi, KubeError, loadKubeconfig } from '../../src/sources/kube-api.ts';
+import { kubeApi, type KubeApi, KubeError } from '../../src/sources/kube-api.ts';
+import { loadKubeconfig } from '../../src/sources/kube-library.ts';
 import { AdsClient, type AdsClientOptions } from '../../src/xds/client.ts';
 import { eventually } from '../support/wait.ts';
 

@@ -3,7 +3,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KINDS, SHARED_GROUPS } from '../../src/config/kinds.ts';
 import type { Kind } from '../../src/config/object.ts';
-import { kubeApi, type KubeApi, type KubeReader, loadKubeconfig } from '../../src/sources/kube-api.ts';
+import { kubeApi, type KubeApi, type KubeReader } from '../../src/sources/kube-api.ts';
+import { loadKubeconfig } from '../../src/sources/kube-library.ts';
 import { kubernetesSource } from '../../src/sources/kubernetes.ts';
 import type { Source } from '../../src/sources/source.ts';
 import type { Store } from '../../src/store/store.ts';

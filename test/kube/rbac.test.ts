@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLUSTER_RULES, SYSTEM_RULES } from '../../src/controllers/rbac.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
-import { loadKubeconfig } from '../../src/sources/kube-api.ts';
+import { loadKubeconfig } from '../../src/sources/kube-library.ts';
 import { call } from '../support/apps.ts';
 import { eventually, until } from '../support/wait.ts';
 import { Cluster, kubeconfig, proxyWith, type Raw, serve } from './cluster.ts';

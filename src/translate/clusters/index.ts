@@ -11,7 +11,15 @@ import type { ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Steps } from '../../lib/steps.ts';
-import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
+import {
+  type Derived2,
+  deriveTable2Steps,
+  keepList,
+  type Table,
+  tableGet,
+  tableValues,
+  tableWith,
+} from '../../lib/table.ts';
 import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
@@ -42,6 +50,32 @@ export function* outboundClusters(scope: Scope, previous: OutboundClusters | und
   );
   return derived === previous?.derived ? previous : { table: derived.output, derived };
 }
+
+/**
+ * Those of a class with a place, made from what its placeless class has: clusters that carry their addresses are its own, all
+ * others are the same.
+ */
+export function placedClusters(
+  scope: Scope,
+  shared: OutboundClusters,
+  previous: OutboundClusters | undefined,
+): OutboundClusters {
+  const hosts = dnsHosts(scope.services);
+  if (hosts.length === 0) return shared;
+  const context = scopeContext(scope);
+  const own = hosts.map((scoped): [string, readonly Draft[] | undefined] => {
+    const host = scoped.service.hostname;
+    const before = previous === undefined ? undefined : tableGet(previous.table, host);
+    const drafts = serviceClusters(scope, scoped, tableGet(scope.endpoints, host), context, false);
+    return [host, keepList(before, drafts)];
+  });
+  const table = tableWith(shared.table, own);
+  return { table, derived: shared.derived };
+}
+
+const dnsHosts = memo((services: Table<ScopedService>): readonly ScopedService[] =>
+  [...tableValues(services)].filter(isDns),
+);
 
 function serviceClusters(
   scope: Scope,

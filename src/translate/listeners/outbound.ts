@@ -9,7 +9,7 @@ import type { DestinationRule, ScopedService, VirtualService } from '../../ir/tr
 import { memo } from '../../lib/memo.ts';
 import { sameList } from '../../lib/table.ts';
 import type { ChainContext, L4Context } from '../context.ts';
-import { lazyDraftOf } from '../draft.ts';
+import { lazyDraftOf, sharedOrigins } from '../draft.ts';
 import type { TcpTarget } from '../network/index.ts';
 import { type L4Client, type L4Index, l4Destinations, NO_L4 } from './l4-routes.ts';
 import { LISTENER, listenerName } from './listener.ts';
@@ -177,8 +177,15 @@ function listenerOrigins(
   frame: OutboundFrame,
   context: L4Context | ChainContext,
 ): readonly Origin[] {
-  const { chains, losers } = folded(plan, frame, 'proxyClass' in context ? context.proxyClass : ANYBODY);
-  const origins: Origin[] = [...context.origins];
+  const client = frame.l4 !== NO_L4 && 'proxyClass' in context ? context.proxyClass : ANYBODY;
+  const shared = planOrigins(plan, frame, client);
+  return context.origins.length === 0 ? shared : [...context.origins, ...shared];
+}
+
+/** Of thousands of services, and the same for all workloads that have the listener. */
+const planOrigins = memo((plan: ListenerPlan, frame: OutboundFrame, client: L4Client): readonly Origin[] => {
+  const { chains, losers } = folded(plan, frame, client);
+  const origins: Origin[] = [];
   const lost = new Map(losers.map(({ service, reason }) => [service, reason]));
   const won = new Set(chains.map(({ claim }) => claim.claim.scoped.service));
   for (const { claim } of plan.claims) {
@@ -194,5 +201,5 @@ function listenerOrigins(
       origins.push(...virtualServiceOrigins(from), ...[...rules].flatMap((rule) => ruleOrigins(rule, 0, undefined)));
     }
   }
-  return origins;
-}
+  return sharedOrigins(origins);
+});
