@@ -2,6 +2,7 @@
 // In: streams of proxies; a ViewPort that knows what each should have. Out: what they lack. Called by server.ts of the
 // process, which makes the gRPC server with XDS_CHANNEL_OPTIONS, has this bind it, and closes it in the end.
 
+import { randomInt } from 'node:crypto';
 import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
@@ -96,7 +97,8 @@ class AggregatedDiscovery implements XdsServer {
   constructor(options: XdsOptions) {
     const { port, meter, clock, timers } = options;
     this.#options = options;
-    this.#seed = clock.now().toString(36);
+    // No other process has this one, nor this process after a restart: nonces must not come twice.
+    this.#seed = `${clock.now().toString(36)}${randomInt(36 ** 4).toString(36)}`;
     this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
     this.#shared = {
       port,
