@@ -194,7 +194,7 @@ class Play {
     this.world = new World();
     this.world.set(parent, before.contents(parent)).set(child, before.contents(child));
     const host = new Host(this.world);
-    host.serial = (this.#serials += 1000);
+    host.serial = this.#serials += 1000;
     const next = new FakeEnvoy(host, this.pair);
     for (const [key, value] of this.envoy.versions) next.versions.set(key, value);
     for (const [key, value] of this.envoy.parents) next.parents.set(key, value);
