@@ -14,6 +14,7 @@ import type { Log } from '../lib/ports.ts';
 import type { SecuritySide, ServerOptions, World } from '../server.ts';
 import { objectIn } from '../store/state.ts';
 import type { Store } from '../store/store.ts';
+import type { CallPeer } from '../xds/grpc-call.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
 import { startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
 import type { ConfigSide } from './config.ts';
@@ -71,17 +72,18 @@ export async function startGrpc(options: ServerOptions, world: World, parts: Grp
   if (options.grpc !== undefined) {
     const server = new Server(channelOptions(options));
     // The port decides: a call over TLS without a client certificate looks like one without TLS.
-    xds.register(server, (call) => plaintextPeer(call.getPeer()));
-    addresses.grpc = await bind(server, options.grpc, ServerCredentials.createInsecure());
+    const peerOf = (call: CallPeer): Peer => plaintextPeer(call.getPeer());
+    const port = await xds.bind(server, formatListen(options.grpc), ServerCredentials.createInsecure(), peerOf);
+    addresses.grpc = { host: options.grpc.host, port };
     servers.push(server);
   }
   if (options.secureGrpc !== undefined) {
     const server = new Server(channelOptions(options));
-    xds.register(server);
     const { authority, authenticators, serving } = parts.security;
     const service = certificateService(authority, authenticators, log, meter);
     server.addService(service.definition, service.handlers);
-    addresses.secureGrpc = await bind(server, options.secureGrpc, serving.credentials());
+    const port = await xds.bind(server, formatListen(options.secureGrpc), serving.credentials());
+    addresses.secureGrpc = { host: options.secureGrpc.host, port };
     servers.push(server);
   }
   const grace = options.shutdownDuration ?? STOP_GRACE;
@@ -100,15 +102,6 @@ async function goAway(server: Server): Promise<void> {
   await Promise.race([gone, new Promise((resolve) => (late = setTimeout(resolve, FLUSH)))]);
   clearTimeout(late);
   server.forceShutdown();
-}
-
-function bind(server: Server, address: ListenAddress, credentials: ServerCredentials): Promise<ListenAddress> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(formatListen(address), credentials, (error, port) => {
-      if (error === null) resolve({ host: address.host, port });
-      else reject(error);
-    });
-  });
 }
 
 /** Proxies go to the plane, tools that ask debug types to the console. */

@@ -35,11 +35,6 @@ export class Message {
   }
 }
 
-interface Opening {
-  readonly version: string;
-  readonly bytes: Buffer;
-}
-
 export interface Outgoing {
   readonly typeUrl: string;
   readonly version: string;
@@ -64,8 +59,7 @@ export class Encoder {
   readonly #budget: number;
   readonly #heads = { sotw: new WeakMap<Resource, Buffer>(), delta: new WeakMap<Resource, Buffer>() };
   readonly #bodies = { sotw: new Map<Chunk, Buffer>(), delta: new Map<Chunk, Buffer>() };
-  /** Of each type, the version that was sent last. */
-  readonly #openings = { sotw: new Map<string, Opening>(), delta: new Map<string, Opening>() };
+  readonly #openings = { sotw: new Map<string, Buffer>(), delta: new Map<string, Buffer>() };
   readonly #removals = new WeakMap<readonly string[], Buffer>();
   #kept = 0;
   /** Bytes copied to build shared bodies, for measurements. */
@@ -88,23 +82,28 @@ export class Encoder {
 
   /** All but the resources; what doesn't differ between streams is put together once. */
   #envelope(mode: Mode, { typeUrl, version, nonce }: Outgoing): Buffer {
-    const known = this.#openings[mode].get(typeUrl);
-    let opening = known?.version === version ? known.bytes : undefined;
+    let opening = this.#openings[mode].get(typeUrl);
     if (opening === undefined) {
-      opening = this.#opening(mode, typeUrl, version);
-      this.#openings[mode].set(typeUrl, { version, bytes: opening });
+      opening = this.#opening(mode, typeUrl);
+      this.#openings[mode].set(typeUrl, opening);
     }
-    const envelope = Buffer.allocUnsafe(opening.length + 2 + nonce.length);
+    const envelope = Buffer.allocUnsafe(opening.length + 4 + version.length + nonce.length);
     opening.copy(envelope);
-    // Nonces are of our own making: ASCII, and short.
-    envelope[opening.length] = NONCE * 8 + 2;
-    envelope[opening.length + 1] = nonce.length;
-    envelope.write(nonce, opening.length + 2, 'latin1');
+    // Versions and nonces are of our own making: ASCII, and short.
+    let at = opening.length;
+    for (const [field, text] of [
+      [VERSION, version],
+      [NONCE, nonce],
+    ] as const) {
+      envelope[at] = field * 8 + 2;
+      envelope[at + 1] = text.length;
+      at += 2 + envelope.write(text, at + 2, 'latin1');
+    }
     return envelope;
   }
 
-  #opening(mode: Mode, typeUrl: string, version: string): Buffer {
-    const parts = [stringField(VERSION, version), stringField(TYPE_URL, typeUrl)];
+  #opening(mode: Mode, typeUrl: string): Buffer {
+    const parts = [stringField(TYPE_URL, typeUrl)];
     if (this.#identifier !== '') {
       const field = mode === 'sotw' ? SOTW_CONTROL_PLANE : DELTA_CONTROL_PLANE;
       parts.push(bytesField(field, stringField(1, this.#identifier)));

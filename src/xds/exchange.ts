@@ -12,6 +12,7 @@ import { NO_NAMES } from './names.ts';
 import type { Progress } from './ordering.ts';
 import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
 import { Rejected, suspicion } from './rejections.ts';
+import { markedVersion, readVersion } from './sotw-version.ts';
 import { countOf, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
 import type { Stated } from './stated.ts';
 import type { Chunk } from './step.ts';
@@ -87,6 +88,8 @@ export class Exchange implements Progress {
   /** The version that the client brought from an earlier stream, state of the world only. */
   reported = '';
   started = false;
+  /** See sotw-version.ts: which response of this type the client took last, or will if it takes the last one. */
+  mark = '';
   lastNonce = '';
   lastVersion = '';
   acked: { readonly nonce: string; readonly version: string } | undefined;
@@ -250,8 +253,8 @@ export class Exchange implements Progress {
     this.#resting = false;
   }
 
-  /** Looks at the current view; says what is to be done. */
-  refresh(view: View, wake: number): Need {
+  /** Looks at the current view; says what is to be done. `parentMark`: see sotw-version.ts. */
+  refresh(view: View, wake: number, parentMark = ''): Need {
     if (view === this.#view && this.#resting) return NO_NEED;
     if (view !== this.#view) {
       this.#view = view;
@@ -259,7 +262,7 @@ export class Exchange implements Progress {
       this.#plan = undefined;
     }
     if (!this.active) return NO_NEED;
-    this.#resolveKnown(view);
+    this.#resolveKnown(view, parentMark);
     if (this.#held.view === undefined) this.#again = [];
     this.#plan ??= planFor(this.#planInput(view));
     const plan = this.#plan;
@@ -307,17 +310,19 @@ export class Exchange implements Progress {
   }
 
   /** A client that reconnects tells what it has; it is believed, since versions are hashes of content. */
-  #resolveKnown(view: View): void {
+  #resolveKnown(view: View, parentMark: string): void {
     const known = this.#known;
     if (known.kind === 'nothing') return;
     this.#known = { kind: 'nothing' };
     const { selection } = this.wants;
     if (known.kind === 'version') {
       const held: Held = { view, selection, odd: undefined };
-      // Only where the server says what the selection is can the client not have asked for something new.
-      if (!this.whole || !selection.wildcard || selection.set !== NO_NAMES) return;
-      if (known.version === '' || known.version !== contentVersion(held)) return;
+      const { content, mark } = readVersion(known.version);
+      const named = !selection.wildcard || selection.set !== NO_NAMES;
+      if (this.whole ? named : mark === '' || mark !== parentMark) return;
+      if (content === '' || content !== contentVersion(held)) return;
       this.#held = held;
+      if (this.whole) this.mark = mark;
     } else {
       this.#held = reported(known.stated, this.wants.selection, view, this.#pool);
       if (this.#held === NOTHING_HELD) return;
@@ -334,13 +339,16 @@ export class Exchange implements Progress {
     readonly onlyAsked: boolean;
     /** Removals may be told. */
     readonly removals: boolean;
+    /** What the version is to be marked with, see sotw-version.ts. */
+    readonly mark?: string;
   }): Response {
     const view = this.#view;
     if (view === undefined) throw new Error('respond before refresh');
     const widens = this.wants.selection.wildcard && !this.#held.selection.wildcard;
     const partial = how.onlyAsked && !this.whole && !this.#must && !widens && this.#held.view !== undefined;
     const { plan, to } = partial ? this.#answerOnly(view) : this.#everything(view, how.removals);
-    const version = contentVersion(to, this.#held);
+    const version = markedVersion(contentVersion(to, this.#held), partial ? '' : how.mark);
+    if (this.whole) this.mark = how.mark ?? '';
     const missing = this.mode === 'delta' ? plan.missing : [];
     // The whole world tells removals by leaving them out; other responses of that variant have no word for them.
     const tells = (this.mode === 'delta' || this.whole) && !partial && how.removals;

@@ -134,7 +134,9 @@ export function withDoubts(held: Held, unanswered: readonly Sent[], wants: Selec
 
 /** What a client holds according to `initial_resource_versions`. */
 export function reported(stated: Stated, wants: Selection, view: View, pool: NamePool): Held {
-  return (disjointParts(view) ? compared(stated, wants, view, pool) : undefined) ?? read(stated, wants, view, pool);
+  if (!disjointParts(view)) return read(stated, wants, view, pool);
+  if (stated.isAll(wants, view)) return { view, selection: wants, odd: undefined };
+  return compared(stated, wants, view, pool) ?? read(stated, wants, view, pool);
 }
 
 /** Nearly all that a client states is what the view says: only the rest becomes text. */

@@ -1,12 +1,14 @@
 // The aggregated discovery service on a gRPC server, state of the world and delta.
 // In: streams of proxies; a ViewPort that knows what each should have. Out: what they lack. Called by server.ts of the
-// process, which makes the gRPC server with XDS_CHANNEL_OPTIONS, registers this on it, and closes it in the end.
+// process, which makes the gRPC server with XDS_CHANNEL_OPTIONS, has this bind it, and closes it in the end.
 
-import type { ChannelOptions, Server, ServiceDefinition } from '@grpc/grpc-js';
+import { randomInt } from 'node:crypto';
+import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
-import { Encoder, type Message, type Mode } from './encode.ts';
-import { outletOf, type XdsCall } from './grpc-outlet.ts';
+import { Encoder, type Mode } from './encode.ts';
+import { type CallPeer, GrpcCall } from './grpc-call.ts';
+import { bindWithRoutes, type StreamHandler } from './grpc-routes.ts';
 import { Intake } from './intake.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
@@ -15,7 +17,7 @@ import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
 import { type StreamContext, XdsStream } from './stream.ts';
 
-export type PeerOf = (call: XdsCall) => Peer | Refusal | Promise<Peer | Refusal>;
+export type PeerOf = (call: CallPeer) => Peer | Refusal | Promise<Peer | Refusal>;
 
 export interface XdsOptions {
   readonly port: ViewPort;
@@ -39,14 +41,19 @@ export interface XdsOptions {
 }
 
 export interface XdsServer {
-  /** Adds the service to a gRPC server; several servers (ports) may share it, and tell callers each in its own way. */
-  register(server: Server, peerOf?: PeerOf): void;
+  /**
+   * Binds a gRPC server to `host:port` with the service on it; resolves to the port. Several servers (ports) may share the
+   * service, and tell callers each in its own way.
+   */
+  bind(server: Server, address: string, credentials: ServerCredentials, peerOf?: PeerOf): Promise<number>;
   streams(): readonly StreamStatus[];
   /** Streams admitted and not ended, including those that haven't said who they are. */
   connected(): number;
   /** Ends all streams, spread over `grace` ms so that the other replicas aren't stormed; refuses new ones. */
   close(grace: number): Promise<void>;
 }
+
+const MAX_REQUEST = 32 * 1024 * 1024;
 
 /**
  * Options for the gRPC server. A client that reconnects with 100,000 resources names each twice and states its
@@ -55,7 +62,7 @@ export interface XdsServer {
  * a forced shutdown leaves them open.
  */
 export const XDS_CHANNEL_OPTIONS: ChannelOptions = {
-  'grpc.max_receive_message_length': 32 * 1024 * 1024,
+  'grpc.max_receive_message_length': MAX_REQUEST,
   'grpc.max_send_message_length': -1,
   'grpc.max_concurrent_streams': 100_000,
   'grpc.keepalive_time_ms': 30_000,
@@ -90,7 +97,8 @@ class AggregatedDiscovery implements XdsServer {
   constructor(options: XdsOptions) {
     const { port, meter, clock, timers } = options;
     this.#options = options;
-    this.#seed = clock.now().toString(36);
+    // No other process has this one, nor this process after a restart: nonces must not come twice.
+    this.#seed = `${clock.now().toString(36)}${randomInt(36 ** 4).toString(36)}`;
     this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
     this.#shared = {
       port,
@@ -106,43 +114,42 @@ class AggregatedDiscovery implements XdsServer {
     };
   }
 
-  register(server: Server, peerOf = this.#options.peerOf): void {
-    const definition: Record<string, ServiceDefinition[string]> = {};
-    const handlers: Record<string, (call: XdsCall) => void> = {};
+  bind(
+    server: Server,
+    address: string,
+    credentials: ServerCredentials,
+    peerOf = this.#options.peerOf,
+  ): Promise<number> {
+    const routes = new Map<string, StreamHandler>();
+    const options = {
+      timers: this.#shared.timers,
+      maxMessage: MAX_REQUEST,
+      highWater: this.#options.highWater ?? 256 * 1024,
+    };
     for (const [method, mode] of METHODS) {
-      definition[method] = {
-        path: `/${SERVICE}/${method}`,
-        requestStream: true,
-        responseStream: true,
-        requestSerialize: passThrough,
-        requestDeserialize: passThrough,
-        responseSerialize: serialized,
-        responseDeserialize: passThrough,
-      };
-      handlers[method] = (call) => this.#open(mode, call, peerOf);
+      routes.set(`/${SERVICE}/${method}`, (stream, headers) =>
+        this.#open(mode, new GrpcCall(stream, headers, options), peerOf),
+      );
     }
-    server.addService(definition, handlers);
+    return bindWithRoutes(server, address, credentials, routes);
   }
 
-  #open(mode: Mode, call: XdsCall, peerOf: PeerOf): void {
-    // Errors of the transport end in 'close'; without a listener they would end the process.
-    call.on('error', () => {});
+  #open(mode: Mode, call: GrpcCall, peerOf: PeerOf): void {
     if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
-    const cancel = this.#admission.ask((admitted) => {
+    call.onOver = this.#admission.ask((admitted) => {
       if (!admitted) return this.#refuse(call, RESOURCE_EXHAUSTED, 'too many new streams');
       this.#authenticate(mode, call, peerOf);
     });
-    call.once('close', cancel);
   }
 
-  #refuse(call: XdsCall, code: number, message: string): void {
+  #refuse(call: GrpcCall, code: number, message: string): void {
     this.#shared.metrics.refused.inc({ code: String(code) });
-    outletOf(call, 0, () => {}).end(code, message, false);
+    call.end(code, message, false);
   }
 
-  #authenticate(mode: Mode, call: XdsCall, peerOf: PeerOf): void {
+  #authenticate(mode: Mode, call: GrpcCall, peerOf: PeerOf): void {
     const take = (peer: Peer | Refusal): void => {
-      if (call.cancelled || call.destroyed) return;
+      if (call.over) return;
       if ('kind' in peer) this.#refuse(call, peer.code, peer.message);
       else if (this.#closing) this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
       else this.#accept(mode, call, peer);
@@ -161,42 +168,33 @@ class AggregatedDiscovery implements XdsServer {
     }
   }
 
-  #accept(mode: Mode, call: XdsCall, peer: Peer): void {
+  #accept(mode: Mode, call: GrpcCall, peer: Peer): void {
     const { metrics } = this.#shared;
     const serial = `${this.#seed}.${(this.#serial++).toString(36)}`;
-    const outlet = outletOf(call, this.#options.highWater ?? 256 * 1024, () => stream.writable());
-    const stream = new XdsStream(mode, peer, outlet, { ...this.#shared, serial });
+    const stream = new XdsStream(mode, peer, call, { ...this.#shared, serial });
     this.#streams.add(stream);
     metrics.opened.inc({ mode });
     metrics.connected.set(this.#streams.size);
     const intake = new Intake(call, this.#shared.scheduler, (bytes) => stream.request(bytes));
-    const ended = (): void => {
-      intake.drop();
-      stream.closed();
-      if (!this.#streams.delete(stream)) return;
-      metrics.connected.set(this.#streams.size);
-      if (this.#streams.size === 0) this.#idle?.();
-    };
-    let largest = 0;
-    call.on('data', (bytes: Buffer) => {
-      if (bytes.length > largest) {
-        largest = bytes.length;
-        this.#sawRequest(largest);
-      }
-      intake.take(bytes);
+    call.listen({
+      message: (bytes) => {
+        if (bytes.length > this.#largest) this.#sawRequest(bytes.length);
+        intake.take(bytes);
+      },
+      writable: () => stream.writable(),
+      ended: () => {
+        intake.drop();
+        stream.closed();
+        if (!this.#streams.delete(stream)) return;
+        metrics.connected.set(this.#streams.size);
+        if (this.#streams.size === 0) this.#idle?.();
+      },
     });
-    call.once('end', () => {
-      ended();
-      call.end();
-    });
-    call.once('cancelled', ended);
-    call.once('close', ended);
   }
 
   #largest = 0;
 
   #sawRequest(size: number): void {
-    if (size <= this.#largest) return;
     this.#largest = size;
     this.#shared.metrics.requestMax.set(size);
   }
@@ -230,13 +228,4 @@ class AggregatedDiscovery implements XdsServer {
       };
     });
   }
-}
-
-function passThrough(bytes: Buffer): Buffer {
-  return bytes;
-}
-
-/** A Message measures and copies itself into the gRPC frame, which saves one copy of every response. */
-function serialized(message: Message): Buffer {
-  return message as unknown as Buffer;
 }

@@ -6,6 +6,8 @@
 import { tableValues } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { ResourceTable, View } from '../resources/view.ts';
+import { selectedChunks } from './step.ts';
+import { EVERYTHING, type Selection } from './subscription.ts';
 import type { WireReader } from './wire.ts';
 
 /** Entries are compared as bytes with resources, or read. */
@@ -16,6 +18,8 @@ export class Stated {
   /** The few that have another, and how many of the usual ones came before each. */
   readonly #others: { readonly at: number; readonly name: string; readonly version: string }[] = [];
 
+  readonly #sum = new VersionSum();
+
   get size(): number {
     return this.#places.length / 2 + this.#others.length;
   }
@@ -25,6 +29,7 @@ export class Stated {
     if (reader.wireType === 2 && isUsual(reader.bytes, reader.from, reader.to)) {
       this.#bytes = reader.bytes;
       this.#places.push(reader.from, reader.to);
+      this.#sum.add(reader.bytes, reader.to);
       return;
     }
     const entry = reader.nested();
@@ -48,6 +53,17 @@ export class Stated {
       if (at < this.#places.length) all.set(...this.#textAt(at));
     }
     return all;
+  }
+
+  /**
+   * True when exactly what the selection covers of the view is stated, all as it stands there: what nearly every proxy
+   * says that comes back. Neither a name nor an order has to be looked at. When false it may still be so.
+   */
+  isAll(wants: Selection, view: View): boolean {
+    const { length } = this.#places;
+    if (length === 0 || this.#others.length > 0) return false;
+    if (wants !== EVERYTHING && (wants.wildcard || this.size !== wants.set.names.size)) return false;
+    return this.#sum.equals(sumOf(wants, view));
   }
 
   /**
@@ -97,6 +113,69 @@ function isUsual(bytes: Buffer, from: number, to: number): boolean {
     (bytes[middle + 1] ?? 128) < 128 &&
     to === middle + 2 + (bytes[middle + 1] ?? 0)
   );
+}
+
+/**
+ * The versions of a set of resources, in any order, added up word by word. Versions are hashes: two sets with the same sum
+ * are the same, but for those that a client has made up.
+ */
+class VersionSum {
+  #count = 0;
+  readonly #lanes = new Int32Array(WORDS);
+
+  /** Adds the version that ends at `to`. What has another length makes a sum that nothing else has. */
+  add(bytes: Buffer, to: number): void {
+    this.#count++;
+    const lanes = this.#lanes;
+    // A length of 16, in the byte before, keeps a longer or shorter text from counting by its last letters.
+    const from = to - VERSION_LETTERS;
+    if (bytes[from - 1] !== VERSION_LETTERS) this.#count = Number.NaN;
+    for (let i = 0; i < WORDS; i++) lanes[i] = (lanes[i] as number) + wordAt(bytes, from + i * 4);
+  }
+
+  equals(other: VersionSum): boolean {
+    return this.#count === other.#count && this.#lanes.every((lane, i) => lane === other.#lanes[i]);
+  }
+
+  addResource({ version }: Resource): void {
+    const letters = Buffer.from(`\u0010${version}`, 'latin1');
+    if (version.length === VERSION_LETTERS) this.add(letters, letters.length);
+    else this.#count = Number.NaN;
+  }
+
+  addSum(other: VersionSum): void {
+    this.#count += other.#count;
+    for (let i = 0; i < WORDS; i++) this.#lanes[i] = (this.#lanes[i] as number) + (other.#lanes[i] as number);
+  }
+}
+
+const tableSums = new WeakMap<ResourceTable, VersionSum>();
+const selectedSums = new WeakMap<View, WeakMap<Selection, VersionSum>>();
+
+function sumOf(wants: Selection, view: View): VersionSum {
+  let sums = selectedSums.get(view);
+  if (sums === undefined) {
+    sums = new WeakMap();
+    selectedSums.set(view, sums);
+  }
+  let sum = sums.get(wants);
+  if (sum === undefined) {
+    sum = new VersionSum();
+    if (wants === EVERYTHING) for (const part of view.parts) sum.addSum(sumOfTable(part));
+    else for (const { resources } of selectedChunks(wants, view)) for (const one of resources) sum.addResource(one);
+    sums.set(wants, sum);
+  }
+  return sum;
+}
+
+function sumOfTable(table: ResourceTable): VersionSum {
+  let sum = tableSums.get(table);
+  if (sum === undefined) {
+    sum = new VersionSum();
+    for (const group of tableValues(table)) for (const resource of group) sum.addResource(resource);
+    tableSums.set(table, sum);
+  }
+  return sum;
 }
 
 /** Letters of a version, see resources/resource.ts; four words of four letters each. */

@@ -15,6 +15,7 @@ import { type Accounts, reportAnswer, reportSent } from './report.ts';
 import { readDeltaRequest, readSotwRequest } from './requests.ts';
 import type { Pumped, Scheduler } from './scheduler.ts';
 import { sotwEvents } from './sotw.ts';
+import { parentMark } from './sotw-version.ts';
 import { type StreamStatus, type Tally, typeStatus } from './status.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
 import { WireError } from './wire.ts';
@@ -238,7 +239,7 @@ export class XdsStream implements Pumped {
 
   #refresh(exchange: Exchange): Need | undefined {
     const view: View | undefined = this.#session?.view(exchange.typeUrl);
-    return view === undefined ? undefined : exchange.refresh(view, this.#wake);
+    return view === undefined ? undefined : exchange.refresh(view, this.#wake, this.#parentMark(exchange));
   }
 
   #sendOne(conversation: Conversation): void {
@@ -280,7 +281,9 @@ export class XdsStream implements Pumped {
   #send(conversation: Conversation, how: SendHow): void {
     const { exchange } = conversation;
     const nonce = `${this.#context.serial}.${(this.#nonces++).toString(36)}`;
-    const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked: how.onlyAsked, removals: how.removals });
+    const mark = this.#mayMark() ? (exchange.whole ? nonce : this.#parentMark(exchange)) : '';
+    const { onlyAsked, removals } = how;
+    const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked, removals, mark });
     const out = { typeUrl: exchange.typeUrl, nonce, ...response };
     const message = this.#context.encoder.message(this.#mode, out);
     // A changed cluster warms up until it gets endpoints, even unchanged ones (envoyproxy/envoy issue 13009).
@@ -291,6 +294,15 @@ export class XdsStream implements Pumped {
     }
     const { late, changedAt } = how;
     reportSent(conversation, { nonce, response, message, late, changedAt }, this.#accounts());
+  }
+
+  /** Only of Envoys is it known what makes them drop a name; see sotw-version.ts. */
+  #mayMark(): boolean {
+    return this.#mode === 'sotw' && this.#node?.userAgentName === 'envoy';
+  }
+
+  #parentMark(exchange: Exchange): string {
+    return this.#mayMark() ? parentMark(exchange.typeUrl, (typeUrl) => this.#find(typeUrl)?.exchange) : '';
   }
 
   /** Comes back when the first type has waited long enough for another, or for its own answer. */

@@ -30,12 +30,7 @@ export async function debugServer(port: ConsolePort): Promise<DebugServer> {
     identifier: formatControlPlaneId({ component: 'meltemi', id: 'meltemi-0', version: port.version }),
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  xds.register(server);
-  const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, at) =>
-      error === null ? resolve(at) : reject(error),
-    );
-  });
+  const bound = await xds.bind(server, '127.0.0.1:0', ServerCredentials.createInsecure());
   return {
     address: `127.0.0.1:${bound}`,
     close: async () => {

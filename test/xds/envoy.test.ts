@@ -115,12 +115,7 @@ async function listen(
     peerOf: () => ({ address: 'envoy', plaintext: true, identities: [] }),
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  xds.register(server);
-  const bound = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, got) =>
-      error === null ? resolve(got) : reject(error),
-    ),
-  );
+  const bound = await xds.bind(server, `127.0.0.1:${port}`, ServerCredentials.createInsecure());
   cleanups.push(() => server.forceShutdown());
   return { xds, server, port: bound };
 }

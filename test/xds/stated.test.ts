@@ -88,6 +88,27 @@ describe('what a client states that it holds', () => {
     ).toBe(true);
     expect([same.length, read]).toEqual([3, []]);
   });
+
+  it('is recognised as a whole when it is all that the view says, in any order, and only then', () => {
+    const all = ['a', 'b', 'c'].map((name) => resource(CLUSTER, name, 'now'));
+    const old = resource(CLUSTER, 'a', 'before');
+    const pool = new NamePool();
+    const wants = selectionOf(false, pool.of(['a', 'b']));
+    const said = (list: readonly Resource[]): Stated =>
+      statedOf(list.map(({ name, version }) => entry(name, version, false)));
+    const [a, b, c] = all as [Resource, Resource, Resource];
+    for (const view of [viewOf(all), viewOf([a, c], [b])]) {
+      expect(said([c, a, b]).isAll(EVERYTHING, view)).toBe(true);
+      expect(said([b, a]).isAll(wants, view)).toBe(true);
+      for (const list of [[], [a], [a, b, b], [a, c], [old, b]]) {
+        expect(said(list).isAll(EVERYTHING, view)).toBe(false);
+        expect(said(list).isAll(wants, view)).toBe(false);
+      }
+      expect(said([a, b, c]).isAll(wants, view)).toBe(false);
+    }
+    const longer = statedOf([entry('a', `x${a.version}`, false), entry('b', b.version, false)]);
+    expect(longer.isAll(wants, viewOf(all))).toBe(false);
+  });
 });
 
 describe('a list of names', () => {

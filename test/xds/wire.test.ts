@@ -100,12 +100,7 @@ async function rig(options: Partial<XdsOptions> = {}): Promise<Rig> {
     ...options,
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  xds.register(server);
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    ),
-  );
+  const port = await xds.bind(server, '127.0.0.1:0', ServerCredentials.createInsecure());
   cleanups.push(() => server.forceShutdown());
   const address = `127.0.0.1:${port}`;
   const connect = (client?: Partial<AdsClientOptions>): Probe => {

@@ -1,0 +1,123 @@
+// Length-prefixed messages of gRPC over HTTP/2.
+// In: chunks of a stream as they arrive, or a response. Out: messages, or buffers to write. Called by the calls; no I/O.
+
+import type { Message } from './encode.ts';
+
+/** Why the stream must end: what a gRPC status says. */
+export interface FrameError {
+  readonly kind: 'error';
+  /** gRPC status code. */
+  readonly code: number;
+  readonly message: string;
+}
+
+const RESOURCE_EXHAUSTED = 8;
+const UNIMPLEMENTED = 12;
+const INTERNAL = 13;
+const PREFIX = 5;
+
+/** Puts messages together from chunks. A message that lies in one chunk is not copied. */
+export class FrameReader {
+  readonly #limit: number;
+  readonly #encoding: string;
+  /** What there is of a message or its prefix that isn't whole yet. */
+  #pieces: Buffer[] = [];
+  #gathered = 0;
+  /** Bytes that the piece under way needs, prefix included; 5 until that is read. */
+  #needed = PREFIX;
+
+  /** `limit`: longest message, bytes; `encoding`: what the request's `grpc-encoding` says. */
+  constructor(limit: number, encoding: string) {
+    this.#limit = limit;
+    this.#encoding = encoding;
+  }
+
+  /** True between two messages: a stream may end here. */
+  get whole(): boolean {
+    return this.#gathered === 0;
+  }
+
+  /** Calls `take` for each message that is whole now; gives the error after which nothing more can be read. */
+  read(chunk: Buffer, take: (message: Buffer) => void): FrameError | undefined {
+    let rest = chunk;
+    while (this.#gathered + rest.length >= this.#needed) {
+      const size = this.#needed - this.#gathered;
+      const last = rest.subarray(0, size);
+      const whole = this.#pieces.length === 0 ? last : Buffer.concat([...this.#pieces, last], this.#needed);
+      rest = rest.subarray(size);
+      const length = whole.readUInt32BE(1);
+      if (this.#needed === PREFIX) {
+        const error = this.#refusal(whole[0] ?? 0, length);
+        if (error !== undefined) return error;
+      }
+      if (whole.length === PREFIX + length) {
+        this.#keep([], 0, PREFIX);
+        take(whole.subarray(PREFIX));
+      } else this.#keep([whole], whole.length, PREFIX + length);
+    }
+    if (rest.length > 0) this.#keep([...this.#pieces, rest], this.#gathered + rest.length, this.#needed);
+    return undefined;
+  }
+
+  #keep(pieces: Buffer[], gathered: number, needed: number): void {
+    this.#pieces = pieces;
+    this.#gathered = gathered;
+    this.#needed = needed;
+  }
+
+  #refusal(flag: number, length: number): FrameError | undefined {
+    if (flag === 1) {
+      if (this.#encoding === 'identity') {
+        return { kind: 'error', code: INTERNAL, message: 'a message says that it is compressed, the call does not' };
+      }
+      const message = `messages compressed with ${this.#encoding} are not accepted`;
+      return { kind: 'error', code: UNIMPLEMENTED, message };
+    }
+    if (flag !== 0) return { kind: 'error', code: INTERNAL, message: `message flag ${flag} is not known` };
+    if (length <= this.#limit) return undefined;
+    const message = `Received message larger than max (${length} vs. ${this.#limit})`;
+    return { kind: 'error', code: RESOURCE_EXHAUSTED, message };
+  }
+}
+
+/** Pieces below this size are copied together; larger ones are written where they lie. */
+const SMALL = 16 * 1024;
+
+/** A response as buffers to write: no compression, length, message. What many streams are sent stays one buffer. */
+export function framed(message: Message): readonly Uint8Array[] {
+  const prefix = Buffer.alloc(PREFIX);
+  prefix.writeUInt32BE(message.byteLength, 1);
+  const buffers: Uint8Array[] = [];
+  let small: Uint8Array[] = [prefix];
+  for (const piece of message.pieces) {
+    if (piece.length < SMALL) {
+      small.push(piece);
+      continue;
+    }
+    if (small.length > 0) buffers.push(Buffer.concat(small));
+    small = [];
+    buffers.push(piece);
+  }
+  if (small.length > 0) buffers.push(Buffer.concat(small));
+  return buffers;
+}
+
+/** `grpc-message`: UTF-8, percent-encoded but for printable ASCII. */
+export function encodedMessage(text: string): string {
+  let out = '';
+  for (const byte of Buffer.from(text)) {
+    const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    out += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return out;
+}
+
+const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
+const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
+
+/** `grpc-timeout` in ms; undefined when it isn't one. */
+export function timeoutOf(header: string): number | undefined {
+  const [, digits = '', unit = ''] = TIMEOUT.exec(header) ?? [];
+  const factor = UNIT_MS[unit];
+  return factor === undefined ? undefined : Number(digits) * factor;
+}

@@ -1,0 +1,55 @@
+// Some methods of a gRPC server served below it: their HTTP/2 streams go to handlers here, all others stay where they are.
+// In: a server, an address, handlers by path. Out: a bound port. Called by the xDS server. The server keeps everything that
+// belongs to a connection: TLS and its renewal, pings, age, GOAWAY, shutdown.
+
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Server, ServerCredentials } from '@grpc/grpc-js';
+
+export type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
+
+/** Binds a server to `host:port`; resolves to the port. Streams whose `:path` is among the routes go there. */
+export async function bindWithRoutes(
+  server: Server,
+  address: string,
+  credentials: ServerCredentials,
+  routes: ReadonlyMap<string, StreamHandler>,
+): Promise<number> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(error);
+    });
+  });
+  for (const http2 of http2ServersOf(server)) route(http2, routes);
+  return port;
+}
+
+function route(http2: Http2Server, routes: ReadonlyMap<string, StreamHandler>): void {
+  const forwards = http2.listeners('stream') as Forward[];
+  http2.removeAllListeners('stream');
+  http2.on('stream', (stream, headers, flags) => {
+    const path = headers[':path'];
+    const handler = typeof path === 'string' ? routes.get(path) : undefined;
+    if (handler === undefined) for (const forward of forwards) forward(stream, headers, flags);
+    else if (isGrpc(headers)) handler(stream, headers);
+    else refuse(stream);
+  });
+}
+
+function isGrpc(headers: IncomingHttpHeaders): boolean {
+  return /^application\/grpc(?:$|[+;])/.test(headers['content-type'] ?? '');
+}
+
+/** Whoever doesn't speak gRPC gets a status of HTTP. */
+function refuse(stream: ServerHttp2Stream): void {
+  stream.on('error', () => {});
+  stream.respond({ ':status': 415 }, { endStream: true });
+}
+
+/** grpc-js keeps its HTTP/2 servers to itself, and has no other way to take a stream from it. */
+function http2ServersOf(server: Server): readonly Http2Server[] {
+  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<Http2Server, unknown> };
+  if (http2Servers === undefined || http2Servers.size === 0) throw new Error('the gRPC server hides its HTTP/2 server');
+  return [...http2Servers.keys()];
+}
