@@ -28,6 +28,8 @@ export interface ServiceState {
   readonly address?: string | undefined;
   /** Weight of subset v1, in percent. */
   readonly weight?: number | undefined;
+  /** Further endpoints: how many, and the first three numbers of their addresses. */
+  readonly more?: { readonly count: number; readonly block: string } | undefined;
 }
 
 type Manifest = Readonly<Record<string, unknown>>;
@@ -71,10 +73,11 @@ export function serviceManifests(shape: MeshShape, index: number, state: Service
   return shape.flavour === 'entries' ? [entryManifest(shape, index, state)] : kubernetesManifests(shape, index, state);
 }
 
-function addresses(shape: MeshShape, index: number, { address }: ServiceState): readonly string[] {
-  return Array.from({ length: shape.endpoints }, (_, i) =>
+function addresses(shape: MeshShape, index: number, { address, more }: ServiceState): readonly string[] {
+  const own = Array.from({ length: shape.endpoints }, (_, i) =>
     i === 0 && address !== undefined ? address : addressOf(shape, index, i),
   );
+  return [...own, ...Array.from({ length: more?.count ?? 0 }, (_, i) => `${more?.block}.${1 + i}`)];
 }
 
 function entryManifest(shape: MeshShape, index: number, state: ServiceState): Manifest {
