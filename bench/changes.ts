@@ -1,4 +1,5 @@
 // The kinds of change whose way to the proxies is timed: what is written, and by which text proxies know that they have it.
+// The last services are changed: proxies stand beside the first ones, so that nobody's own workload is touched.
 
 import { TYPE_URL } from '../src/ir/draft.ts';
 import { hostOf, type MeshShape, namespaceOf, serviceManifests, trafficManifests } from './mesh.ts';
@@ -31,9 +32,10 @@ export const CHURN_MARK: Tracked = { typeUrl: TYPE_URL.endpoint, pattern: '100\\
 const ENDPOINT: ChangeKind = {
   name: 'endpoint',
   make: (shape, round) => {
-    const address = `100.66.0.${1 + (round % 250)}`;
-    const manifests = serviceManifests(shape, 1, { address });
-    return { file: fileOf(1), manifests, mark: { typeUrl: TYPE_URL.endpoint, pattern: escaped(address) } };
+    const last = `100.66.0.${1 + (round % 250)}`;
+    const index = shape.services - 1;
+    const manifests = serviceManifests(shape, index, { last });
+    return { file: fileOf(index), manifests, mark: { typeUrl: TYPE_URL.endpoint, pattern: escaped(last) } };
   },
 };
 
@@ -44,9 +46,10 @@ const SCALE: ChangeKind = {
     const block = `100.65.${round % 250}`;
     const more = { count: Math.min(9 * shape.endpoints, 250), block };
     const mark = { typeUrl: TYPE_URL.endpoint, pattern: escaped(`${block}.1`) };
-    return { file: fileOf(2), manifests: serviceManifests(shape, 2, { more }), mark };
+    const index = shape.services - 2;
+    return { file: fileOf(index), manifests: serviceManifests(shape, index, { more }), mark };
   },
-  undo: (shape) => ({ file: fileOf(2), manifests: serviceManifests(shape, 2) }),
+  undo: (shape) => ({ file: fileOf(shape.services - 2), manifests: serviceManifests(shape, shape.services - 2) }),
 };
 
 const WEIGHT: ChangeKind = {
@@ -108,8 +111,8 @@ function ruleFor(shape: MeshShape, sni: string): object {
   return {
     apiVersion: 'networking.istio.io/v1',
     kind: 'DestinationRule',
-    metadata: { name: 'bench', namespace: namespaceOf(shape, 3) },
-    spec: { host: hostOf(shape, 3), trafficPolicy: { tls: { mode: 'SIMPLE', sni } } },
+    metadata: { name: 'bench', namespace: namespaceOf(shape, shape.services - 3) },
+    spec: { host: hostOf(shape, shape.services - 3), trafficPolicy: { tls: { mode: 'SIMPLE', sni } } },
   };
 }
 

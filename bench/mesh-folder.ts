@@ -20,7 +20,12 @@ export class MeshFolder {
     this.path = mkdtempSync(join(tmpdir(), 'meltemi-bench-'));
     mkdirSync(join(this.path, '.draft'));
     this.write('namespaces', meshManifests({ ...shape, services: 0 }));
-    for (let index = 0; index < shape.services; index++) {
+    this.writeServices(shape, 0, shape.services);
+  }
+
+  /** Services from one number up to another one, with the routing of those that have some. */
+  writeServices(shape: MeshShape, from: number, to: number): void {
+    for (let index = from; index < to; index++) {
       this.write(fileOf(index), serviceManifests(shape, index));
       const traffic = trafficManifests(shape, index);
       if (traffic.length > 0) this.write(trafficFileOf(index), traffic);
@@ -32,10 +37,6 @@ export class MeshFolder {
     const draft = join(this.path, '.draft', name);
     writeFileSync(draft, manifests.map((manifest) => JSON.stringify(manifest)).join('\n---\n'));
     renameSync(draft, join(this.path, `${name}.yaml`));
-  }
-
-  remove(name: string): void {
-    rmSync(join(this.path, `${name}.yaml`), { force: true });
   }
 
   delete(): void {

@@ -62,7 +62,7 @@ export async function changing(
     const address = churnAddress(first + i);
     const index = (first + i) % shape.services;
     written.set(address, machineMs());
-    folder.write(fileOf(index), serviceManifests(shape, index, { address }));
+    folder.write(fileOf(index), serviceManifests(shape, index, { last: address }));
   }
   return written;
 }

@@ -44,14 +44,14 @@ const SWEEPS: readonly Sweep[] = [
   },
   {
     axis: 'proxies',
-    fixed: '50 services, 2 endpoints',
-    // As many different workloads at every size: proxies beside the same service share what is their own.
-    at: (proxies) => ({ shape: { ...BASE, services: 50, endpoints: Math.max(2, Math.ceil(proxies / 50)) }, proxies }),
+    fixed: '50 services',
+    // Each beside an endpoint of its own, and one endpoint of each service that nobody stands beside.
+    at: (proxies) => ({ shape: { ...BASE, services: 50, endpoints: 1 + Math.ceil(proxies / 50) }, proxies }),
   },
   {
     axis: 'endpoints',
-    fixed: '20 services, 20 proxies',
-    at: (endpoints) => ({ shape: { ...BASE, services: 20, endpoints }, proxies: 20 }),
+    fixed: '40 services, 20 proxies',
+    at: (endpoints) => ({ shape: { ...BASE, services: 40, endpoints }, proxies: 20 }),
   },
 ];
 

@@ -2,7 +2,6 @@
 // so that what a server holds anyway doesn't.
 
 import type { Notebook } from '../figures.ts';
-import type { MeshShape } from '../mesh.ts';
 import { leastSquares, type Point } from '../stats.ts';
 import { connect, inSession, type Session, type SessionOptions, settled } from './session.ts';
 
@@ -41,16 +40,20 @@ async function perProxy(options: SessionOptions, notes: Notebook): Promise<void>
 
 /** Without proxies it is the configuration alone; one proxy of each namespace adds all that is rendered. */
 async function perService(options: SessionOptions, notes: Notebook): Promise<void> {
+  const { shape } = options;
+  const first = Math.round(shape.services * (STEPS[0] ?? 1));
   for (const rendered of [false, true]) {
     const points: Held[] = [];
-    for (const share of STEPS) {
-      const services = Math.round(options.shape.services * share);
-      const shape: MeshShape = { ...options.shape, services };
-      await inSession({ ...options, shape }, notes, async (session) => {
-        if (rendered) await connect(session, Math.min(shape.namespaces, services));
-        points.push(await held(session, services));
-      });
-    }
+    await inSession({ ...options, shape: { ...shape, services: first } }, notes, async (session) => {
+      if (rendered) await connect(session, Math.min(shape.namespaces, first));
+      let services = 0;
+      for (const share of STEPS) {
+        const size = Math.round(shape.services * share);
+        if (services > 0) session.folder.writeServices(shape, services, size);
+        services = size;
+        points.push(await held(session, size));
+      }
+    });
     describe(notes, rendered ? 'service, rendered for each namespace' : 'service, as configuration', points);
   }
 }
