@@ -14,7 +14,7 @@ import type { Contents } from './contents.ts';
 export interface ProxyPorts {
   readonly contents: Contents;
   /** A response came; `needless`: nothing in it was new. */
-  readonly heard: (update: Update, needless: boolean) => void;
+  readonly heard: (proxy: object, update: Update, needless: boolean) => void;
   readonly lost: () => void;
 }
 
@@ -75,7 +75,7 @@ export class FakeProxy {
   }
 
   #take(update: Update): void {
-    this.#ports.heard(update, this.#needless);
+    this.#ports.heard(this, update, this.#needless);
     const seen = { ...update, resources: update.resources.map((resource) => this.#versioned(resource)) };
     const next = followUp(seen, (typeUrl) => this.#client.names(typeUrl));
     if (next !== undefined && next.added.length > 0) this.#client.subscribe(next.typeUrl, next.added);

@@ -42,7 +42,7 @@ export class Fleet {
     const started = machineMs();
     const ports = {
       contents: this.#contents,
-      heard: (update: Update, needless: boolean) => this.#heard(update, needless),
+      heard: (proxy: object, update: Update, needless: boolean) => this.#heard(proxy, update, needless),
       lost: () => this.#count({ lost: 1 }),
     };
     return Promise.all(
@@ -98,13 +98,13 @@ export class Fleet {
     }
   }
 
-  #heard(update: Update, needless: boolean): void {
+  #heard(proxy: object, update: Update, needless: boolean): void {
     const now = machineMs();
     this.#heardAt = now;
     const { size, resources, typeUrl } = update;
     this.#count({ bytes: size, responses: 1, resources: resources.length, needlessBytes: needless ? size : 0 });
     if (this.#marks?.typeUrl !== typeUrl) return;
-    for (const resource of resources) this.#marks.take(resource, this.#contents.of(resource).version, now);
+    for (const resource of resources) this.#marks.take(proxy, resource, this.#contents.of(resource).version, now);
   }
 
   #count(more: Partial<Counts>): void {

@@ -13,7 +13,9 @@ export class Marks {
   readonly #pattern: RegExp;
   /** By content: all proxies are sent the same. */
   readonly #found = new Map<string, readonly string[]>();
-  readonly #moments = new Map<string, number[]>();
+  /** By text and proxy: the first moment. A text may be in several resources. */
+  readonly #moments = new Map<string, Map<object, number>>();
+  #count = 0;
   readonly #waiting = new Set<() => void>();
 
   constructor({ typeUrl, pattern }: Tracked) {
@@ -22,23 +24,25 @@ export class Marks {
   }
 
   /** `version` tells contents apart. */
-  take({ bytes }: ClientResource, version: string, now: number): void {
+  take(proxy: object, { bytes }: ClientResource, version: string, now: number): void {
     let texts = this.#found.get(version);
     if (texts === undefined) {
       texts = [...new Set(bytes.toString('latin1').match(this.#pattern) ?? [])];
       this.#found.set(version, texts);
     }
     for (const text of texts) {
-      const moments = this.#moments.get(text);
-      if (moments === undefined) this.#moments.set(text, [now]);
-      else moments.push(now);
+      const moments = this.#moments.get(text) ?? new Map<object, number>();
+      this.#moments.set(text, moments);
+      if (moments.has(proxy)) continue;
+      moments.set(proxy, now);
+      this.#count++;
     }
     if (texts.length > 0) for (const check of this.#waiting) check();
   }
 
   /** Moments by text. */
   get all(): Readonly<Record<string, readonly number[]>> {
-    return Object.fromEntries(this.#moments);
+    return Object.fromEntries([...this.#moments].map(([text, moments]) => [text, [...moments.values()]]));
   }
 
   /** Resolves when so many were sent something with a mark, or when the time is over. */
@@ -50,7 +54,7 @@ export class Marks {
         resolve();
       };
       const check = (): void => {
-        if ([...this.#moments.values()].reduce((sum, { length }) => sum + length, 0) >= count) done();
+        if (this.#count >= count) done();
       };
       const timer = setTimeout(done, timeout);
       this.#waiting.add(check);
