@@ -1,57 +1,57 @@
-// `npm run bench`: every benchmark as a table.
-//
-//   --json FILE       also as JSON
-//   --compare A B     two such files side by side, nothing is run
-//   --services N --proxies N --rounds N
-//   --only startup,codec,changes,sync   and ondemand, which needs Envoys
+// `npm run bench`: see help.ts.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { changes } from './changes.ts';
-import { codec } from './codec.ts';
-import { SMALL_MESH } from './mesh.ts';
-import { onDemand } from './on-demand.ts';
-import { comparison, type Figure, type Report, table } from './report.ts';
-import { startup } from './startup.ts';
-import { sync } from './sync.ts';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { tuneEngine } from '../src/cli/engine.ts';
+import type { Report } from './figures.ts';
+import { helpText } from './help.ts';
+import { type Options, readCommand } from './options.ts';
+import { charts } from './output/charts.ts';
+import { comparison } from './output/compare.ts';
+import { table } from './output/table.ts';
+import { runSuites } from './run.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'string' },
-    compare: { type: 'boolean', default: false },
-    services: { type: 'string', default: '1000' },
-    proxies: { type: 'string', default: '200' },
-    rounds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'startup,codec,changes,sync' },
-  },
-});
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}
 
-const readReport = (file = ''): Report => JSON.parse(readFileSync(file, 'utf8')) as Report;
-
-if (values.compare) {
-  console.log(comparison(readReport(positionals[0]), readReport(positionals[1])));
-} else {
-  const rounds = Number(values.rounds);
-  const shape = { ...SMALL_MESH, services: Number(values.services) };
-  const proxies = Number(values.proxies);
-  const suites: Readonly<Record<string, () => Promise<readonly Figure[]> | readonly Figure[]>> = {
-    startup: () => startup(rounds),
-    codec: () => codec(rounds),
-    changes: () => changes({ shape, proxies, rounds }),
-    ondemand: () => onDemand({ ...shape, endpoints: 2, flavour: 'entries' }),
-    sync: async () => [
-      ...(await sync({ shape, proxies, rounds, mode: 'delta' })),
-      ...(await sync({ shape, proxies, rounds, mode: 'sotw' })),
-    ],
-  };
-  const figures: Figure[] = [];
-  for (const name of values.only.split(',')) {
-    const suite = suites[name];
-    if (suite === undefined) throw new Error(`no suite is called ${name}: ${Object.keys(suites).join(', ')}`);
-    figures.push(...(await suite()));
+async function main(): Promise<void> {
+  const command = readCommand(process.argv.slice(2));
+  switch (command.kind) {
+    case 'help':
+      console.log(helpText());
+      return;
+    case 'compare':
+      console.log(comparison(readReport(command.first), readReport(command.second), command.threshold));
+      return;
+    case 'draw':
+      draw(readReport(command.from), command.folder);
+      return;
+    case 'run':
+      await run(command.options);
   }
-  const report: Report = { node: process.version, figures };
+}
+
+async function run(options: Options): Promise<void> {
+  // What runs in this process is run as the server runs it.
+  tuneEngine(process.versions.node);
+  const { report, passed } = await runSuites(options, (suite) => console.error(`${suite} …`));
   console.log(table(report));
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
+  if (options.svg !== undefined) draw(report, options.svg);
+  if (!passed) process.exitCode = 1;
+}
+
+function draw(report: Report, folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, svg] of charts(report)) writeFileSync(join(folder, name), svg);
+}
+
+function readReport(file: string): Report {
+  const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+  if (report.version !== 1) throw new Error(`${file}: not a report of this version`);
+  return report;
 }

@@ -26,8 +26,12 @@ export const SMALL_MESH: MeshShape = {
 export interface ServiceState {
   /** Address of its first endpoint. */
   readonly address?: string | undefined;
+  /** Address of its last endpoint, beside which the fewest proxies stand. */
+  readonly last?: string | undefined;
   /** Weight of subset v1, in percent. */
   readonly weight?: number | undefined;
+  /** Further endpoints: how many, and the first three numbers of their addresses. */
+  readonly more?: { readonly count: number; readonly block: string } | undefined;
 }
 
 type Manifest = Readonly<Record<string, unknown>>;
@@ -71,10 +75,12 @@ export function serviceManifests(shape: MeshShape, index: number, state: Service
   return shape.flavour === 'entries' ? [entryManifest(shape, index, state)] : kubernetesManifests(shape, index, state);
 }
 
-function addresses(shape: MeshShape, index: number, { address }: ServiceState): readonly string[] {
-  return Array.from({ length: shape.endpoints }, (_, i) =>
-    i === 0 && address !== undefined ? address : addressOf(shape, index, i),
-  );
+function addresses(shape: MeshShape, index: number, { address, last, more }: ServiceState): readonly string[] {
+  const own = Array.from({ length: shape.endpoints }, (_, i) => {
+    const changed = i === 0 && address !== undefined ? address : i === shape.endpoints - 1 ? last : undefined;
+    return changed ?? addressOf(shape, index, i);
+  });
+  return [...own, ...Array.from({ length: more?.count ?? 0 }, (_, i) => `${more?.block}.${1 + i}`)];
 }
 
 function entryManifest(shape: MeshShape, index: number, state: ServiceState): Manifest {

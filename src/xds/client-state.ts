@@ -48,16 +48,21 @@ interface Subscription {
 /** google.rpc.Code INVALID_ARGUMENT. */
 const REJECTED = 3;
 
+/** What is kept of a resource that was taken: the whole of it, or less where thousands of clients hold the same. */
+export type Keep = (resource: ClientResource) => ClientResource;
+
 export class ClientState {
   readonly mode: Mode;
   /** An encoded envoy.config.core.v3.Node. */
   readonly #node: Buffer;
   readonly #types = new Map<string, Subscription>();
+  readonly #keep: Keep;
   #nodeSent = false;
 
-  constructor(mode: Mode, node: Buffer) {
+  constructor(mode: Mode, node: Buffer, keep: Keep = (resource) => resource) {
     this.mode = mode;
     this.#node = node;
+    this.#keep = keep;
   }
 
   /** What the client holds of a type, by name. */
@@ -117,7 +122,7 @@ export class ClientState {
     const error = rejection?.message;
     if (this.mode === 'sotw') type.nonce = update.nonce;
     if (rejection === undefined || rejection.bad !== undefined) {
-      take(type, update, this.mode === 'sotw' && traitsOf(update.typeUrl).wholeWorld, rejection?.bad);
+      take(type, update, this.mode === 'sotw' && traitsOf(update.typeUrl).wholeWorld, rejection?.bad, this.#keep);
     }
     if (rejection === undefined) type.version = update.version;
     const answer =
@@ -197,14 +202,20 @@ function errorField(field: number, error: string | undefined): Buffer {
   return bytesField(field, Buffer.concat([Buffer.from([8, REJECTED]), stringField(2, error)]));
 }
 
-function take(type: Subscription, update: Update, whole: boolean, bad: ReadonlySet<string> | undefined): void {
+function take(
+  type: Subscription,
+  update: Update,
+  whole: boolean,
+  bad: ReadonlySet<string> | undefined,
+  keep: Keep,
+): void {
   if (whole) {
     const told = new Set(update.resources.map((resource) => resource.name));
     for (const name of type.held.keys()) if (!told.has(name)) type.held.delete(name);
   }
   for (const name of update.removed) type.held.delete(name);
   for (const resource of update.resources) {
-    if (bad?.has(resource.name) !== true) type.held.set(resource.name, resource);
+    if (bad?.has(resource.name) !== true) type.held.set(resource.name, keep(resource));
   }
   forget(type);
 }

@@ -2,7 +2,7 @@
 // In: an address, subscriptions. Out: updates, which it acknowledges unless told otherwise.
 
 import { type ChannelCredentials, type ChannelOptions, Client, type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
-import { type ClientResource, ClientState, type Update, type Verdict } from './client-state.ts';
+import { type ClientResource, ClientState, type Keep, type Update, type Verdict } from './client-state.ts';
 import type { Mode } from './encode.ts';
 
 export interface AdsClientOptions {
@@ -17,6 +17,7 @@ export interface AdsClientOptions {
   readonly channel?: ChannelOptions | undefined;
   /** Rejects an update by giving a reason. */
   readonly verdict?: Verdict | undefined;
+  readonly keep?: Keep | undefined;
   readonly onUpdate?: ((update: Update) => void) | undefined;
   /** The stream has ended; not called after `close`. */
   readonly onEnd?: ((status: { readonly code: number; readonly message: string }) => void) | undefined;
@@ -38,13 +39,18 @@ export class AdsClient {
   constructor(options: AdsClientOptions) {
     this.#options = options;
     this.#client = new Client(options.address, options.credentials, { ...CHANNEL, ...options.channel });
-    this.#state = new ClientState(options.mode, options.node);
+    this.#state = new ClientState(options.mode, options.node, options.keep);
     this.#open();
   }
 
   /** What the client holds of a type, by name. */
   held(typeUrl: string): ReadonlyMap<string, ClientResource> {
     return this.#state.held(typeUrl);
+  }
+
+  /** What is asked for by name. */
+  names(typeUrl: string): ReadonlySet<string> {
+    return this.#state.names(typeUrl);
   }
 
   subscribe(typeUrl: string, names?: readonly string[]): void {

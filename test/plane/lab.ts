@@ -13,7 +13,7 @@ import type { LinkInputs } from '../../src/plane/linkage.ts';
 import { Plane } from '../../src/plane/plane.ts';
 import type { PlaneSession } from '../../src/plane/proxy-session.ts';
 import { createStore, type Store, type StoreSink } from '../../src/store/store.ts';
-import { type ClientResource, ClientState, type Update } from '../../src/xds/client-state.ts';
+import { type ClientResource, ClientState, type Keep, type Update } from '../../src/xds/client-state.ts';
 import { Encoder, type Message, type Mode } from '../../src/xds/encode.ts';
 import { xdsMetrics } from '../../src/xds/metrics.ts';
 import { NamePool } from '../../src/xds/names.ts';
@@ -24,6 +24,8 @@ import { Metrics, silentLog } from '../xds/support.ts';
 
 export const { cluster: CLUSTER, endpoint: ENDPOINT, listener: LISTENER, route: ROUTE } = TYPE_URL;
 
+const NO_BYTES = Buffer.alloc(0);
+
 const PEER: Peer = { address: 'lab', plaintext: true, identities: [] };
 
 export interface LabOptions {
@@ -33,6 +35,8 @@ export interface LabOptions {
   readonly freeze?: boolean | undefined;
   readonly now?: (() => number) | undefined;
   readonly timers?: Timers | undefined;
+  /** Proxies remember names and versions alone: for thousands of them. */
+  readonly lean?: boolean | undefined;
 }
 
 /** Objects of manifests; throws when one of them is refused. */
@@ -54,6 +58,7 @@ export class Lab {
   readonly proxies: LabProxy[] = [];
   readonly #sink: StoreSink;
   readonly #context: Omit<StreamContext, 'serial'>;
+  readonly #keep: Keep | undefined;
   #deferred: (() => void)[] = [];
   #serial = 0;
 
@@ -63,6 +68,8 @@ export class Lab {
     const timers = options.timers ?? { setTimeout: () => () => {} };
     const mesh = parseMeshConfig(options.mesh ?? {}).mesh;
     const meshNetworks = parseMeshNetworks({}).networks;
+    this.#keep =
+      options.lean === true ? ({ name, version }): ClientResource => ({ name, version, bytes: NO_BYTES }) : undefined;
     this.store = createStore({ validators: () => [], log: silentLog, meter: this.metrics, freeze: options.freeze });
     this.#sink = this.store.sink('lab');
     this.plane = new Plane({
@@ -127,10 +134,11 @@ export class Lab {
 
   /** A proxy that follows its configuration: endpoints of its clusters, routes of its listeners. */
   connect(node: object, mode: Mode = 'delta'): LabProxy {
-    const proxy = new LabProxy(node, mode, (outlet) => {
+    const open: MakeStream = (outlet) => {
       const serial = (this.#serial++).toString(36);
       return new XdsStream(mode, PEER, outlet, { ...this.#context, serial });
-    });
+    };
+    const proxy = new LabProxy(node, mode, open, this.#keep);
     this.proxies.push(proxy);
     return proxy;
   }
@@ -169,9 +177,9 @@ export class LabProxy {
   readonly #make: MakeStream;
   #inbox: Buffer[] = [];
 
-  constructor(node: object, mode: Mode, make: MakeStream) {
+  constructor(node: object, mode: Mode, make: MakeStream, keep?: Keep) {
     this.id = String((node as { id?: string }).id);
-    this.client = new ClientState(mode, Buffer.from(encode('envoy.config.core.v3.Node', node)));
+    this.client = new ClientState(mode, Buffer.from(encode('envoy.config.core.v3.Node', node)), keep);
     this.#make = make;
     this.stream = this.#open();
     this.#ask(CLUSTER);

@@ -1,8 +1,8 @@
 // Encoding and decoding of a typical cluster.
 
-import { anyOf, decode, encode } from '../src/codec/index.ts';
-import type { Messages } from '../src/messages/index.ts';
-import type { Figure } from './report.ts';
+import { anyOf, decode, encode } from '../../src/codec/index.ts';
+import type { Messages } from '../../src/messages/index.ts';
+import type { Notebook } from '../figures.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
 
@@ -29,7 +29,7 @@ const TYPICAL: Messages[typeof CLUSTER] = {
 
 const BATCH = 20_000;
 
-export function codec(rounds: number): readonly Figure[] {
+export function codec(rounds: number, notes: Notebook): void {
   const bytes = encode(CLUSTER, TYPICAL);
   const perCall = (work: () => void): readonly number[] =>
     Array.from({ length: rounds }, () => {
@@ -37,8 +37,14 @@ export function codec(rounds: number): readonly Figure[] {
       for (let i = 0; i < BATCH; i++) work();
       return ((performance.now() - started) * 1000) / BATCH;
     });
-  return [
-    { name: `encode a cluster of ${bytes.length} bytes`, unit: 'µs', values: perCall(() => encode(CLUSTER, TYPICAL)) },
-    { name: 'decode it', unit: 'µs', values: perCall(() => decode(CLUSTER, bytes)) },
-  ];
+  notes.cost(
+    `encode a cluster of ${bytes.length} bytes`,
+    'µs',
+    perCall(() => encode(CLUSTER, TYPICAL)),
+  );
+  notes.cost(
+    'decode it',
+    'µs',
+    perCall(() => decode(CLUSTER, bytes)),
+  );
 }

@@ -7,35 +7,33 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findEnvoy } from '../src/cli/envoy-binary.ts';
-import { freePorts } from '../test/support/wait.ts';
-import { hostOf, type MeshShape, meshManifests, namespaceOf, proxyNode } from './mesh.ts';
-import { ServerProcess } from './process.ts';
-import type { Figure } from './report.ts';
+import { findEnvoy } from '../../src/cli/envoy-binary.ts';
+import { freePorts } from '../../test/support/wait.ts';
+import { hostOf, type MeshShape, meshManifests, namespaceOf, proxyNode } from '../mesh.ts';
+import { ServerProcess } from '../server/process.ts';
+import type { Notebook } from '../figures.ts';
 
 const CALLED = 10;
 const VERSIONS = ['1.40.0', '1.36.4'];
 
-export async function onDemand(shape: MeshShape, versions = VERSIONS): Promise<readonly Figure[]> {
+export async function onDemand(shape: MeshShape, notes: Notebook): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'meltemi-bench-'));
-  const figures: Figure[] = [];
   try {
     const [port = 0] = await freePorts(1);
     writeFileSync(join(folder, 'mesh.yaml'), documents([...meshManifests(shape), sidecarOf(shape, port), PLAINTEXT]));
-    for (const version of versions) {
+    for (const version of VERSIONS) {
       const envoy = findEnvoy({ env: process.env, version, exact: true });
       if (envoy === undefined)
         throw new Error(`there is no Envoy ${version}: \`meltemi envoy install --version ${version}\``);
       for (const lean of [false, true]) {
         const server = await ServerProcess.start(folder);
         try {
-          figures.push(...(await oneProxy({ envoy, server, shape, port, lean, label: `Envoy ${version}` })));
+          await oneProxy({ envoy, server, shape, port, lean, label: `Envoy ${version}` }, notes);
         } finally {
           await server.stop();
         }
       }
     }
-    return figures;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -81,7 +79,7 @@ interface Run {
   readonly label: string;
 }
 
-async function oneProxy({ envoy, server, shape, port, lean, label }: Run): Promise<readonly Figure[]> {
+async function oneProxy({ envoy, server, shape, port, lean, label }: Run, notes: Notebook): Promise<void> {
   const [admin = 0] = await freePorts(1);
   const node = proxyNode(shape, 0);
   const metadata = { ...node.metadata, INTERCEPTION_MODE: 'NONE', ...(lean && { MELTEMI_ON_DEMAND: 'true' }) };
@@ -97,24 +95,15 @@ async function oneProxy({ envoy, server, shape, port, lean, label }: Run): Promi
     const stats = await get(admin, '/stats');
     const stat = (name: string): number => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(stats)?.[1]);
     const how = `${label}, ${lean ? 'on demand' : 'everything'}`;
-    const figure = (name: string, unit: string, value: number): Figure => ({
-      name: `${how}: ${name}`,
-      unit,
-      values: [value],
-    });
-    return [
-      figure('from its start to the first answer', 'ms', ready),
-      figure('clusters', '', stat('cluster_manager\\.active_clusters')),
-      figure(
-        'route configuration as JSON',
-        'KB',
-        (await get(admin, '/config_dump?resource=dynamic_route_configs')).length / 1024,
-      ),
-      figure('memory allocated', 'MB', stat('server\\.memory_allocated') / 1024 / 1024),
-      figure('memory resident', 'MB', residentMb(child)),
-      figure('bytes from the server', 'KB', stat('cluster\\.xds-grpc\\.upstream_cx_rx_bytes_total') / 1024),
-      figure('memory of the server', 'MB', server.rssMb ?? 0),
-    ];
+    const routes = await get(admin, '/config_dump?resource=dynamic_route_configs');
+    notes.cost(`${how}: from its start to the first answer`, 'ms', [ready]);
+    notes.cost(`${how}: clusters`, '', [stat('cluster_manager\\.active_clusters')]);
+    notes.cost(`${how}: route configuration as JSON`, 'KB', [routes.length / 1024]);
+    notes.cost(`${how}: memory allocated`, 'MB', [stat('server\\.memory_allocated') / 1024 / 1024]);
+    notes.cost(`${how}: memory resident`, 'MB', [residentMb(child)]);
+    const received = stat('cluster\\.xds-grpc\\.upstream_cx_rx_bytes_total') / 1024;
+    notes.cost(`${how}: bytes from the server`, 'KB', [received]);
+    notes.cost(`${how}: memory of the server`, 'MB', [server.rssMb]);
   } finally {
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');

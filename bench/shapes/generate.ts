@@ -1,0 +1,182 @@
+// One proxy's configuration generated from a mesh, type by type, with the clock beside it. No plane, no streams.
+// In: a shape. Out: milliseconds, bytes and resources of each type, from nothing and after one change.
+// Every run begins with objects of its own, so nothing that was memoised for an earlier one can answer.
+
+import type { ConfigObject, Kind } from '../../src/config/object.ts';
+import { parseMeshConfig, parseMeshNetworks } from '../../src/config/mesh.ts';
+import type { Draft } from '../../src/ir/draft.ts';
+import type { Proxy } from '../../src/ir/proxy.ts';
+import { finish } from '../../src/lib/steps.ts';
+import { type Table, tableValues } from '../../src/lib/table.ts';
+import { linkage, type LinkInputs, type ProxyLink } from '../../src/plane/linkage.ts';
+import { readableSecrets } from '../../src/plane/secrets.ts';
+import type { Resource } from '../../src/resources/resource.ts';
+import type { LinkedScope, LinkedSnapshot } from '../../src/snapshot/index.ts';
+import { createStore } from '../../src/store/store.ts';
+import { type EndpointAssignments, endpointAssignments } from '../../src/translate/endpoints/index.ts';
+import { inboundClusters, type OutboundClusters, outboundClusters } from '../../src/translate/clusters/index.ts';
+import { gatewayListeners } from '../../src/translate/gateway/listeners.ts';
+import { gatewayRoutes } from '../../src/translate/gateway/routes.ts';
+import {
+  inboundListeners,
+  type OutboundListeners,
+  outboundListeners,
+  workloadListeners,
+} from '../../src/translate/listeners/index.ts';
+import { nameTable } from '../../src/translate/nametable/index.ts';
+import { type OutboundRoutes, outboundRoutesSteps } from '../../src/translate/routes/index.ts';
+import { silentLog, Metrics } from '../../test/xds/support.ts';
+import { objectsOf } from '../../test/plane/lab.ts';
+import { cpuMs } from '../clock.ts';
+import { PROXY_LABELS } from './parts.ts';
+import type { GeneratedType, ShapeCase } from './shapes.ts';
+
+export interface Generated {
+  readonly ms: number;
+  readonly bytes: number;
+  readonly resources: number;
+}
+
+export interface Generation {
+  /** Registry and snapshot, ms. */
+  readonly link: number;
+  /** The proxy's class, workload and scope, ms. */
+  readonly scope: number;
+  readonly types: Readonly<Partial<Record<GeneratedType, Generated>>>;
+}
+
+const MESH = {
+  extensionProviders: [{ name: 'envoy-json', envoyFileAccessLog: { path: '/dev/stdout', logFormat: { labels: {} } } }],
+};
+
+/** One mesh in memory and one proxy of it. */
+export class Generator {
+  readonly #shape: ShapeCase;
+  readonly #store = createStore({ validators: () => [], log: silentLog, meter: new Metrics() });
+  readonly #sink = this.#store.sink('bench');
+  readonly #linkage = linkage();
+  readonly #session = {};
+  readonly #proxy: Proxy;
+  readonly #mesh = parseMeshConfig(structuredClone(MESH)).mesh;
+  #snapshot: LinkedSnapshot | undefined;
+  #scope: LinkedScope | undefined;
+  #clusters: OutboundClusters | undefined;
+  #endpoints: EndpointAssignments | undefined;
+  #listeners: OutboundListeners | undefined;
+  #routes: OutboundRoutes | undefined;
+  #gatewayListeners: readonly Draft[] | undefined;
+  #gatewayRoutes: readonly Draft[] | undefined;
+  /** Resources of the run before: what is the same object again was not generated. */
+  #before = new Set<Draft | Resource>();
+
+  constructor(shape: ShapeCase) {
+    this.#shape = shape;
+    const parsed = this.#linkage.parse(nodeOf(shape));
+    if ('error' in parsed) throw new Error(parsed.error);
+    this.#proxy = parsed;
+    this.put(objectsOf(shape.mesh()));
+  }
+
+  /** Brings objects in; the clock does not run. */
+  put(objects: readonly ConfigObject[]): void {
+    this.#sink.apply(objects.map((object) => ({ kind: 'upsert', object })));
+  }
+
+  /** Everything that the proxy would be given. */
+  generate(): Generation {
+    const started = cpuMs();
+    const snapshot = this.#linkage.build(this.#inputs(), this.#snapshot);
+    const linked = cpuMs();
+    const link = this.#linkage.link(this.#session, this.#proxy, snapshot);
+    const scope = this.#linkage.scopeOf(snapshot, link.proxyClass, this.#scope);
+    const scoped = cpuMs();
+    this.#snapshot = snapshot;
+    this.#scope = scope;
+    const made = new Set<Draft | Resource>();
+    const types: Partial<Record<GeneratedType, Generated>> = {};
+    for (const type of this.#shape.types) {
+      const from = cpuMs();
+      const all = this.#generated(type, scope, link, snapshot);
+      const ms = cpuMs() - from;
+      const fresh = all.filter((each) => !this.#before.has(each));
+      types[type] = { ms, bytes: fresh.reduce((sum, { bytes }) => sum + bytes.length, 0), resources: fresh.length };
+      for (const each of all) made.add(each);
+    }
+    this.#before = made;
+    return { link: linked - started, scope: scoped - linked, types };
+  }
+
+  #inputs(): LinkInputs {
+    const { byKind } = this.#store.state();
+    return {
+      tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
+      mesh: this.#mesh,
+      meshNetworks: parseMeshNetworks({}).networks,
+      domain: 'cluster.local',
+      clusterId: 'Kubernetes',
+      systemNamespace: 'istio-system',
+      mode: 'files',
+    };
+  }
+
+  #generated(
+    type: GeneratedType,
+    scope: LinkedScope,
+    { workload }: ProxyLink,
+    snapshot: LinkedSnapshot,
+  ): readonly (Draft | Resource)[] {
+    switch (type) {
+      case 'cluster':
+        this.#clusters = finish(outboundClusters(scope, this.#clusters));
+        return [...tableValues(this.#clusters.table)].flat().concat(inboundClusters(scope, workload));
+      case 'endpoint':
+        this.#endpoints = finish(endpointAssignments(scope, this.#endpoints));
+        return [...tableValues(this.#endpoints.table)].flat();
+      case 'listener':
+        if (this.#shape.proxy === 'router') {
+          this.#gatewayListeners = gatewayListeners(scope, this.#gatewayListeners);
+          return this.#gatewayListeners;
+        }
+        this.#listeners = outboundListeners(scope, this.#listeners);
+        return [
+          ...this.#listeners.drafts,
+          ...workloadListeners(scope, workload, this.#listeners.named),
+          ...inboundListeners(scope, workload),
+        ];
+      case 'route':
+        if (this.#shape.proxy === 'router') {
+          this.#gatewayRoutes = gatewayRoutes(scope, this.#gatewayRoutes);
+          return this.#gatewayRoutes;
+        }
+        this.#routes = finish(outboundRoutesSteps(scope, this.#routes));
+        return this.#routes.drafts;
+      case 'name table':
+        return [nameTable(scope)];
+      case 'secret':
+        return readableSecrets(snapshot, this.#proxy, PEER, credentialNames(this.#shape), () => true);
+    }
+  }
+}
+
+const PEER = { address: 'bench', plaintext: false, identities: ['spiffe://cluster.local/ns/default/sa/default'] };
+
+function credentialNames({ secrets = 0 }: ShapeCase): ReadonlySet<string> {
+  return new Set(Array.from({ length: secrets }, (_, index) => `kubernetes://default/sds-credential-${index}`));
+}
+
+function nodeOf({ proxy }: ShapeCase): Parameters<ReturnType<typeof linkage>['parse']>[0] {
+  return {
+    id: `${proxy}~1.1.1.1~v0.default~default.svc.cluster.local`,
+    cluster: 'bench',
+    userAgentName: 'envoy',
+    metadata: {
+      NAMESPACE: 'default',
+      CLUSTER_ID: 'Kubernetes',
+      ISTIO_VERSION: '1.26.0',
+      INTERCEPTION_MODE: proxy === 'sidecar' ? 'REDIRECT' : 'NONE',
+      SERVICE_ACCOUNT: 'default',
+      INSTANCE_IPS: '1.1.1.1',
+      LABELS: PROXY_LABELS,
+    },
+  };
+}
