@@ -1,8 +1,8 @@
 // Bookinfo in an injected namespace: sidecars everywhere, mutual TLS between them, an ingress gateway, rules and policies.
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Deployment, V1Pod } from '@kubernetes/client-node';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type Answer, fetchFrom, fetchTimes, lineFrom } from './support/bookinfo.ts';
-import { apply, getJson, helm, kubectl, meltemi, until } from './support/run.ts';
+import { type Answer, clientObjects, fetchFrom, fetchTimes, lineFrom } from './support/bookinfo.ts';
+import { apply, getJson, helm, kubectl, meltemi, rolledOut, until } from './support/run.ts';
 
 interface Page {
   readonly details: { readonly title?: string; readonly caller?: string; readonly failed?: string };
@@ -111,6 +111,38 @@ describe('rules', () => {
       return status === 418;
     });
     expect((await fetchFrom('mesh', 'http://reviews:9080/')).status).toBe(200);
+  });
+});
+
+describe('a pod without an agent', () => {
+  const [, deployment] = clientObjects('mesh') as [object, V1Deployment];
+  const alone: V1Deployment = structuredClone(deployment);
+  alone.metadata = { name: 'alone', namespace: 'bookinfo' };
+  const labels = { app: 'alone' };
+  if (alone.spec !== undefined) {
+    alone.spec.selector = { matchLabels: labels };
+    alone.spec.template.metadata = { labels, annotations: { 'inject.istio.io/templates': 'agentless' } };
+    const [container] = alone.spec.template.spec?.containers ?? [];
+    Object.assign(container ?? {}, {
+      startupProbe: { tcpSocket: { port: 9080 }, periodSeconds: 1, failureThreshold: 60 },
+      readinessProbe: { httpGet: { path: '/stats', port: 9080 } },
+      livenessProbe: { tcpSocket: { port: 9080 } },
+    });
+  }
+
+  afterAll(async () => {
+    await kubectl('-n', 'bookinfo', 'delete', 'deployment', 'alone');
+  });
+
+  it('is Ready behind mutual TLS, by the probes that its Envoy answers', async () => {
+    await apply(alone);
+    await rolledOut('bookinfo', 'alone');
+    const { items } = await getJson<{ items: V1Pod[] }>('pods', '-n', 'bookinfo', '-l', 'app=alone');
+    const spec = items[0]?.spec;
+    const all = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+    expect(all.find(({ name }) => name === 'istio-proxy')?.command).toEqual(['/usr/local/bin/envoy']);
+    const app = all.find(({ name }) => name === 'app');
+    expect(app?.startupProbe).toMatchObject({ httpGet: { path: '/app-health/app/startupz', port: 15020 } });
   });
 });
 
