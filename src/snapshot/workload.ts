@@ -143,5 +143,10 @@ function samePolicies(a: PolicySet, b: PolicySet): boolean {
 
 /** True when both are the same port of the same service. */
 export function sameTarget(a: ServiceTarget, b: ServiceTarget): boolean {
-  return a.service === b.service && a.port === b.port && a.targetPort === b.targetPort && a.besideHeadless === b.besideHeadless;
+  return (
+    a.service === b.service &&
+    a.port === b.port &&
+    a.targetPort === b.targetPort &&
+    a.besideHeadless === b.besideHeadless
+  );
 }

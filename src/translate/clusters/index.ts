@@ -79,7 +79,18 @@ function serviceClusters(
       );
       if (sniDnat && !service.meshExternal) {
         drafts.push(
-          outboundCluster(service, port, subset, rule, policy, scoped.mtls, NO_IDENTITIES, assigned(true), true, context),
+          outboundCluster(
+            service,
+            port,
+            subset,
+            rule,
+            policy,
+            scoped.mtls,
+            NO_IDENTITIES,
+            assigned(true),
+            true,
+            context,
+          ),
         );
       }
     }

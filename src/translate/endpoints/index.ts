@@ -213,7 +213,11 @@ export function dnsAssignment(
 }
 
 const embeddedAssignment = memo(
-  (endpoints: ServiceEndpoints, sniDnat: boolean, ...inputs: AssignmentArguments): ClusterLoadAssignment | undefined => {
+  (
+    endpoints: ServiceEndpoints,
+    sniDnat: boolean,
+    ...inputs: AssignmentArguments
+  ): ClusterLoadAssignment | undefined => {
     const [service, port, subset] = inputs;
     const nameOf = sniDnat ? sniClusterName : outboundClusterName;
     const name = nameOf(port.number, subset?.name ?? '', service.hostname);
