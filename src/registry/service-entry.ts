@@ -84,6 +84,7 @@ function entryService(
   const lead = group[0] as ServiceEntry;
   const { spec, namespace, labels } = lead;
   const selector = spec.workloadSelector?.labels;
+  const names = [...new Set(group.flatMap((entry) => entry.spec.subjectAltNames ?? []))];
   const distribution = lead.annotations[ANNOTATION.trafficDistribution] ?? context.namespaceDistribution(namespace);
   return {
     hostname,
@@ -103,8 +104,8 @@ function entryService(
     nodeLocal: false,
     trafficDistribution: annotatedDistribution(distribution),
     publishNotReadyAddresses: false,
-    subjectAltNames: [...new Set(group.flatMap((entry) => entry.spec.subjectAltNames ?? []))],
-    serviceAccounts: [],
+    subjectAltNames: names,
+    serviceAccounts: names,
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
     persistentSession: sessionOf(labels),

@@ -77,6 +77,7 @@ describe('resolveShortName', () => {
   it.each([
     ['reviews', 'reviews.shop.svc.cluster.local'],
     ['reviews.other', 'reviews.other'],
+    ['2001:db8::1', '2001:db8::1'],
     ['*', '*'],
     ['', ''],
   ])('%s becomes %s', (name, expected) => {

@@ -134,7 +134,8 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
     context.type === 'router' || inputs.rule?.workloadSelector !== undefined || isConfigMap(tls.credentialName);
   if (byCredential && !readable) return PLAIN;
   const given = tls.subjectAltNames ?? [];
-  const declared = service.registry === 'External' ? [...service.subjectAltNames, ...inputs.identities] : [];
+  const declared =
+    service.registry === 'External' ? [...new Set([...service.subjectAltNames, ...inputs.identities])] : [];
   const sans = given.length > 0 ? given : [...new Set(declared)];
   const sni = tls.sni ?? '';
   const common: CommonTlsContext = {

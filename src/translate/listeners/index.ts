@@ -22,7 +22,7 @@ import { loopback, loopbacks } from '../addresses.ts';
 import { type ChainContext, inboundContext, type L4Context, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
-import type { TcpTarget } from '../network/index.ts';
+import { networkExtensions, type TcpTarget } from '../network/index.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { type L4Index, l4Destinations, l4Indexes, NO_L4 } from './l4-routes.ts';
@@ -211,7 +211,9 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
   const listener = {
     name,
     ...addressFields(loopbacks(proxyClass.family), port),
-    filterChains: [{ filters: [manager], transportSocketConnectTimeout: HANDSHAKE_TIMEOUT }],
+    filterChains: [
+      { filters: [...networkExtensions(context, port), manager], transportSocketConnectTimeout: HANDSHAKE_TIMEOUT },
+    ],
     listenerFiltersTimeout: '0s',
     continueOnListenerFiltersTimeout: true,
     trafficDirection: 'OUTBOUND',

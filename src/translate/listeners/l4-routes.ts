@@ -90,8 +90,7 @@ export function l4Chains(inputs: L4Inputs): readonly L4Chain[] {
   return isTls(inputs.port.protocol) ? tlsChains(inputs) : tcpChains(inputs);
 }
 
-/** Chains that `tls` routes ask for on a port, whatever its protocol. */
-export function tlsRouteChains(inputs: L4Inputs): readonly L4Chain[] {
+function tlsRouteChains(inputs: L4Inputs): readonly L4Chain[] {
   const seen = new Set<string>();
   const chains: L4Chain[] = [];
   for (const node of inputs.virtualServices) {

@@ -5,7 +5,7 @@ import type { Service } from '../../ir/service.ts';
 import { isTls } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { isWildcardAddress } from '../addresses.ts';
-import { type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains, tlsRouteChains } from './l4-routes.ts';
+import { type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains } from './l4-routes.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 
 export interface HttpChain {
@@ -81,7 +81,6 @@ class Fold {
       case 'http':
       case 'proxy':
         this.addHttp(by);
-        this.addTlsRoutes(by);
         return;
       case 'tcp':
         this.addTcp(by);
@@ -113,14 +112,6 @@ class Fold {
     }
     this.addTcp(by);
     this.state = 'auto';
-  }
-
-  private addTlsRoutes(by: ClaimedBy): void {
-    if ((this.inputs.l4[by.egress]?.nodes ?? []).length === 0) return;
-    const inputs = this.l4Inputs(by);
-    const outlines = tlsRouteChains(inputs);
-    if (outlines.length === 0) return;
-    for (const outline of outlines) this.keep(by, outline);
   }
 
   private dropTcp(): void {

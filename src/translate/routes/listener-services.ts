@@ -5,7 +5,7 @@ import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { ScopedService, VirtualService } from '../../ir/traffic.ts';
 import { type HostIndex, hostIndex } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
-import { compareStrings } from '../../lib/order.ts';
+import { compareStrings, orderBy } from '../../lib/order.ts';
 
 export interface PortGroup {
   /** 0: every port of every service (HTTP proxies, unix sockets). */
@@ -38,15 +38,20 @@ export function emptyGroup(port: number): PortGroup {
 function groupOf(port: number, services: readonly ScopedService[]): PortGroup {
   const byHost = new Map<string, ScopedService>();
   for (const scoped of services) {
-    const { hostname, namespace, defaultAddress } = scoped.service;
+    const { hostname, namespace } = scoped.service;
     const before = byHost.get(hostname)?.service;
-    // Of one with several addresses each is a service of its own: the lowest stands for them.
-    const lower = before?.namespace === namespace && compareStrings(defaultAddress, before.defaultAddress) < 0;
+    // Of one with several addresses each is a service of its own: the lowest stands for them, prefixes last.
+    const lower = before?.namespace === namespace && byAddress(scoped.service, before) < 0;
     if (before === undefined || lower) byHost.set(hostname, scoped);
   }
   const kept = services.filter((scoped) => byHost.get(scoped.service.hostname) === scoped);
   return { port, services: kept.length === services.length ? services : kept, byHost };
 }
+
+const byAddress = orderBy<Service>(
+  (a, b) => Number(a.defaultAddress.includes('/')) - Number(b.defaultAddress.includes('/')),
+  (a, b) => compareStrings(a.defaultAddress, b.defaultAddress),
+);
 
 /** The ports of a service that count in a group: those that carry HTTP, or may. */
 export function httpPorts(service: Service, group: PortGroup): readonly ServicePort[] {
