@@ -3,10 +3,12 @@
 // Called by ../index.ts. VirtualServices are rendered by ../routes, once for all gateways that agree on the inputs.
 
 import type { Destination } from '../../config/generated/types.ts';
+import type { MeshConfig } from '../../config/mesh.ts';
 import type { Finding } from '../../config/object.ts';
 import { type Draft, originOf } from '../../ir/draft.ts';
+import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
-import type { GatewayServer, VirtualService } from '../../ir/traffic.ts';
+import type { GatewayServer, MergedGateway, VirtualService } from '../../ir/traffic.ts';
 import { compareSpecificity } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
@@ -29,10 +31,45 @@ export function gatewayRoutes(scope: Scope, previous: readonly Draft[] = []): re
   return keepList(
     previous,
     names.map((name) => {
-      const hosts = virtualHostsOf(scope, gateway.routes.get(name) ?? []);
+      const servers = gateway.routes.get(name) ?? [];
+      const hosts = servers.length > FEW ? virtualHostsOf(scope, servers) : keptHosts(scope, servers);
       return routeConfiguration(name, hosts, [], before.get(name));
     }),
   );
+}
+
+/** Servers of one route name up to which a look at each of their lists is less work than merging them again. */
+const FEW = 4;
+
+/** Most route names are of one server with HTTPS, and most of those have nothing to do with what changed. */
+function keptHosts(scope: Scope, servers: readonly GatewayServer[]): readonly VirtualHost[] {
+  const { proxyClass, mesh, services } = scope;
+  return mergedHosts(servers, proxyClass, mesh, services, ...servers.map((server) => boundTo(scope, server)));
+}
+
+const mergedHosts = memo(
+  (
+    servers: readonly GatewayServer[],
+    proxyClass: ProxyClass,
+    mesh: MeshConfig,
+    services: Scope['services'],
+    ...nodes: readonly (readonly VirtualService[])[]
+  ): readonly VirtualHost[] => {
+    const virtualServices = new Map(servers.map((server, index) => [server.gatewayName, nodes[index] ?? NONE]));
+    return virtualHostsOf({ proxyClass, mesh, services, gateway: { virtualServices } }, servers);
+  },
+);
+
+/** What of a scope the routes of one route name are made from. */
+interface RouteScope extends Pick<Scope, 'proxyClass' | 'mesh' | 'services'> {
+  readonly gateway?: Pick<MergedGateway, 'virtualServices'> | undefined;
+}
+
+const NONE: readonly VirtualService[] = [];
+
+/** The VirtualServices that name the server's Gateway. */
+function boundTo({ gateway }: RouteScope, { gatewayName }: GatewayServer): readonly VirtualService[] {
+  return gateway?.virtualServices.get(gatewayName) ?? NONE;
 }
 
 /** Rules of VirtualServices that the gateway's routes had to leave out. */
@@ -56,7 +93,7 @@ interface HostEntry {
   requireTls: boolean;
 }
 
-function virtualHostsOf(scope: Scope, servers: readonly GatewayServer[]): readonly VirtualHost[] {
+function virtualHostsOf(scope: RouteScope, servers: readonly GatewayServer[]): readonly VirtualHost[] {
   const { attemptCount } = proxyHeaders(scope.proxyClass);
   const entries = hostEntries(scope, servers);
   const [first] = servers;
@@ -77,7 +114,7 @@ function virtualHostsOf(scope: Scope, servers: readonly GatewayServer[]): readon
   return hosts.sort((a, b) => compareStrings(a.name, b.name));
 }
 
-function hostEntries(scope: Scope, servers: readonly GatewayServer[]): readonly HostEntry[] {
+function hostEntries(scope: RouteScope, servers: readonly GatewayServer[]): readonly HostEntry[] {
   const entries = new Map<string, HostEntry>();
   // A VirtualService has the same routes for all servers of one Gateway under one route name.
   const rendered = new Map<string, RouteList>();
@@ -90,12 +127,11 @@ function hostEntries(scope: Scope, servers: readonly GatewayServer[]): readonly 
   };
   for (const server of servers) {
     const redirects = server.server.tls?.httpsRedirect === true;
-    for (const node of scope.gateway?.virtualServices.get(server.gatewayName) ?? []) {
-      const hosts = sharedHosts(server, node);
-      if (hosts.length === 0) continue;
-      const key = `${server.gatewayName} ${node.namespace}/${node.name}`;
-      const list = rendered.get(key) ?? routesFor(scope, server, node);
-      if (list.routes.length > 0) rendered.set(key, list);
+    const { proxyClass, mesh, services } = scope;
+    for (const bound of boundRoutes(server, boundTo(scope, server), proxyClass, mesh, services)) {
+      const { hosts } = bound;
+      const list = rendered.get(bound.key) ?? bound.list;
+      if (list.routes.length > 0) rendered.set(bound.key, list);
       for (const host of hosts) {
         if (list.routes.length === 0 && list.findings.length === 0) continue;
         const entry = entryFor(host, server);
@@ -109,7 +145,32 @@ function hostEntries(scope: Scope, servers: readonly GatewayServer[]): readonly 
   return [...entries.values()];
 }
 
-function routesFor(scope: Scope, server: GatewayServer, node: VirtualService): RouteList {
+/** A VirtualService on a server: the hosts that both have, and its routes there. */
+interface BoundRoutes {
+  /** Of the VirtualService and the Gateway. */
+  readonly key: string;
+  readonly hosts: readonly string[];
+  readonly list: RouteList;
+}
+
+/** Kept for each server, so that a change of one VirtualService leaves those of thousands of others alone. */
+const boundRoutes = memo(
+  (
+    server: GatewayServer,
+    nodes: readonly VirtualService[],
+    proxyClass: ProxyClass,
+    mesh: MeshConfig,
+    services: Scope['services'],
+  ): readonly BoundRoutes[] =>
+    nodes.flatMap((node) => {
+      const hosts = sharedHosts(server, node);
+      if (hosts.length === 0) return [];
+      const key = `${server.gatewayName} ${node.namespace}/${node.name}`;
+      return [{ key, hosts, list: routesFor({ proxyClass, mesh, services }, server, node) }];
+    }),
+);
+
+function routesFor(scope: RouteScope, server: GatewayServer, node: VirtualService): RouteList {
   const { proxyClass, mesh } = scope;
   const { namespace, labels, dialect } = proxyClass;
   const audience = { gateway: server.gatewayName, port: server.port, namespace, labels };
@@ -122,7 +183,7 @@ function routesFor(scope: Scope, server: GatewayServer, node: VirtualService): R
 }
 
 /** The port that a destination means: the one it names, else the service's only one, else that of the server. */
-function targetOf({ services, mesh }: Scope, serverPort: number, destination: Destination): Target {
+function targetOf({ services, mesh }: RouteScope, serverPort: number, destination: Destination): Target {
   const host = destination.host ?? '';
   if (host === '') return { cluster: 'UnknownService', hash: undefined, session: undefined };
   const scoped = tableGet(services, host);
