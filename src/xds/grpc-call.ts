@@ -25,6 +25,8 @@ export interface CallOptions {
   readonly maxMessage: number;
   /** Bytes on their way to the client above which it counts as slow. */
   readonly highWater: number;
+  /** Told of bytes written, and (negative) of bytes that the connection has taken or never will. */
+  readonly unsent: { add(bytes: number): void };
 }
 
 /** What a call tells. */
@@ -68,7 +70,7 @@ export class GrpcCall implements Outlet, CallPeer {
     this.#reader = new FrameReader(options.maxMessage, textOf(headers['grpc-encoding']) ?? 'identity');
     // Errors of the transport end in 'close'; without a listener they would end the process.
     stream.on('error', () => {});
-    stream.once('close', () => this.#end());
+    stream.once('close', () => this.#closed());
     // Nothing is read before somebody listens: it waits in the client, by HTTP/2's flow control.
     stream.pause();
     this.#watchDeadline(textOf(headers['grpc-timeout']));
@@ -156,6 +158,7 @@ export class GrpcCall implements Outlet, CallPeer {
       });
     }
     this.#pending += message.byteLength;
+    this.#options.unsent.add(message.byteLength);
     const buffers = framed(message);
     const last = buffers.length - 1;
     for (const [i, buffer] of buffers.entries()) {
@@ -167,7 +170,10 @@ export class GrpcCall implements Outlet, CallPeer {
   }
 
   #taken(size: number): void {
+    // When the stream is gone all was given back.
+    if (this.#pending === 0) return;
     this.#pending -= size;
+    this.#options.unsent.add(-size);
     if (!this.#full || this.#pending > this.#options.highWater) return;
     this.#full = false;
     if (!this.over) this.#listener?.writable();
@@ -188,6 +194,12 @@ export class GrpcCall implements Outlet, CallPeer {
       if (this.#listener === undefined) stream.on('data', () => {});
       stream.resume();
     }
+    this.#end();
+  }
+
+  #closed(): void {
+    if (this.#pending > 0) this.#options.unsent.add(-this.#pending);
+    this.#pending = 0;
     this.#end();
   }
 

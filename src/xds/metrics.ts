@@ -25,6 +25,7 @@ export interface XdsMetrics {
   readonly orderTimeouts: Counter;
   readonly internalErrors: Counter;
   readonly requestMax: Gauge;
+  readonly waiting: Gauge;
 }
 
 const SIZES = [1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000];
@@ -70,5 +71,9 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
       'Streams ended because of an error of this server.',
     ),
     requestMax: meter.gauge('pilot_xds_recv_max', 'Size of the largest request received, in bytes.'),
+    waiting: meter.gauge(
+      'meltemi_waiting_streams',
+      'Streams whose first configuration waits for that of others to be read.',
+    ),
   };
 }

@@ -16,6 +16,7 @@ import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
 import { type StreamContext, XdsStream } from './stream.ts';
+import { Unsent } from './unsent.ts';
 
 export type PeerOf = (call: CallPeer) => Peer | Refusal | Promise<Peer | Refusal>;
 
@@ -36,6 +37,8 @@ export interface XdsOptions {
   readonly writeTimeout?: number | undefined;
   /** Bytes on their way to one client above which it is sent nothing more. */
   readonly highWater?: number | undefined;
+  /** Bytes on their way to all clients together above which first syncs wait; 0: none does. */
+  readonly maxUnsent?: number | undefined;
   /** Runs a function once the event loop has come round. */
   readonly defer?: ((run: () => void) => void) | undefined;
 }
@@ -53,6 +56,10 @@ export interface XdsServer {
   close(grace: number): Promise<void>;
 }
 
+/** Some twenty first responses of a large mesh. */
+const MAX_UNSENT = 64 * 1024 * 1024;
+/** Longest wait of a first sync for those before it to be read, ms. */
+const MAX_WAIT = 5_000;
 const MAX_REQUEST = 32 * 1024 * 1024;
 
 /**
@@ -100,14 +107,21 @@ class AggregatedDiscovery implements XdsServer {
     // No other process has this one, nor this process after a restart: nonces must not come twice.
     this.#seed = `${clock.now().toString(36)}${randomInt(36 ** 4).toString(36)}`;
     this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
+    const metrics = xdsMetrics(meter);
     this.#shared = {
       port,
       clock,
       timers,
       log: options.log.child('xds'),
-      metrics: xdsMetrics(meter),
+      metrics,
       pool: new NamePool(),
       encoder: new Encoder({ identifier: options.identifier }),
+      unsent: new Unsent({
+        timers,
+        limit: options.maxUnsent ?? MAX_UNSENT,
+        maxWait: MAX_WAIT,
+        waiting: metrics.waiting,
+      }),
       scheduler: new Scheduler({ clock, defer: options.defer ?? setImmediate }),
       orderTimeout: options.orderTimeout ?? 5_000,
       writeTimeout: options.writeTimeout ?? 60_000,
@@ -125,6 +139,7 @@ class AggregatedDiscovery implements XdsServer {
       timers: this.#shared.timers,
       maxMessage: MAX_REQUEST,
       highWater: this.#options.highWater ?? 256 * 1024,
+      unsent: this.#shared.unsent,
     };
     for (const [method, mode] of METHODS) {
       routes.set(`/${SERVICE}/${method}`, (stream, headers) =>

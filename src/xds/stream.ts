@@ -18,6 +18,7 @@ import { sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
 import { type StreamStatus, type Tally, typeStatus } from './status.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
+import type { Unsent } from './unsent.ts';
 import { WireError } from './wire.ts';
 import { WriteWatch } from './write-watch.ts';
 
@@ -37,6 +38,7 @@ export interface StreamContext {
   readonly pool: NamePool;
   readonly encoder: Encoder;
   readonly scheduler: Scheduler;
+  readonly unsent: Unsent;
   readonly metrics: XdsMetrics;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -219,9 +221,14 @@ export class XdsStream implements Pumped {
 
   /** Sends what may be sent now. Called by the scheduler. */
   pump(): void {
-    if (this.#closed || this.#session === undefined || this.#blockedSince !== undefined) return;
-    if (this.#session.ready === false) return;
-    this.#guarded(() => this.#sendAll());
+    const able = this.#session !== undefined && this.#session.ready !== false && this.#blockedSince === undefined;
+    if (able && !this.#closed) this.#guarded(() => this.#sendAll());
+    this.#context.unsent.done(this);
+  }
+
+  /** Its first sync may go on. */
+  proceed(): void {
+    this.#context.scheduler.add(this, 'answer');
   }
 
   #sendAll(): void {
@@ -251,6 +258,8 @@ export class XdsStream implements Pumped {
       conversation.blockedSince = undefined;
       return;
     }
+    // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
+    if (exchange.lastNonce === '' && !this.#context.unsent.may(this)) return;
     const now = clock.now();
     // An Envoy acknowledges clusters when they are warm, which may be never: a late answer must not hold all back.
     const overdue = exchange.waiting && now - tally.sentAt >= orderTimeout;
@@ -347,6 +356,7 @@ export class XdsStream implements Pumped {
     this.#writeWatch.stop();
     this.#cancelOrder?.();
     this.#context.scheduler.remove(this);
+    this.#context.unsent.leave(this);
     try {
       this.#session?.close();
     } catch (error) {

@@ -8,6 +8,7 @@ import { xdsMetrics } from '../../src/xds/metrics.ts';
 import { NamePool } from '../../src/xds/names.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { XdsStream } from '../../src/xds/stream.ts';
+import { Unsent } from '../../src/xds/unsent.ts';
 import { bytesField, stringField, WireReader } from '../../src/xds/wire.ts';
 import { ManualTimers, Metrics, silentLog } from '../xds/support.ts';
 import { connection, consoleOf } from './support.ts';
@@ -40,12 +41,14 @@ class Tool {
       end: () => {},
       taken: () => 0,
     };
+    const metrics = xdsMetrics(new Metrics());
     this.#stream = new XdsStream('sotw', PEER, outlet, {
+      unsent: new Unsent({ timers, limit: 0, maxWait: 1000, waiting: metrics.waiting }),
       port: { connect: (node, peer) => debugSession(port, peer, node) },
       clock,
       timers,
       log: silentLog,
-      metrics: xdsMetrics(new Metrics()),
+      metrics,
       pool: new NamePool(),
       encoder: new Encoder(),
       scheduler: new Scheduler({ clock, defer: (run) => this.#due.push(run) }),

@@ -20,6 +20,7 @@ import { NamePool } from '../../src/xds/names.ts';
 import type { Peer } from '../../src/xds/port.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { type StreamContext, XdsStream } from '../../src/xds/stream.ts';
+import { Unsent } from '../../src/xds/unsent.ts';
 import { Metrics, silentLog } from '../xds/support.ts';
 
 export const { cluster: CLUSTER, endpoint: ENDPOINT, listener: LISTENER, route: ROUTE } = TYPE_URL;
@@ -93,12 +94,14 @@ export class Lab {
         };
       },
     });
+    const metrics = xdsMetrics(this.metrics);
     this.#context = {
+      unsent: new Unsent({ timers, limit: 0, maxWait: 5_000, waiting: metrics.waiting }),
       port: this.plane,
       pool: this.pool,
       encoder: this.encoder,
       scheduler: new Scheduler({ clock, defer: (run) => this.#deferred.push(run) }),
-      metrics: xdsMetrics(this.metrics),
+      metrics,
       clock,
       timers,
       log: silentLog,

@@ -385,6 +385,56 @@ describe('admission', () => {
   });
 });
 
+describe('when much is on its way already', () => {
+  const synced = (world: World): { host: Host; first: Link } => {
+    const host = new Host(world);
+    const first = new Link(host, 'delta', 'first').subscribe(CLUSTER);
+    first.settle();
+    return { host, first };
+  };
+
+  it('first syncs wait their turn, and changes do not', () => {
+    const world = new World().set(CLUSTER, { a: '1' });
+    const { host, first } = synced(world);
+    host.unsent.add(1_000);
+    const late = ['x', 'y', 'z'].map((id) => new Link(host, 'delta', id).subscribe(CLUSTER));
+    expect(late.map((link) => link.inbox.length)).toEqual([0, 0, 0]);
+    expect(host.metrics.of('meltemi_waiting_streams')).toBe(3);
+    changeOf(world, CLUSTER, { a: '2' });
+    first.settle();
+    expect(first.held(CLUSTER)).toEqual({ a: '2' });
+    // Each that goes on is on its way itself: the next waits for it.
+    for (const link of late) link.onWrite = () => host.unsent.add(500);
+    host.unsent.add(-500);
+    host.run();
+    expect(late.map((link) => link.inbox.length)).toEqual([1, 0, 0]);
+    host.unsent.add(-800);
+    host.run();
+    expect(late.map((link) => link.inbox.length)).toEqual([1, 1, 1]);
+    expect(host.metrics.of('meltemi_waiting_streams')).toBe(0);
+    for (const link of late) expect(link.settle()[0]?.resources.map(({ name }) => name)).toEqual(['a']);
+  });
+
+  it('who has waited long enough goes on, and who leaves makes room', () => {
+    const { host } = synced(new World().set(CLUSTER, { a: '1' }));
+    host.unsent.add(5_000);
+    const [stays, leaves] = ['x', 'y'].map((id) => new Link(host, 'sotw', id).subscribe(CLUSTER)) as [Link, Link];
+    leaves.stream.closed();
+    expect(host.metrics.of('meltemi_waiting_streams')).toBe(1);
+    host.timers.advance(5_000);
+    host.run();
+    expect([stays.inbox.length, leaves.inbox.length]).toEqual([1, 0]);
+    stays.settle();
+    stays.stream.closed();
+    host.unsent.add(-5_000);
+    const next = new Link(host, 'delta', 'next').subscribe(CLUSTER);
+    expect(next.inbox).toHaveLength(1);
+    next.settle();
+    next.stream.closed();
+    expect(host.timers.pending).toBe(0);
+  });
+});
+
 describe('the scheduler', () => {
   it('cuts work into slices, answers first, and nobody twice', () => {
     let now = 0;

@@ -21,6 +21,7 @@ import { Scheduler } from '../../src/xds/scheduler.ts';
 import type { StreamStatus } from '../../src/xds/status.ts';
 import { type StreamContext, XdsStream } from '../../src/xds/stream.ts';
 import { CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../src/xds/types.ts';
+import { Unsent } from '../../src/xds/unsent.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
 
 export { CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAME_TABLE, ROUTE, SECRET };
@@ -218,6 +219,7 @@ export class Host {
   readonly metrics = new Metrics();
   readonly pool = new NamePool();
   readonly encoder = new Encoder();
+  readonly unsent: Unsent;
   readonly context: Omit<StreamContext, 'serial'>;
   #deferred: (() => void)[] = [];
   serial = 0;
@@ -228,12 +230,15 @@ export class Host {
     const defer = (run: () => void): void => {
       this.#deferred.push(run);
     };
+    const metrics = xdsMetrics(this.metrics);
+    this.unsent = new Unsent({ timers: this.timers, limit: 1_000, maxWait: 5_000, waiting: metrics.waiting });
     this.context = {
+      unsent: this.unsent,
       port: world,
       pool: this.pool,
       encoder: this.encoder,
       scheduler: new Scheduler({ clock, defer }),
-      metrics: xdsMetrics(this.metrics),
+      metrics,
       clock,
       timers: this.timers,
       log: silentLog,
