@@ -88,7 +88,7 @@ function objectOf(schema: Schema, place: Place): Json {
   for (const [name, member] of Object.entries(schema.properties ?? {})) {
     if (NEVER.has(name) || excluded.has(name)) continue;
     if (schema.required?.includes(name) !== true && !dice.chance(share)) continue;
-    result[name] = valueOf(member, name, within(place, name));
+    result[name] = valueOf(member, within(place, name));
   }
   const { additionalProperties: values } = schema;
   if (typeof values === 'object') return mapOf(values, place);
@@ -101,12 +101,12 @@ function mapOf(values: Schema, place: Place): Json {
   const isLabels = name.toLowerCase().includes('labels');
   const entries = keys.map((key) => [
     key,
-    isLabels ? place.dice.of(LABEL_VALUES) : valueOf(values, key, { ...place, depth: place.depth + 1 }),
+    isLabels ? place.dice.of(LABEL_VALUES) : valueOf(values, { ...place, depth: place.depth + 1 }),
   ]);
   return Object.fromEntries(entries) as Json;
 }
 
-function valueOf(schema: Schema, name: string, place: Place): unknown {
+function valueOf(schema: Schema, place: Place): unknown {
   const { dice } = place;
   if (schema.enum !== undefined) return dice.of(schema.enum);
   switch (schema.type ?? 'object') {
@@ -120,7 +120,7 @@ function valueOf(schema: Schema, name: string, place: Place): unknown {
       return dice.chance(50);
     case 'array': {
       const items = schema.items ?? {};
-      const list = Array.from({ length: 1 + dice.below(2) }, () => valueOf(items, name, within(place, '[]')));
+      const list = Array.from({ length: 1 + dice.below(2) }, () => valueOf(items, within(place, '[]')));
       return items.type === 'string' ? [...new Set(list)] : list;
     }
     default:
