@@ -53,7 +53,8 @@ export function tracingSettings(inputs: TracingInputs): TracingSettings {
     maxPathTagLength: tracer?.maxTagLength ?? own.maxTagLength,
     provider: tracer?.provider,
     spawnUpstreamSpan: tracer?.spawnsSpans === true || (tracer !== undefined && role === 'gateway') ? true : undefined,
-    noContextPropagation: chosen.noPropagation ? true : undefined,
+    // Envoy has it since 1.37.
+    noContextPropagation: chosen.noPropagation && proxyClass.dialect !== 'current' ? true : undefined,
   };
   // It stands in every connection manager of the proxy.
   return { block: lasting(block), useRequestId: chosen.useRequestId };
