@@ -77,7 +77,10 @@ function linkageFrom(
   sharedOf: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined,
 ): Linkage {
   const links = new WeakMap<object, Link>();
-  const scopes = new WeakMap<ProxyClass, { readonly at: WeakRef<LinkedSnapshot>; readonly scope: WeakRef<LinkedScope> }>();
+  const scopes = new WeakMap<
+    ProxyClass,
+    { readonly at: WeakRef<LinkedSnapshot>; readonly scope: WeakRef<LinkedScope> }
+  >();
   const latestScope = (proxyClass: ProxyClass): ScopeAt | undefined => {
     const known = scopes.get(proxyClass);
     const scope = known?.scope.deref();

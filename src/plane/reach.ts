@@ -151,8 +151,7 @@ function originsIn(bucket: Bucket<readonly Resource[]>): Generations {
 /** Of one list of origins, which many resources may have. */
 const generationsOf = memo((origins: readonly Origin[]): Generations => {
   const all = new Map<string, number>();
-  for (const origin of origins)
-    if (!NOT_REPORTED.has(origin.kind)) merge(all, [[refKey(origin), origin.generation]]);
+  for (const origin of origins) if (!NOT_REPORTED.has(origin.kind)) merge(all, [[refKey(origin), origin.generation]]);
   return all.size === 0 ? NO_GENERATIONS : all;
 });
 

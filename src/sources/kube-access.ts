@@ -109,10 +109,7 @@ interface Credentials {
   readonly auth?: string | undefined;
 }
 
-function accessOf(
-  server: string,
-  { ca, cert, key, verify = true, servername, token, auth }: Credentials,
-): KubeAccess {
+function accessOf(server: string, { ca, cert, key, verify = true, servername, token, auth }: Credentials): KubeAccess {
   return {
     getCurrentCluster: () => ({ server }),
     applyToHTTPSOptions: async (options) => {

@@ -72,7 +72,11 @@ function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omi
     const endpoints = yield* endpointAssignments(scope, before?.endpoints);
     const listeners = gatewayListeners(scope, before?.rendered.listeners);
     const routes = gatewayRoutes(scope, before?.rendered.routes);
-    return { clusters, endpoints, rendered: { clusters: clusters.table, endpoints: endpoints.table, listeners, routes } };
+    return {
+      clusters,
+      endpoints,
+      rendered: { clusters: clusters.table, endpoints: endpoints.table, listeners, routes },
+    };
   }
   const placeless = yield* placelessParts(scope, before?.placeless);
   const { listeners, routes } = placeless;
@@ -115,7 +119,8 @@ function* placelessParts(placed: Scope, previous: PlacelessParts | undefined): S
 
 /** What is wrong with routes and patches under this scope; found when asked for. */
 export function classFindings(scope: Scope, { parts }: ClassResources): readonly Finding[] {
-  const routes = scope.proxyClass.type === 'router' ? gatewayRouteFindings(scope) : (parts.placeless?.routes.findings ?? []);
+  const routes =
+    scope.proxyClass.type === 'router' ? gatewayRouteFindings(scope) : (parts.placeless?.routes.findings ?? []);
   return [...routes, ...parts.patched.findings()];
 }
 
