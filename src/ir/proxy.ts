@@ -80,6 +80,8 @@ export interface ProxyClass {
   readonly gatewayTargets?: readonly GatewayTarget[] | undefined;
   /** Undefined: it is given everything at once. */
   readonly onDemand?: OnDemand | undefined;
+  /** Its virtual hosts are resources of their own, all of which it is given. Absent otherwise. */
+  readonly splitRoutes?: true | undefined;
   /**
    * Sidecars: the same class without its place (locality, node, network view). What depends on no place is made for it
    * once, for all classes that differ in place alone.

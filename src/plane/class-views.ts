@@ -12,6 +12,7 @@ import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
 import { type ClassResources, translateClass } from '../translate/index.ts';
 import { onDemandClass } from '../translate/ondemand/index.ts';
+import { type SplitRoutes, splitRoutes } from '../translate/ondemand/split-routes.ts';
 import type { OnDemandViews } from './on-demand.ts';
 import type { TablePool } from './table-pool.ts';
 
@@ -24,7 +25,14 @@ export interface ClassViews {
   readonly late: ReadonlyMap<string, () => ResourceTable>;
   /** Of a class that is on demand: what its proxies may ask for. Their clusters and routes aren't in `tables`. */
   readonly onDemand?: OnDemandViews | undefined;
+  /** Of a class whose virtual hosts travel one by one: their tables by RouteConfiguration. */
+  readonly split?: SplitViews | undefined;
   readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
+}
+
+export interface SplitViews {
+  readonly made: SplitRoutes;
+  readonly tables: ReadonlyMap<string, ResourceTable>;
 }
 
 /** Translates a scope, in steps; returns `previous` when nothing came out differently. */
@@ -44,16 +52,32 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined, pool
     yield;
   }
   const onDemand = onDemandViews(scope, resources, tables, previous);
+  const split = splitViews(scope, resources, previous?.split);
   const listed: readonly (readonly [string, readonly Draft[]])[] = [
     [TYPE_URL.listener, (onDemand?.made ?? resources).listeners],
-    ...(onDemand === undefined ? [[TYPE_URL.route, resources.routes] as const] : []),
+    ...(onDemand === undefined ? [[TYPE_URL.route, split?.made.routes ?? resources.routes] as const] : []),
     [TYPE_URL.extension, resources.extensions],
   ];
   for (const [typeUrl, drafts] of listed) {
     tables.set(typeUrl, pool.shared(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl))));
   }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
-  return { scope, resources, tables, late, derived, onDemand };
+  return { scope, resources, tables, late, derived, onDemand, split };
+}
+
+function splitViews(
+  { proxyClass }: Scope,
+  { routes }: ClassResources,
+  previous: SplitViews | undefined,
+): SplitViews | undefined {
+  if (proxyClass.splitRoutes !== true) return undefined;
+  const made = splitRoutes(routes, previous?.made);
+  if (made === previous?.made) return previous;
+  const tables = [...made.byName].map(([name, { hosts }]) => {
+    const before = previous?.made.byName.get(name)?.hosts === hosts ? previous.tables.get(name) : undefined;
+    return [name, before ?? tableOf(hosts, previous?.tables.get(name))] as const;
+  });
+  return { made, tables: new Map(tables) };
 }
 
 /** Takes the clusters out of the tables that every proxy is given. */

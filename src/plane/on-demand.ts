@@ -15,6 +15,7 @@ import { smallTable } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View, viewGet } from '../resources/view.ts';
 import { type OnDemandClass, type OnDemandListeners, virtualHostAnswer } from '../translate/ondemand/index.ts';
+import type { SplitViews } from './class-views.ts';
 import { composedView } from './session.ts';
 
 /** What a class has for those who ask. */
@@ -72,7 +73,9 @@ export class Demand {
     views: OnDemandViews | undefined,
     own: OnDemandListeners | undefined,
     inbound: ResourceTable | undefined,
+    split: SplitViews | undefined,
   ): Generator<View> {
+    if (split !== undefined) return yield splitHosts(split, this.#names(TYPE_URL.route));
     // A proxy that no longer asks is not to keep what it was given.
     if (views === undefined || own === undefined) return yield NO_HOSTS;
     const hosts = hostsFor(views.made, this.#names(TYPE_URL.route), this.#names(TYPE_URL.virtualHost));
@@ -93,6 +96,17 @@ export class Demand {
     );
   }
 }
+
+/**
+ * The virtual hosts of the RouteConfigurations that the proxy has asked for: before that it would not hear of them. One that
+ * comes back has them all until it has asked.
+ */
+const splitHosts = memo(
+  ({ tables }: SplitViews, routes: Names): View => ({
+    typeUrl: TYPE_URL.virtualHost,
+    parts: [...tables].flatMap(([name, table]) => (routes.size === 0 || routes.has(name) ? [table] : [])),
+  }),
+);
 
 interface Hosts {
   readonly table: ResourceTable;

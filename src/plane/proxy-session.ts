@@ -140,8 +140,8 @@ export class PlaneSession implements ProxySession {
     return changed;
   }
 
-  #onDemand({ onDemand }: ClassViews, own: OwnViews): Generator<View> {
-    return this.#demand.views(onDemand, own.onDemand, own.tables.get(TYPE_URL.cluster));
+  #onDemand({ onDemand, split }: ClassViews, own: OwnViews): Generator<View> {
+    return this.#demand.views(onDemand, own.onDemand, own.tables.get(TYPE_URL.cluster), split);
   }
 
   #put(view: View): boolean {

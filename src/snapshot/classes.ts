@@ -6,7 +6,7 @@ import { sortedEntries } from '../lib/order.ts';
 import { familyOf, interceptionOf, namesOf, networkViewOf, text } from './proxy.ts';
 import type { Labels } from './selection.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
-import { namespaceChoice, onDemandOf } from './on-demand.ts';
+import { namespaceChoice, onDemandOf, splitsRoutes } from './on-demand.ts';
 import { mentionsFor, projectLabels, projectMetadata } from './universe.ts';
 
 /** Put on a Service in front of a gateway to have its port numbers taken as they are. */
@@ -68,6 +68,7 @@ export function buildClass(input: ClassInput): ProxyClass {
     metadata: projectMetadata(index.universe, snapshot.settings, proxy.namespace, proxy.metadata),
     ...(isRouter ? { gatewayTargets: targets.map(gatewayTarget) } : {}),
     ...(onDemand === undefined ? {} : { onDemand }),
+    ...(onDemand === undefined && splitsRoutes(snapshot, proxy) ? { splitRoutes: true as const } : {}),
   };
   return { key: stableText(content), ...content };
 }

@@ -12,6 +12,8 @@ import type { LinkedSnapshot } from './snapshot.ts';
 /** Of node metadata and of `proxyMetadata`; of a pod as an annotation, of a namespace as a label. */
 const SWITCH = { key: 'MELTEMI_ON_DEMAND', label: 'meltemi.io/on-demand' };
 const IDLE = { key: 'MELTEMI_ON_DEMAND_IDLE', label: 'meltemi.io/on-demand-idle' };
+/** Virtual hosts travel one by one. */
+const SPLIT = { key: 'MELTEMI_SPLIT_ROUTES', label: 'meltemi.io/split-routes' };
 type Setting = typeof SWITCH;
 
 const DEFAULT_IDLE = 60 * 60 * 1000;
@@ -26,15 +28,25 @@ type Written = Readonly<Record<string, unknown>>;
 /** What the namespace says: part of what its proxies depend on. */
 export function namespaceChoice({ registry }: LinkedSnapshot, namespace: string): string {
   const labels = tableGet(registry.state.tables.namespaces, `/${namespace}`)?.labels ?? {};
-  return [labels[SWITCH.label] ?? '', labels[IDLE.label] ?? ''].join();
+  return [SWITCH, IDLE, SPLIT].map(({ label }) => labels[label] ?? '').join();
 }
 
 export function onDemandOf(snapshot: LinkedSnapshot, proxy: Proxy): OnDemand | undefined {
   if (proxy.type !== 'sidecar' || proxy.incremental !== true) return undefined;
-  if (!/^(1|t|true|enabled)$/i.test(said(snapshot, proxy, SWITCH) ?? '')) return undefined;
+  if (!isOn(said(snapshot, proxy, SWITCH))) return undefined;
   const written = parseDuration(said(snapshot, proxy, IDLE) ?? '');
   const idle = written === undefined ? DEFAULT_IDLE : Math.max(0, durationMillis(written));
   return { hosts: (proxy.release ?? 0) >= HOSTS_SINCE, idle: idle === 0 ? 0 : Math.max(idle, LEAST_IDLE) };
+}
+
+/** Whether virtual hosts are resources of their own to the proxy. On demand they are anyway. */
+export function splitsRoutes(snapshot: LinkedSnapshot, proxy: Proxy): boolean {
+  if (proxy.type !== 'sidecar' || proxy.incremental !== true || (proxy.release ?? 0) < HOSTS_SINCE) return false;
+  return isOn(said(snapshot, proxy, SPLIT));
+}
+
+function isOn(word: string | undefined): boolean {
+  return /^(1|t|true|enabled)$/i.test(word ?? '');
 }
 
 /** The first of those who may say it that says something. */

@@ -72,17 +72,24 @@ export function routeConfiguration(
   const parts = before?.name === name ? partsOf.get(before) : undefined;
   if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
   const bytes = encode('envoy.config.route.v3.RouteConfiguration', {
-    name,
+    ...routeFields(name),
     virtualHosts: hosts.map((host) => host.message),
-    validateClusters: false,
-    maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE,
-    // Where services of all ports meet, the port in the Host header says which of them is meant.
-    ignorePortInHostMatching: name === HTTP_PROXY_ROUTE || name.startsWith(UNIX_PREFIX) ? undefined : true,
   });
   const made: Parts = { hosts, losers };
   const draft = lazyDraft(name, bytes, made);
   partsOf.set(draft, made);
   return draft;
+}
+
+/** A RouteConfiguration without its virtual hosts. */
+export function routeFields(name: string): Messages['envoy.config.route.v3.RouteConfiguration'] {
+  return {
+    name,
+    validateClusters: false,
+    maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE,
+    // Where services of all ports meet, the port in the Host header says which of them is meant.
+    ignorePortInHostMatching: name === HTTP_PROXY_ROUTE || name.startsWith(UNIX_PREFIX) ? undefined : true,
+  };
 }
 
 interface Parts {
