@@ -71,7 +71,6 @@ export class ListWatch {
 
   constructor(options: ListWatchOptions) {
     this.#options = options;
-    options.outage?.join();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -110,6 +109,7 @@ export class ListWatch {
       this.#served = await discover(signal);
       if (this.#served === undefined) {
         sink.absent();
+        this.#options.outage?.left(this);
         // A definition that was put just now takes a moment to be served.
         const pause = Math.min(FIRST_WAIT_MS * 2 ** this.#absences++, pollAbsentMs);
         return wait(this.#options.timers, pause * (0.75 + random() / 2), signal);
@@ -145,7 +145,7 @@ export class ListWatch {
     const early = new AbortController();
     const end = (): void => early.abort();
     signal.addEventListener('abort', end, { once: true });
-    const leave = outage.wait(end);
+    const leave = outage.wait(this, end);
     await wait(timers, ms, early.signal);
     leave();
     signal.removeEventListener('abort', end);
@@ -159,7 +159,7 @@ export class ListWatch {
     do {
       const query = { limit: pageSize, continue: token, fieldSelector, labelSelector };
       const page = await api.get(served.path, query, signal);
-      this.#options.outage?.answered();
+      this.#options.outage?.answered(this);
       sink.page(itemsOf(page, 'items').filter(isRecord), served);
       const metadata = isRecord(page) ? page['metadata'] : undefined;
       version = textOf(metadata, 'resourceVersion');
@@ -196,7 +196,7 @@ export class ListWatch {
         if (failure !== undefined) ended.abort();
         else this.#failures = 0;
       };
-      await api.follow(served.path, query, ended.signal, take, () => this.#options.outage?.answered());
+      await api.follow(served.path, query, ended.signal, take, () => this.#options.outage?.answered(this));
     } catch (error) {
       if (failure === undefined) throw error;
     } finally {
