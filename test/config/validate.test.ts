@@ -257,6 +257,13 @@ table('DestinationRule', {
     },
     found: [],
   },
+  'labels of subsets': {
+    spec: {
+      host: 'a',
+      subsets: [{ name: 'v1', labels: { 'x/y/z': 'a', 'a.b/c': 'A_b.1', ok: '', 'no space': 'x', v: '-' } }],
+    },
+    found: ['S subsets[0].labels["x/y/z"]', 'S subsets[0].labels["no space"]', 'S subsets[0].labels.v'],
+  },
   'host and subsets': {
     spec: { host: '', subsets: [{ name: 'v1' }, { name: 'v1' }, { name: 'A' }] },
     found: ['E host', 'E subsets[2].name', 'E subsets[1].name'],

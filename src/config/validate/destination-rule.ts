@@ -1,6 +1,7 @@
 import type { DestinationRuleSpec, PortTrafficPolicy, TrafficPolicy, TunnelSettings } from '../generated/types.ts';
 import { isDnsLabel, isFqdn, isIp } from './addresses.ts';
 import { checkExportTo, checkPort, checkSelectorLabels, checkWildcardHost, duplicates } from './common.ts';
+import { checkLabels } from './labels.ts';
 import type { KindValidator, Report } from './report.ts';
 import { checkClientTls } from './tls-settings.ts';
 import { checkConnectionPool, checkLoadBalancer, checkOutlierDetection } from './traffic-policy.ts';
@@ -20,6 +21,7 @@ export const validateDestinationRule: KindValidator<DestinationRuleSpec> = ({ sp
         'lower-case letters, digits and -',
       );
     }
+    checkLabels(report, `${path}.labels`, subset.labels);
     checkTrafficPolicy(report, `${path}.trafficPolicy`, subset.trafficPolicy);
   }
   for (const [index, first] of duplicates(subsets, (subset) => subset.name)) {

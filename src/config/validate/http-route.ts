@@ -13,6 +13,7 @@ import { checkDuration, checkPercent, checkPort, checkRegex, checkSelectorLabels
 import { checkDestination, checkDestinations } from './destinations.ts';
 import { checkCors, checkFault, checkStatus } from './fault-cors.ts';
 import { checkHeaders, isAuthority } from './header-changes.ts';
+import { checkLabels } from './labels.ts';
 import type { Report } from './report.ts';
 
 /** `delegate`: the VirtualService has no hosts and is only referred to by others. */
@@ -90,6 +91,7 @@ function checkMatch(report: Report, path: string, match: HTTPMatchRequest): void
   }
   if (match.sourceLabels !== undefined && Object.keys(match.sourceLabels).length > 0) {
     checkSelectorLabels(report, `${path}.sourceLabels`, match.sourceLabels);
+    checkLabels(report, `${path}.sourceLabels`, match.sourceLabels);
   }
 }
 

@@ -12,6 +12,7 @@ import { isDnsLabel, isIp, isIpOrCidr, isWildcardFqdn } from './addresses.ts';
 import { checkExportTo, checkPort, checkSelectorLabels, member } from './common.ts';
 import { checkDestinations, checkGatewayNames } from './destinations.ts';
 import { checkHttpRoute, isClaimHeader } from './http-route.ts';
+import { checkLabels } from './labels.ts';
 import type { KindValidator, Report } from './report.ts';
 import { checkReachable } from './unreachable.ts';
 
@@ -137,6 +138,7 @@ function checkL4Match(report: Report, path: string, match: TLSMatchAttributes & 
   if (match.port !== undefined && match.port !== 0) checkPort(report, `${path}.port`, match.port);
   if (match.sourceLabels !== undefined && Object.keys(match.sourceLabels).length > 0) {
     checkSelectorLabels(report, `${path}.sourceLabels`, match.sourceLabels);
+    checkLabels(report, `${path}.sourceLabels`, match.sourceLabels);
   }
   if (match.sourceNamespace !== undefined && match.sourceNamespace !== '' && !isDnsLabel(match.sourceNamespace)) {
     report.error(`${path}.sourceNamespace`, `${JSON.stringify(match.sourceNamespace)} is no namespace`, 'a namespace');

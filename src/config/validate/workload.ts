@@ -3,6 +3,7 @@
 import type { ReadinessProbe, WorkloadEntrySpec, WorkloadGroupSpec } from '../generated/types.ts';
 import { isDnsLabel, isFqdn, isHttpToken, isIp } from './addresses.ts';
 import { checkNotNegative, checkPort, isUnixAddress, member } from './common.ts';
+import { checkLabels } from './labels.ts';
 import type { KindValidator, Report } from './report.ts';
 
 export const validateWorkloadEntry: KindValidator<WorkloadEntrySpec> = ({ spec }, report) => {
@@ -14,6 +15,8 @@ export const validateWorkloadGroup: KindValidator<WorkloadGroupSpec> = ({ spec }
   for (const [name, port] of Object.entries(spec.template?.ports ?? {})) {
     checkPort(report, member('spec.template.ports', name), port);
   }
+  checkLabels(report, 'spec.metadata.labels', spec.metadata?.labels);
+  checkLabels(report, 'spec.template.labels', spec.template?.labels);
   if (spec.probe !== undefined) checkProbe(report, 'spec.probe', spec.probe);
 };
 
@@ -38,6 +41,7 @@ export function checkEndpoint(report: Report, path: string, endpoint: WorkloadEn
       report.error(at, `${JSON.stringify(name)} is no port name`, 'lower-case letters, digits and -');
     checkPort(report, at, port);
   }
+  checkLabels(report, `${path}.labels`, endpoint.labels);
   checkNotNegative(report, `${path}.weight`, endpoint.weight);
 }
 

@@ -26,7 +26,6 @@ export function discovery(
   assignment: ClusterLoadAssignment | undefined,
   context: ClusterContext,
 ): Partial<Cluster> {
-  if (service.resolution === 'DynamicDNS') return dynamicDns(service, context);
   const passthrough = service.resolution === 'Passthrough' && context.type === 'sidecar';
   if (passthrough) return originalDst(service, port);
   if (policy.loadBalancer?.simple === 'PASSTHROUGH') return { ...dnsSettings(service, context), ...ORIGINAL_DST };
@@ -88,8 +87,11 @@ function dns(
   };
 }
 
-/** One cache for all ports of a host: it is the same name that is looked up. */
-function dynamicDns(service: Service, { family, mesh }: ClusterContext): Partial<Cluster> {
+/**
+ * One cache for all ports of a host: it is the same name that is looked up. Where TLS does not verify that name Envoy wants
+ * to be told that this is meant (`unverified`).
+ */
+export function dynamicDns(service: Service, { family, mesh }: ClusterContext, unverified: boolean): Partial<Cluster> {
   return {
     lbPolicy: 'CLUSTER_PROVIDED',
     clusterType: {
@@ -99,6 +101,7 @@ function dynamicDns(service: Service, { family, mesh }: ClusterContext): Partial
           name: dnsCacheName(service.hostname),
           dnsLookupFamily: lookupFamily(family, isDualStack(mesh)),
         },
+        allowInsecureClusterOptions: unverified || undefined,
       }),
     },
   };

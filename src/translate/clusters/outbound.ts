@@ -12,7 +12,7 @@ import { localityWeighted } from '../endpoints/locality-setting.ts';
 import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import type { ClusterContext } from './context.ts';
-import { discovery } from './discovery.ts';
+import { discovery, dynamicDns } from './discovery.ts';
 import { outboundClusterName, sniClusterName } from './names.ts';
 import { ruleOrigins } from './origins.ts';
 import { withMeshDefaults } from './policy.ts';
@@ -74,7 +74,8 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
   const sni = sniClusterName(port.number, subsetName, service.hostname);
   const name = sniDnat ? sni : outboundClusterName(port.number, subsetName, service.hostname);
   const pool = policy.connectionPool;
-  const found = discovery(service, port, name, policy, inputs.assignment, context);
+  const dynamic = service.resolution === 'DynamicDNS';
+  const found = dynamic ? {} : discovery(service, port, name, policy, inputs.assignment, context);
   const originalDst = found.type === 'ORIGINAL_DST';
   const protocol = upstreamProtocol(port.protocol, pool, context.mesh, context.type, context.preserveCase);
   const tls = sniDnat
@@ -90,14 +91,13 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
         originalDst,
         context,
       });
-  const dynamic = service.resolution === 'DynamicDNS';
   return {
     name,
     altStatName: `${name};`,
     ...connectTimeout(pool, context.mesh),
     ...circuitBreakers(pool, policy),
     ...balancing(policy, originalDst, dynamic),
-    ...found,
+    ...(dynamic ? dynamicDns(service, context, unverifiedName(tls)) : found),
     ...(dynamic ? {} : { commonLbConfig: commonLb(service, policy, context) }),
     ...outlierDetection(policy.outlierDetection),
     ...tcpKeepalive(pool, context.mesh),
@@ -113,6 +113,10 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
     }),
     metadata: metadata(service, rule, subsetName, tls, port.protocol === 'AUTO'),
   };
+}
+
+function unverifiedName(tls: UpstreamTls | undefined): boolean {
+  return tls?.fields.transportSocket !== undefined && !(tls.autoSni && tls.autoSanValidation);
 }
 
 function balancing(policy: TrafficPolicy, originalDst: boolean, dynamic: boolean): Partial<Cluster> {

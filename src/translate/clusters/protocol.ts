@@ -56,13 +56,14 @@ export function protocolOptions(inputs: ProtocolInputs): Readonly<Record<string,
   const { protocol, pool, autoSni = false, autoSanValidation = false, errorCodes = [] } = inputs;
   const common = commonOptions(pool);
   const http1 = inputs.preserveCase && keepsCase(inputs.declared) ? PRESERVE_CASE : {};
-  if (protocol === 'http1' && common === undefined && !autoSni && errorCodes.length === 0 && http1 !== PRESERVE_CASE)
+  const named = autoSni || autoSanValidation;
+  if (protocol === 'http1' && common === undefined && !named && errorCodes.length === 0 && http1 !== PRESERVE_CASE)
     return undefined;
   const options: HttpProtocolOptions = {
     commonHttpProtocolOptions: common,
     ...protocolConfig(protocol, pool, http1),
-    upstreamHttpProtocolOptions: autoSni
-      ? { autoSni: true, autoSanValidation: autoSanValidation || undefined }
+    upstreamHttpProtocolOptions: named
+      ? { autoSni: autoSni || undefined, autoSanValidation: autoSanValidation || undefined }
       : undefined,
     outlierDetection: errorCodes.length === 0 ? undefined : { errorMatcher: anyStatus(errorCodes) },
   };

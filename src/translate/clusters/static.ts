@@ -12,6 +12,7 @@ import { inboundSource } from './inbound-source.ts';
 import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts';
 import { PRESERVE_CASE } from './protocol.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
+import { anyHostTls, type UpstreamTls } from './tls.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
 const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -70,7 +71,23 @@ function followDownstream(preserveCase: boolean): Partial<Cluster> {
   };
 }
 
+function namedByRequest({ autoSni, autoSanValidation }: UpstreamTls): Partial<Cluster> {
+  return {
+    typedExtensionProtocolOptions: {
+      [OPTIONS]: anyOf(OPTIONS, {
+        explicitHttpConfig: { httpProtocolOptions: {} },
+        upstreamHttpProtocolOptions: {
+          autoSni: autoSni || undefined,
+          autoSanValidation: autoSanValidation || undefined,
+        },
+      }),
+    },
+  };
+}
+
 function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
+  const { tls } = mesh.outboundTrafficPolicy;
+  const upstream = anyHostTls(tls, context);
   return {
     name: DYNAMIC_DNS_CLUSTER,
     altStatName: `${DYNAMIC_DNS_CLUSTER};`,
@@ -81,10 +98,11 @@ function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
       name: 'envoy.clusters.dynamic_forward_proxy',
       typedConfig: anyOf('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
         dnsCacheConfig: anyDnsCache(context.family, mesh, context.dnsProxy),
-        // Plain HTTP to any host: there is no certificate to verify.
-        allowInsecureClusterOptions: true,
+        // Where the certificate is not verified by the name that was asked for, that has to be said.
+        allowInsecureClusterOptions: upstream?.autoSni === true && upstream.autoSanValidation ? undefined : true,
       }),
     },
-    ...followDownstream(context.preserveCase),
+    ...(upstream === undefined ? followDownstream(context.preserveCase) : namedByRequest(upstream)),
+    ...upstream?.fields,
   };
 }

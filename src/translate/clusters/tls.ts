@@ -57,7 +57,7 @@ export function upstreamTls(inputs: UpstreamTlsInputs): UpstreamTls {
   const { tls } = inputs;
   switch (tls?.mode) {
     case 'ISTIO_MUTUAL':
-      return { ...PLAIN, fields: { transportSocket: meshSocket(inputs) } };
+      return mutual(inputs);
     case 'SIMPLE':
     case 'MUTUAL':
       return originated(inputs, tls);
@@ -101,6 +101,13 @@ function automatic(inputs: UpstreamTlsInputs): UpstreamTls {
   };
 }
 
+/** A host that is resolved on demand is named by the request: no name is known before. */
+function mutual(inputs: UpstreamTlsInputs): UpstreamTls {
+  if (inputs.service.resolution !== 'DynamicDNS') return { ...PLAIN, fields: { transportSocket: meshSocket(inputs) } };
+  const transportSocket = meshSocket({ ...inputs, sni: '' });
+  return { ...PLAIN, fields: { transportSocket }, autoSni: (inputs.tls?.sni ?? '') === '', autoSanValidation: true };
+}
+
 function meshSocket(inputs: UpstreamTlsInputs): TransportSocket {
   const { tls, context } = inputs;
   const sans =
@@ -112,7 +119,7 @@ function meshSocket(inputs: UpstreamTlsInputs): TransportSocket {
       : fileSecret(`file-cert:${clientCertChain}~${clientKey}`);
   const root = clientRootCert === '' ? workloadSecret('ROOTCA') : fileSecret(`file-root:${clientRootCert}`);
   return tlsSocket(context, {
-    sni: tls?.sni !== undefined && tls.sni !== '' ? tls.sni : inputs.sni,
+    sni: (tls?.sni ?? '') === '' ? inputs.sni || undefined : tls?.sni,
     commonTlsContext: {
       alpnProtocols: inputs.protocol === 'http2' ? ['istio', 'h2'] : ['istio'],
       tlsParams: TLS_PARAMS,
@@ -125,7 +132,18 @@ function meshSocket(inputs: UpstreamTlsInputs): TransportSocket {
   });
 }
 
-function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): UpstreamTls {
+/** TLS to whatever host is asked for; undefined where the mesh asks for none. */
+export function anyHostTls(tls: ClientTLSSettings | undefined, context: ClusterContext): UpstreamTls | undefined {
+  if (tls?.mode !== 'SIMPLE' && tls?.mode !== 'MUTUAL') return undefined;
+  const service = { registry: 'Kubernetes', resolution: 'DynamicDNS', subjectAltNames: [] } as const;
+  return originated({ service, rule: undefined, identities: [], protocol: 'http1', context }, tls);
+}
+
+type OriginationInputs = Pick<UpstreamTlsInputs, 'rule' | 'identities' | 'protocol' | 'context'> & {
+  readonly service: Pick<Service, 'registry' | 'resolution' | 'subjectAltNames'>;
+};
+
+function originated(inputs: OriginationInputs, tls: ClientTLSSettings): UpstreamTls {
   const { service, context } = inputs;
   const byCredential = tls.credentialName !== undefined && tls.credentialName !== '';
   // A sidecar has no right to read secrets unless the rule is for its workload alone: without the credential there
@@ -148,7 +166,8 @@ function originated(inputs: UpstreamTlsInputs, tls: ClientTLSSettings): Upstream
   return {
     fields: { transportSocket: tlsSocket(context, { sni: sni === '' ? undefined : sni, commonTlsContext: common }) },
     autoSni,
-    autoSanValidation: autoSni && given.length === 0 && tls.insecureSkipVerify !== true,
+    autoSanValidation:
+      (service.resolution === 'DynamicDNS' || (autoSni && given.length === 0)) && tls.insecureSkipVerify !== true,
     originated: true,
   };
 }
