@@ -17,6 +17,11 @@ export interface Sizes {
 }
 
 export const QUICK_SIZES: Sizes = { services: [50, 100, 200], proxies: [10, 40], endpoints: [1, 10, 100] };
+export const USUAL_SIZES: Sizes = {
+  services: [50, 200, 800],
+  proxies: [10, 40, 160, 640],
+  endpoints: [1, 10, 100],
+};
 export const FULL_SIZES: Sizes = {
   services: [100, 300, 1000, 3000, 10_000],
   proxies: [10, 30, 100, 300, 1000, 5000],
@@ -44,9 +49,9 @@ const SWEEPS: readonly Sweep[] = [
   },
   {
     axis: 'proxies',
-    fixed: '50 services',
-    // Each beside an endpoint of its own, and one endpoint of each service that nobody stands beside.
-    at: (proxies) => ({ shape: { ...BASE, services: 50, endpoints: 1 + Math.ceil(proxies / 50) }, proxies }),
+    fixed: '50 services, 20 endpoints',
+    // Each beside an endpoint of its own as far as they go, and one endpoint of each service that nobody stands beside.
+    at: (proxies) => ({ shape: { ...BASE, services: 50, endpoints: 20 }, proxies }),
   },
   {
     axis: 'endpoints',
