@@ -1,12 +1,17 @@
 // gRPC over HTTP/2 to the letter: what a client sees that knows HTTP/2 and nothing of this server.
 
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { type ChannelOptions, Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ClientState, nodeOf, readDeltaResponse } from '../../src/xds/client-state.ts';
 import { startXds, XDS_CHANNEL_OPTIONS, type XdsOptions } from '../../src/xds/server.ts';
+import { issue } from '../support/certificates.ts';
 import { CLUSTER, changeOf, Metrics, silentLog, World } from './support.ts';
 
 const PATH = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
@@ -23,7 +28,11 @@ interface Rig {
   readonly session: ClientHttp2Session;
 }
 
-async function rig(options: Partial<XdsOptions> = {}, channel: ChannelOptions = {}): Promise<Rig> {
+async function rig(
+  options: Partial<XdsOptions> = {},
+  channel: ChannelOptions = {},
+  certificates: ServerCredentials = ServerCredentials.createInsecure(),
+): Promise<Rig> {
   const world = new World();
   const metrics = new Metrics();
   const xds = startXds({
@@ -54,7 +63,7 @@ async function rig(options: Partial<XdsOptions> = {}, channel: ChannelOptions = 
     { Say: echo },
     { Say: (call: { request: Buffer }, reply: (e: null, b: Buffer) => void) => reply(null, call.request) },
   );
-  const port = await xds.bind(server, '127.0.0.1:0', ServerCredentials.createInsecure());
+  const port = await xds.bind(server, '127.0.0.1:0', certificates);
   cleanups.push(() => server.forceShutdown());
   const address = `127.0.0.1:${port}`;
   return { world, metrics, address, session: sessionTo(address) };
@@ -300,6 +309,43 @@ describe('a connection', () => {
     await pinged;
     deaf = true;
     await call.until(() => world.sessions.size === 0);
+  });
+});
+
+describe('over TLS', () => {
+  it('a verified certificate of the client is known, and no other', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'meltemi-wire-'));
+    cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+    const root = issue(folder, 'root', 'DNS:root');
+    const own = issue(folder, 'server', 'DNS:localhost', root);
+    const proxy = issue(folder, 'proxy', 'URI:spiffe://td/ns/a/sa/b', root);
+    const stranger = issue(folder, 'stranger', 'URI:spiffe://td/ns/a/sa/b');
+    const chain = { private_key: Buffer.from(own.key), cert_chain: Buffer.from(own.cert) };
+    const seen: (string | undefined)[] = [];
+    const peerOf: XdsOptions['peerOf'] = (call) => {
+      const raw = call.getAuthContext().sslPeerCertificate?.raw;
+      seen.push(raw === undefined ? undefined : new X509Certificate(raw).subjectAltName);
+      return { address: call.getPeer(), plaintext: false, identities: [] };
+    };
+    // Grpc-js asks for certificates only where it demands them; the control plane's credentials ask and do without.
+    const demanding = ServerCredentials.createSsl(Buffer.from(root.cert), [chain], true);
+    const open = ServerCredentials.createSsl(Buffer.from(root.cert), [chain], false);
+    for (const [server, client] of [
+      [demanding, { cert: proxy.cert, key: proxy.key }],
+      [open, { cert: stranger.cert, key: stranger.key }],
+      [open, {}],
+    ] as const) {
+      const { world, address } = await rig({ peerOf }, {}, server);
+      world.set(CLUSTER, { a: '1' });
+      const session = connect(`https://localhost:${address.split(':')[1]}`, { ca: root.cert, ...client });
+      session.on('error', () => {});
+      cleanups.push(() => session.destroy());
+      const call = new Call(session);
+      call.stream.write(frame(subscription()));
+      await call.until(() => call.messages.length === 1);
+      expect([...world.sessions][0]?.peer.address).toMatch(/^127\.0\.0\.1:\d+$/);
+    }
+    expect(seen).toEqual(['URI:spiffe://td/ns/a/sa/b', undefined, undefined]);
   });
 });
 
