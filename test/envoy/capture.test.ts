@@ -90,7 +90,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
     const starts = workloads.map(({ pod, workload, mode }) => startSidecar(plane, pod, workload, mode));
     sidecars.push(...(await Promise.all(starts)));
     await plane.settled();
-  }, 60_000);
+  }, 180_000);
 
   afterAll(async () => {
     for (const sidecar of sidecars) await sidecar.stop();
@@ -166,6 +166,80 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
     expect(JSON.parse(answer.body ?? '')).toMatchObject({ app: 'outsider', path: '/out', from: client.address });
   });
 
+  describe('of services without an address of their own', () => {
+    const kube = (name: string, spec: object): object => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace: NAMESPACE },
+      spec,
+    });
+    const entry = (host: string, number: number, protocol: string, endpoint: string, targetPort: number): object =>
+      istio('ServiceEntry', host.replaceAll('.', '-'), {
+        hosts: [host],
+        location: 'MESH_EXTERNAL',
+        resolution: 'STATIC',
+        ports: [{ number, targetPort, name: protocol.toLowerCase(), protocol }],
+        endpoints: [{ address: endpoint }],
+      });
+
+    it('goes to the pods of a headless service, with mutual TLS', async () => {
+      const ports = [{ name: 'http', port: 8080, targetPort: 8080 }];
+      await plane.settled(
+        folder.write('further', [kube('pods', { clusterIP: 'None', selector: { app: 'web' }, ports })]),
+      );
+      const answer = await client.call({ url: `http://${server.address}:8080/`, headers: { host: 'pods.shop' } });
+      const echo = JSON.parse(answer.body ?? '') as { app: string; headers: Record<string, string> };
+      expect([answer.status, echo.app]).toEqual([200, 'web']);
+      expect(echo.headers['x-forwarded-client-cert']).toContain('URI=spiffe://cluster.local/ns/shop/sa/client');
+    });
+
+    it('goes by another name where an ExternalName stands for a service', async () => {
+      const alias = kube('alias', {
+        type: 'ExternalName',
+        externalName: 'web.shop.svc.cluster.local',
+        ports: [{ name: 'http', port: 8080 }],
+      });
+      await plane.settled(folder.write('further', [alias]));
+      const answer = await client.call({ url: `http://${WEB}:8080/`, headers: { host: 'alias.shop' } });
+      expect([answer.status, (JSON.parse(answer.body ?? '') as { app: string }).app]).toEqual([200, 'web']);
+    });
+
+    it('is told apart on a port that HTTP and other bytes share', async () => {
+      await plane.settled(
+        folder.write('further', [
+          entry('page.example', 9191, 'HTTP', outsider.address, 9090),
+          entry('line.example', 9191, 'TCP', server.address, 7000),
+          istio('PeerAuthentication', 'web', {
+            selector: { matchLabels: { app: 'web' } },
+            mtls: { mode: 'PERMISSIVE' },
+          }),
+        ]),
+      );
+      const page = await client.call({ url: 'http://198.51.100.1:9191/', headers: { host: 'page.example' } });
+      expect([page.status, (JSON.parse(page.body ?? '') as { app: string }).app]).toEqual([200, 'outsider']);
+      const line = await client.talk('198.51.100.1', 9191, 'no HTTP\r\n');
+      expect(line.body).toBe('tcp-web no HTTP\r\n');
+    });
+
+    it('ends where the registry is all there is', async () => {
+      const only = istio('Sidecar', 'client', {
+        workloadSelector: { labels: { workload: 'client' } },
+        egress: [{ hosts: ['*/*'] }],
+        outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
+      });
+      await plane.settled(folder.write('further', [only]));
+      const out = async (): Promise<number | undefined> =>
+        (await client.call({ url: `http://${outsider.address}:9090/out` })).status;
+      // Envoy's threads get a new listener after it is acknowledged.
+      await until(async () => (await out()) === undefined, 'an end');
+      const host = { host: 'nobody.example' };
+      expect((await client.call({ url: `http://${WEB}:8080/`, headers: host })).status).toBe(502);
+      expect((await client.call({ url: `http://${WEB}:8080/`, headers: { host: 'web' } })).status).toBe(200);
+      await plane.settled(folder.write('further', []));
+      await until(async () => (await out()) === 200, 'a way out');
+    });
+  });
+
   it('comes to the application when a pod calls itself', async () => {
     const own = await server.call({ url: `http://${server.address}:8080/own` });
     expect(JSON.parse(own.body ?? '')).toMatchObject({ path: '/own' });
@@ -202,7 +276,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       expect(iptables(server, '--reconcile')).toContain('is in force');
       expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
       expect(server.run('ip', ['rule'])).not.toContain('lookup 133');
-    }, 60_000);
+    }, 180_000);
 
     it('are gone after a cleanup, whatever they were', () => {
       iptables(server, '-c', 'eth9', '--capture-all-dns', '--reconcile');
@@ -210,7 +284,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       iptables(server, '--cleanup-only');
       expect(rules(server.run('iptables-save', []))).toEqual(['-A POSTROUTING -j ACCEPT']);
       iptables(server, '--cleanup-only');
-    }, 60_000);
+    }, 180_000);
   });
 
   /** Starts `meltemi agent` in a pod; resolves when its Envoy is ready. */
@@ -261,7 +335,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       const { status } = await pod.call({ url: 'http://127.0.0.1:15020/healthz/ready' });
       return status === 200;
     };
-    await until(ready, `${workload.name} ready`, 40_000).catch((error: unknown) => {
+    await until(ready, `${workload.name} ready`, 120_000).catch((error: unknown) => {
       child.kill('SIGTERM');
       throw new Error([String(error), ...log].join('\n'), { cause: error });
     });

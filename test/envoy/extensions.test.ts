@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { call } from '../support/apps.ts';
+import { call, talk } from '../support/apps.ts';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
@@ -232,6 +232,136 @@ describe.skipIf(envoy === '')('what users add to the configuration', () => {
       const before = await counted();
       expect((await get('/')).status).toBe(200);
       await expect.poll(counted, { timeout: 5000 }).toBe(before + 1);
+    });
+
+    it('changes a listener, its own filters and its chains, and adds listeners', async () => {
+      const inbound = (port: number): object => ({ context: 'SIDECAR_INBOUND', listener: { portNumber: port } });
+      const answering = (text: string): object => ({
+        filters: [
+          {
+            name: 'envoy.filters.network.direct_response',
+            typed_config: {
+              '@type': 'type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config',
+              response: { inline_string: text },
+            },
+          },
+        ],
+      });
+      const at = mesh.at.pod('web');
+      const added = {
+        name: 'added',
+        address: { socket_address: { address: at, port_value: 9300 } },
+        filter_chains: [answering('from a listener that was added')],
+      };
+      const proxied = {
+        name: 'envoy.filters.listener.proxy_protocol',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
+          allow_requests_without_proxy_protocol: true,
+        },
+      };
+      await apply([
+        filter(
+          'listeners',
+          [
+            { applyTo: 'LISTENER', match: { context: 'SIDECAR_INBOUND' }, patch: { operation: 'ADD', value: added } },
+            {
+              applyTo: 'LISTENER',
+              match: inbound(8080),
+              patch: { operation: 'MERGE', value: { stat_prefix: 'merged' } },
+            },
+            {
+              applyTo: 'LISTENER_FILTER',
+              match: inbound(8080),
+              patch: { operation: 'INSERT_FIRST', value: proxied },
+            },
+            {
+              applyTo: 'FILTER_CHAIN',
+              match: inbound(8080),
+              patch: {
+                operation: 'ADD',
+                value: {
+                  name: 'by-source',
+                  filter_chain_match: {
+                    destination_port: 8080,
+                    transport_protocol: 'raw_buffer',
+                    source_prefix_ranges: [{ address_prefix: '203.0.113.9', prefix_len: 32 }],
+                  },
+                  ...answering('from a chain that was added'),
+                },
+              },
+            },
+          ],
+          on('web'),
+        ),
+      ]);
+      expect((await get('/')).status).toBe(200);
+      await expect.poll(() => talk(at, 9300, 'x'), { timeout: 5000 }).toBe('from a listener that was added');
+      // Who comes from there, by the header that the new filter reads, gets the new chain.
+      const from = `PROXY TCP4 203.0.113.9 192.0.2.1 41000 8080\r\nnot a word of TLS\r\n`;
+      await expect.poll(() => talk(at, 8080, from), { timeout: 5000 }).toBe('from a chain that was added');
+      const stats = await mesh.proxy('web').stats('^listener.merged.*downstream_cx_total$');
+      expect([...stats.values()][0]).toBeGreaterThan(0);
+    });
+
+    it('brings the settings of a filter by themselves, as whoever names it finds them', async () => {
+      const named = {
+        name: 'shared-words',
+        config_discovery: { config_source: { ads: {}, resource_api_version: 'V3' }, type_urls: [LUA] },
+      };
+      const shared = (text: string): object => ({
+        applyTo: 'EXTENSION_CONFIG',
+        patch: {
+          operation: 'ADD',
+          value: {
+            name: 'shared-words',
+            typed_config: { '@type': LUA, default_source_code: { inline_string: word(text) } },
+          },
+        },
+      });
+      const use = (text: string): Promise<void> =>
+        apply([
+          filter(
+            'discovered',
+            [
+              {
+                applyTo: 'HTTP_FILTER',
+                match: { context: 'SIDECAR_INBOUND', listener: ROUTER },
+                patch: { operation: 'INSERT_BEFORE', value: named },
+              },
+              shared(text),
+            ],
+            on('web'),
+          ),
+        ]);
+      await use('one');
+      await expect.poll(() => words(), { timeout: 5000 }).toBe('one');
+      await use('two');
+      await expect.poll(() => words(), { timeout: 5000 }).toBe('two');
+    });
+
+    it('takes away routes and hosts', async () => {
+      const outbound = (applyTo: string, match: object): object => ({
+        applyTo,
+        match: { context: 'SIDECAR_OUTBOUND', routeConfiguration: match },
+        patch: { operation: 'REMOVE' },
+      });
+      const host = 'web.shop.svc.cluster.local:8080';
+      await apply([
+        filter('gone', [outbound('HTTP_ROUTE', { vhost: { name: host, route: { name: 'marked' } } })], on('client')),
+      ]);
+      expect((await get('/marked')).status).toBe(200);
+      expect(await mesh.proxy('client').dump('dynamic_route_configs')).not.toContain('"marked"');
+      const hostGone = {
+        applyTo: 'VIRTUAL_HOST',
+        match: { context: 'GATEWAY', routeConfiguration: { vhost: { name: 'shop.example:8000' } } },
+        patch: { operation: 'REMOVE' },
+      };
+      expect((await enter()).status).toBe(200);
+      await apply([filter('gone', [hostGone])]);
+      await expect.poll(async () => (await enter()).status, { timeout: 5000 }).toBe(404);
+      await apply([]);
+      await expect.poll(async () => (await enter()).status, { timeout: 5000 }).toBe(200);
     });
 
     it('of a gateway leaves sidecars alone', async () => {
