@@ -35,6 +35,23 @@ export class Message {
   }
 }
 
+interface Body {
+  readonly bytes: Buffer;
+  readonly place: Place;
+}
+
+/** Of a body in the order of use. It does not keep the chunk, and so not the body: both go with the step's views. */
+interface Place {
+  readonly chunk: WeakRef<Chunk>;
+  readonly mode: Mode;
+  readonly size: number;
+}
+
+/** What a small body counts for: it is a piece of a larger block of memory, which it keeps. */
+const LEAST_SIZE = 4096;
+
+const LEAST_PLACES = 256;
+
 export interface Outgoing {
   readonly typeUrl: string;
   readonly version: string;
@@ -53,15 +70,21 @@ const SOTW_CONTROL_PLANE = 6;
 const DELTA_REMOVED = 6;
 const DELTA_CONTROL_PLANE = 7;
 
-/** Encodes for one server; keeps encoded bodies up to a budget of bytes, the least recently used go first. */
+/**
+ * Encodes for one server; keeps encoded bodies while somebody may be sent them, up to a budget of bytes: above it the least
+ * recently used go first.
+ */
 export class Encoder {
   readonly #identifier: string;
   readonly #budget: number;
   readonly #heads = { sotw: new WeakMap<Resource, Buffer>(), delta: new WeakMap<Resource, Buffer>() };
-  readonly #bodies = { sotw: new Map<Chunk, Buffer>(), delta: new Map<Chunk, Buffer>() };
+  readonly #bodies = { sotw: new WeakMap<Chunk, Body>(), delta: new WeakMap<Chunk, Body>() };
+  readonly #order = new Set<Place>();
   readonly #openings = { sotw: new Map<string, Buffer>(), delta: new Map<string, Buffer>() };
   readonly #removals = new WeakMap<readonly string[], Buffer>();
   #kept = 0;
+  /** How many places there are when those of the dead are looked for next. */
+  #sweepAt = LEAST_PLACES;
   /** Bytes copied to build shared bodies, for measurements. */
   built = 0;
 
@@ -112,31 +135,39 @@ export class Encoder {
   }
 
   #body(mode: Mode, chunk: Chunk): Buffer {
-    const bodies = this.#bodies[mode];
-    const known = bodies.get(chunk);
+    const known = this.#bodies[mode].get(chunk);
     if (known !== undefined) {
-      bodies.delete(chunk);
-      bodies.set(chunk, known);
-      return known;
+      this.#order.delete(known.place);
+      this.#order.add(known.place);
+      return known.bytes;
     }
     const pieces: Uint8Array[] = [];
     for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
-    const body = Buffer.concat(pieces);
-    this.built += body.length;
-    bodies.set(chunk, body);
-    this.#kept += body.length;
-    this.#shrink(bodies, chunk);
-    this.#shrink(this.#bodies[mode === 'sotw' ? 'delta' : 'sotw'], chunk);
-    return body;
+    const bytes = Buffer.concat(pieces);
+    this.built += bytes.length;
+    const place = { chunk: new WeakRef(chunk), mode, size: Math.max(bytes.length, LEAST_SIZE) };
+    this.#bodies[mode].set(chunk, { bytes, place });
+    this.#order.add(place);
+    this.#kept += place.size;
+    if (this.#order.size > this.#sweepAt || this.#kept > this.#budget) this.#shrink(place);
+    return bytes;
   }
 
-  #shrink(bodies: Map<Chunk, Buffer>, keep: Chunk): void {
-    for (const [chunk, body] of bodies) {
+  /** Forgets what nobody can ask for any more; then, if that is not enough, the least recently used. */
+  #shrink(keep: Place): void {
+    for (const place of this.#order) if (place.chunk.deref() === undefined) this.#drop(place);
+    this.#sweepAt = Math.max(LEAST_PLACES, 2 * this.#order.size);
+    for (const place of this.#order) {
       if (this.#kept <= this.#budget) return;
-      if (chunk === keep) continue;
-      bodies.delete(chunk);
-      this.#kept -= body.length;
+      if (place !== keep) this.#drop(place);
     }
+  }
+
+  #drop(place: Place): void {
+    this.#order.delete(place);
+    this.#kept -= place.size;
+    const chunk = place.chunk.deref();
+    if (chunk !== undefined) this.#bodies[place.mode].delete(chunk);
   }
 
   /** All of a `resources` entry but the resource's own bytes, which follow it. */
