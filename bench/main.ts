@@ -38,9 +38,13 @@ async function main(): Promise<void> {
 async function run(options: Options): Promise<void> {
   // What runs in this process is run as the server runs it.
   tuneEngine(process.versions.node);
-  const { report, passed } = await runSuites(options, (suite) => console.error(`${suite} …`));
+  const { report, passed } = await runSuites(options, {
+    started: (suite) => console.error(`${suite} …`),
+    advanced: (soFar) => {
+      if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(soFar, undefined, 1)}\n`);
+    },
+  });
   console.log(table(report));
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
   if (options.svg !== undefined) draw(report, options.svg);
   if (!passed) process.exitCode = 1;
 }

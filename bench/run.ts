@@ -10,17 +10,24 @@ export interface Outcome {
   readonly passed: boolean;
 }
 
-/** `progress` is told the name of each suite before it starts. */
-export async function runSuites(options: Options, progress: (suite: string) => void): Promise<Outcome> {
+export interface Watcher {
+  /** A suite begins. */
+  readonly started: (suite: string) => void;
+  /** The report so far: a long run that is ended keeps what it has. */
+  readonly advanced: (report: Report) => void;
+}
+
+export async function runSuites(options: Options, { started, advanced }: Watcher): Promise<Outcome> {
   const figures: Figure[] = [];
   const remarks: string[] = [];
   let passed = true;
   for (const suite of chosen(options)) {
-    progress(suite.name);
+    started(suite.name);
     const notes = new Notebook(suite.name);
     if ((await suite.run(options, notes)) === false) passed = false;
     figures.push(...notes.figures);
     remarks.push(...notes.notes);
+    advanced(reportOf(options, figures, remarks));
   }
   return { report: reportOf(options, figures, remarks), passed };
 }

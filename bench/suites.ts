@@ -7,7 +7,7 @@ import { certificates } from './suites/certificates.ts';
 import { churn } from './suites/churn.ts';
 import { codec } from './suites/codec.ts';
 import { engine } from './suites/engine.ts';
-import { FULL_SIZES, growth, QUICK_SIZES } from './suites/growth.ts';
+import { FULL_SIZES, growth, QUICK_SIZES, USUAL_SIZES } from './suites/growth.ts';
 import { memory } from './suites/memory.ts';
 import { onDemand } from './suites/on-demand.ts';
 import { propagation } from './suites/propagation.ts';
@@ -44,7 +44,7 @@ export const SUITES: readonly Suite[] = [
     name: 'shapes',
     about: "generation by the shapes of Istio's own benchmarks, beside istiod's figures; --shape NAME for one",
     usual: true,
-    run: ({ quick, shapes: names }, notes) => shapes({ budget: quick ? 300 : 6000, names }, notes),
+    run: ({ quick, shapes: names }, notes) => shapes({ budget: quick ? 300 : 4000, names }, notes),
   },
   {
     name: 'engine',
@@ -94,7 +94,7 @@ export const SUITES: readonly Suite[] = [
     about: 'how one change grows with services, proxies and endpoints, as a power; --full for 10,000 services',
     usual: true,
     run: ({ full, quick, rounds }, notes) =>
-      growth({ sizes: full ? FULL_SIZES : QUICK_SIZES, rounds: quick ? 1 : rounds }, notes),
+      growth({ sizes: full ? FULL_SIZES : quick ? QUICK_SIZES : USUAL_SIZES, rounds: quick ? 1 : rounds }, notes),
   },
   {
     name: 'soak',

@@ -17,6 +17,11 @@ export interface Sizes {
 }
 
 export const QUICK_SIZES: Sizes = { services: [50, 100, 200], proxies: [10, 40], endpoints: [1, 10, 100] };
+export const USUAL_SIZES: Sizes = {
+  services: [50, 200, 800],
+  proxies: [10, 40, 160, 640],
+  endpoints: [1, 10, 100],
+};
 export const FULL_SIZES: Sizes = {
   services: [100, 300, 1000, 3000, 10_000],
   proxies: [10, 30, 100, 300, 1000, 5000],
