@@ -49,9 +49,9 @@ const SWEEPS: readonly Sweep[] = [
   },
   {
     axis: 'proxies',
-    fixed: '50 services',
-    // Each beside an endpoint of its own, and one endpoint of each service that nobody stands beside.
-    at: (proxies) => ({ shape: { ...BASE, services: 50, endpoints: 1 + Math.ceil(proxies / 50) }, proxies }),
+    fixed: '50 services, 20 endpoints',
+    // Each beside an endpoint of its own as far as they go, and one endpoint of each service that nobody stands beside.
+    at: (proxies) => ({ shape: { ...BASE, services: 50, endpoints: 20 }, proxies }),
   },
   {
     axis: 'endpoints',
