@@ -222,7 +222,7 @@ describe.each(PAIRS)('an Envoy that speaks state of the world: %s', (_label, pai
         for (const op of list) play.act(op);
         play.finish();
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
