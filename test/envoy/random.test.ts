@@ -5,8 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { NEWEST, newestEnvoy, OLDER } from '../support/envoy.ts';
-import { envoysForTests } from '../support/envoy.ts';
+import { envoysForTests, NEWEST, newestEnvoy, OLDER } from '../support/envoy.ts';
 import { bootstrapsOf, complaintsOf, loadableMesh } from '../support/loadable.ts';
 import { Dice } from './random/dice.ts';
 import { randomMesh } from './random/mesh.ts';
@@ -14,7 +13,7 @@ import { randomMesh } from './random/mesh.ts';
 const count = Number(process.env['RANDOM_MESHES'] ?? 6);
 const seed = Number(process.env['RANDOM_SEED'] ?? 1);
 
-/** What Envoy says of files that are not on this machine, and of keys that are none: no mistake of the translation. */
+/** What Envoy says of files that are not on this machine: no mistake of the translation. */
 const NOT_OURS = /does not exist|unable to read file/;
 
 describe.skipIf(newestEnvoy() === '')('random meshes', () => {

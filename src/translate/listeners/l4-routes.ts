@@ -97,7 +97,9 @@ function tlsRouteChains(inputs: L4Inputs): readonly L4Chain[] {
     for (const route of node.tls) {
       for (const match of route.match ?? []) {
         if (!appliesTo(match, inputs)) continue;
-        const serverNames = (match.sniHosts ?? []).map((host) => host.toLowerCase());
+        const names = (match.sniHosts ?? []).map((host) => host.toLowerCase());
+        // `*` is every connection; Envoy takes no such name.
+        const serverNames = names.includes('*') ? [] : names;
         const subnets = match.destinationSubnets ?? [];
         // Matches that differ only in what was decided here would be the same to Envoy.
         const key = JSON.stringify([serverNames, subnets]);

@@ -60,14 +60,18 @@ function addressed(provider: ExtensionProvider): Addressed | undefined {
   );
 }
 
-/** `HOST` or `NAMESPACE/HOST`, as far as the proxy sees it: a reference to a missing cluster would cost the listener. */
+/**
+ * `HOST` or `NAMESPACE/HOST`, as far as the proxy sees it and its port: a reference to a missing cluster would cost the
+ * listener.
+ */
 function hostOf(provider: ExtensionProvider, services: Table<ScopedService>): string | undefined {
-  const name = addressed(provider)?.service;
+  const { service: name, port } = addressed(provider) ?? {};
   if (name === undefined) return undefined;
   const slash = name.indexOf('/');
   const hostname = slash < 0 ? name : name.slice(slash + 1);
   const service = tableGet(services, hostname)?.service;
-  if (service === undefined) return undefined;
+  if (service === undefined || service.resolution === 'Alias') return undefined;
+  if (!service.ports.some((each) => each.number === port && each.protocol !== 'UDP')) return undefined;
   return slash < 0 || service.namespace === name.slice(0, slash) ? hostname : undefined;
 }
 

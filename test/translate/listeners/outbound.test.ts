@@ -183,6 +183,22 @@ describe('routes for connections', () => {
     ]);
   });
 
+  it('gives what is for any SNI to the chain that asks for none', () => {
+    const secure = service('secure', { ...vip(2), ports: ['tls:443'] });
+    const route = (subset: string) => [{ destination: { host: 'secure', subset } }];
+    const routes = virtualService('secure', {
+      hosts: ['secure'],
+      tls: [
+        { match: [{ sniHosts: ['a.example.com'] }], route: route('v1') },
+        { match: [{ sniHosts: ['b.example.com', '*'] }], route: route('v2') },
+      ],
+    });
+    expect(told(at([secure, routes], '10.96.0.2_443'))).toEqual([
+      'a.example.com -> outbound|443|v1|secure.default.svc.cluster.local',
+      'default -> outbound|443|v2|secure.default.svc.cluster.local',
+    ]);
+  });
+
   it('takes connection settings from the rule', () => {
     const rule = destinationRule('db', {
       host: 'db',

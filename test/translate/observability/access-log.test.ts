@@ -12,7 +12,9 @@ import { telemetry } from '../../support/builders.ts';
 type Json = Record<string, unknown>;
 type Levels = { readonly [level in keyof TelemetrySelection]?: readonly AccessLogging[] };
 
-const logs = { service: { hostname: 'logs.example.com', namespace: 'obs' } } as unknown as ScopedService;
+const logs = {
+  service: { hostname: 'logs.example.com', namespace: 'obs', ports: [1, 2, 3, 9000].map((number) => ({ number })) },
+} as unknown as ScopedService;
 
 const PROVIDERS = [
   { name: 'text', envoyFileAccessLog: { path: '/tmp/a', logFormat: { text: '%START_TIME%' } } },

@@ -11,7 +11,9 @@ import { type ClassOptions, proxyClass } from '../routes/support.ts';
 
 type Json = Record<string, unknown>;
 
-const spans = { service: { hostname: 'spans.example.com', namespace: 'obs' } } as unknown as ScopedService;
+const spans = {
+  service: { hostname: 'spans.example.com', namespace: 'obs', ports: [1, 2, 3, 9000].map((number) => ({ number })) },
+} as unknown as ScopedService;
 const at = { service: 'spans.example.com', port: 1 };
 
 const PROVIDERS = [
@@ -25,6 +27,7 @@ const PROVIDERS = [
   { name: 'datadog', datadog: at },
   { name: 'skywalking', skywalking: { ...at, accessToken: 't' } },
   { name: 'lost', zipkin: { service: 'gone.example.com', port: 1 } },
+  { name: 'portless', zipkin: { ...at, port: 77 } },
 ];
 
 interface Options {
@@ -67,6 +70,7 @@ describe('spans', () => {
 
   it('are off where the tracer can not be reached', () => {
     expect(made([by('lost')]).block).toBeUndefined();
+    expect(made([by('portless')]).block).toBeUndefined();
   });
 
   it.each([

@@ -18,7 +18,13 @@ interface Options {
 
 function filters(spec: AuthorizationPolicySpec, { mesh = {}, dialect = 'classic', annotations = {} }: Options = {}) {
   const config = parseMeshConfig(mesh).mesh;
-  const authz = { service: { hostname: 'authz.example.com', namespace: 'default' } } as unknown as ScopedService;
+  const authz = {
+    service: {
+      hostname: 'authz.example.com',
+      namespace: 'default',
+      ports: [1, 2, 3, 9000].map((number) => ({ number })),
+    },
+  } as unknown as ScopedService;
   const providers = meshProviders(config, smallTable([['authz.example.com', authz]]));
   return authorizationFilters({
     policies: [authorizationPolicy('p', spec, { annotations })],
