@@ -116,4 +116,47 @@ describe('classes that differ in place alone', () => {
     for (const typeUrl of [CLUSTER, ENDPOINT, ROUTE])
       expect(new Set(classes.map(({ views }) => views?.tables.get(typeUrl))).size).toBe(1);
   });
+
+  it('have clusters of their own where these carry addresses, before and after a change', async () => {
+    const dns = (address: string): never =>
+      objectsOf([
+        {
+          apiVersion: 'networking.istio.io/v1',
+          kind: 'ServiceEntry',
+          metadata: { name: 'dns', namespace: 'ns-0' },
+          spec: {
+            hosts: ['dns.example.com'],
+            resolution: 'DNS',
+            ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+            endpoints: [
+              { address: 'a.example.com', locality: 'r/a' },
+              { address, locality: 'r/b' },
+            ],
+          },
+        },
+        {
+          apiVersion: 'networking.istio.io/v1',
+          kind: 'DestinationRule',
+          metadata: { name: 'dns', namespace: 'ns-0' },
+          spec: { host: 'dns.example.com', trafficPolicy: { outlierDetection: { consecutive5xxErrors: 5 } } },
+        },
+      ]) as never;
+    const zones = ['a', 'b'];
+    const clustersOf = (lab: Lab): readonly (string | undefined)[] =>
+      lab.proxies.map((proxy) => proxy.held(CLUSTER).get('outbound|80||dns.example.com')?.bytes.toString('base64'));
+    const labOf = async (address: string, only: readonly string[]): Promise<Lab> => {
+      const lab = new Lab();
+      lab.apply(dns(address));
+      await lab.settle();
+      for (const zone of only) lab.connect(node(0, {}, zone));
+      await lab.settle();
+      return lab;
+    };
+    const lab = await labOf('b.example.com', zones);
+    expect(new Set(clustersOf(lab)).size).toBe(2);
+    lab.apply(dns('c.example.com'));
+    await lab.settle();
+    const alone = await Promise.all(zones.map(async (zone) => clustersOf(await labOf('c.example.com', [zone]))[0]));
+    expect(clustersOf(lab)).toEqual(alone);
+  });
 });
