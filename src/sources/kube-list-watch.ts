@@ -67,6 +67,8 @@ export class ListWatch {
   #failures = 0;
   /** In a row. */
   #absences = 0;
+  /** Of versions, without an event in between. */
+  #expiries = 0;
   #interrupt: AbortController | undefined;
 
   constructor(options: ListWatchOptions) {
@@ -124,9 +126,9 @@ export class ListWatch {
     const { log, what, random, sink } = this.#options;
     const status = error instanceof KubeError ? error.status : 0;
     const message = error instanceof Error ? error.message : String(error);
-    // Too old to go on from: list again, at once unless that happens in a row.
+    // Too old to go on from, as after an outage: list again, at once unless that happens in a row.
     if (status === 410) this.#version = undefined;
-    if (status === 410 && this.#failures++ === 0) return;
+    if (status === 410 && this.#expiries++ === 0) return;
     if (status === 404) {
       this.#served = undefined;
       this.#version = undefined;
@@ -193,8 +195,8 @@ export class ListWatch {
         if (ended.signal.aborted) return;
         heard = true;
         failure = this.#take(values, served);
-        if (failure !== undefined) ended.abort();
-        else this.#failures = 0;
+        if (failure === undefined) this.#failures = this.#expiries = 0;
+        else ended.abort();
       };
       await api.follow(served.path, query, ended.signal, take, () => this.#options.outage?.answered(this));
     } catch (error) {
