@@ -116,6 +116,8 @@ const PREFIXES = [
 ];
 const SUFFIXES = ['rbac.allowed', 'rbac.denied', 'shadow_allowed', 'shadow_denied', 'downstream_cx_active'];
 const REGEXPS = ['vhost\\..*\\.route\\..*'];
+/** Envoy's own health check answers by these: where they are not kept, everything is unhealthy. */
+const PROBED = 'cluster\\.probe-.*\\.membership_(healthy|total)';
 
 /** The few statistics worth their memory in every proxy, and what user and pod ask for. */
 function statsPatterns(config: AgentConfig): Json[] {
@@ -123,7 +125,7 @@ function statsPatterns(config: AgentConfig): Json[] {
   const annotated = (name: string) => splitList(config.annotations[`sidecar.istio.io/statsInclusion${name}`], config);
   const prefixes = [...PREFIXES, ...(matcher.inclusionPrefixes ?? []), ...annotated('Prefixes')];
   const suffixes = [...SUFFIXES, ...(matcher.inclusionSuffixes ?? []), ...annotated('Suffixes')];
-  const regexps = [...REGEXPS, ...(matcher.inclusionRegexps ?? []), ...annotated('Regexps')];
+  const regexps = [...REGEXPS, ...(config.agentless ? [PROBED] : []), ...(matcher.inclusionRegexps ?? []), ...annotated('Regexps')];
   return [
     ...unique(prefixes).map((prefix) => ({ prefix })),
     ...unique(suffixes).map((suffix) => ({ suffix })),
