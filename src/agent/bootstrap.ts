@@ -125,7 +125,12 @@ function statsPatterns(config: AgentConfig): Json[] {
   const annotated = (name: string) => splitList(config.annotations[`sidecar.istio.io/statsInclusion${name}`], config);
   const prefixes = [...PREFIXES, ...(matcher.inclusionPrefixes ?? []), ...annotated('Prefixes')];
   const suffixes = [...SUFFIXES, ...(matcher.inclusionSuffixes ?? []), ...annotated('Suffixes')];
-  const regexps = [...REGEXPS, ...(config.agentless ? [PROBED] : []), ...(matcher.inclusionRegexps ?? []), ...annotated('Regexps')];
+  const regexps = [
+    ...REGEXPS,
+    ...(config.agentless ? [PROBED] : []),
+    ...(matcher.inclusionRegexps ?? []),
+    ...annotated('Regexps'),
+  ];
   return [
     ...unique(prefixes).map((prefix) => ({ prefix })),
     ...unique(suffixes).map((suffix) => ({ suffix })),
