@@ -9,5 +9,6 @@ process.on('message', () => {
   collect();
   process.send(process.memoryUsage());
 });
-// Whoever measures may be gone: that is no reason to stay.
+// Whoever measures is gone: nobody else would stop it.
+process.on('disconnect', () => process.exit());
 process.channel?.unref();
