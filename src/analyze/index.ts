@@ -6,14 +6,24 @@ import { type Finding, refKey } from '../config/object.ts';
 import { compareStrings, orderBy } from '../lib/order.ts';
 import type { Analysis, Analyzer } from './analysis.ts';
 import { annotations } from './annotations.ts';
+import { negativeConditions } from './conditions.ts';
 import { emptySubsets } from './destination-rules.ts';
 import { filterOperations } from './envoy-filters.ts';
 import { gatewayConflicts, gatewayWorkloads, sharedCertificates } from './gateways.ts';
 import { applicationUsers, autoImages, namespaceLabels, podsWithoutProxy } from './injection.ts';
+import { proxyImages } from './injector.ts';
 import { networkRegistries, providers, sourceNamespaces } from './mesh-settings.ts';
 import { gatewaySelectors, sidecarConflicts, telemetryConflicts, unmatchedSelectors } from './selectors.ts';
 import { entryProtocols, portNames, sharedPorts } from './services.ts';
-import { claimRouting, destinationPorts, gatewayHosts, internalGateways, sharedHosts } from './virtual-services.ts';
+import {
+  claimRouting,
+  destinationPorts,
+  gatewayHosts,
+  internalGateways,
+  lostSubsets,
+  sharedHosts,
+} from './virtual-services.ts';
+import { injectors, outsideAddresses } from './webhooks.ts';
 
 export { type Analysis, analysisOf, type WrittenDocument } from './analysis.ts';
 
@@ -21,6 +31,7 @@ export { type Analysis, analysisOf, type WrittenDocument } from './analysis.ts';
 export const ANALYZERS: Readonly<Record<string, Analyzer>> = {
   'annotations.k8s': annotations,
   'authz.namespaces': sourceNamespaces,
+  'conditions.negative': negativeConditions,
   'conditions.subsets': emptySubsets,
   'envoyfilter.operations': filterOperations,
   'extensionprovider.references': providers,
@@ -30,6 +41,7 @@ export const ANALYZERS: Readonly<Record<string, Analyzer>> = {
   'injection.images': autoImages,
   'injection.namespaces': namespaceLabels,
   'injection.pods': podsWithoutProxy,
+  'injection.proxies': proxyImages,
   'injection.users': applicationUsers,
   'meshnetworks.registries': networkRegistries,
   'selectors.gateways': gatewaySelectors,
@@ -44,6 +56,9 @@ export const ANALYZERS: Readonly<Record<string, Analyzer>> = {
   'virtualservice.gatewayhosts': gatewayHosts,
   'virtualservice.hosts': sharedHosts,
   'virtualservice.internalgateways': internalGateways,
+  'virtualservice.lostsubsets': lostSubsets,
+  'webhooks.addresses': outsideAddresses,
+  'webhooks.injectors': injectors,
 };
 
 const inOrder = orderBy<Finding>(

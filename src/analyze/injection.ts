@@ -10,6 +10,7 @@ import {
   on,
   onWorkload,
 } from './analysis.ts';
+import { injectsByDefault } from './injector.ts';
 
 const LEGACY = 'istio-injection';
 const REVISION = 'istio.io/rev';
@@ -19,6 +20,7 @@ const STATUS = 'sidecar.istio.io/status';
 const PROXY = 'istio-proxy';
 
 export function* namespaceLabels(analysis: Analysis): Iterable<Finding> {
+  const byDefault = injectsByDefault(analysis);
   for (const namespace of analysis.list('Namespace')) {
     const { labels, name } = namespace;
     if (isSystemNamespace(analysis, name)) continue;
@@ -30,7 +32,16 @@ export function* namespaceLabels(analysis: Analysis): Iterable<Finding> {
         `has both ${LEGACY} and ${REVISION}: the revision does not count`,
         'one of them',
       );
-    } else if (labels[LEGACY] === undefined && labels[REVISION] === undefined && labels[AMBIENT] === undefined) {
+    } else if (labels[LEGACY] !== undefined || labels[REVISION] !== undefined || labels[AMBIENT] !== undefined) {
+      continue;
+    } else if (byDefault) {
+      yield on(
+        namespace,
+        'IST0148',
+        'metadata.labels',
+        'is enabled for injection, as all namespaces without a label are',
+      );
+    } else {
       yield on(
         namespace,
         'IST0102',
@@ -83,8 +94,9 @@ export function* autoImages(analysis: Analysis): Iterable<Finding> {
 /** The proxy's own user: its traffic is not captured, so an application of that user bypasses the mesh. */
 const PROXY_UID = 1337;
 
-export function* applicationUsers({ workloads }: Analysis): Iterable<Finding> {
-  for (const workload of workloads) {
+export function* applicationUsers(analysis: Analysis): Iterable<Finding> {
+  for (const workload of analysis.workloads) {
+    if (isSystemNamespace(analysis, workload.namespace) || optsOut(workload)) continue;
     const { document, pod } = workload;
     const top = fieldOf(document?.value, 'spec');
     const spec = pod === undefined ? fieldOf(fieldOf(top, 'template'), 'spec') : top;

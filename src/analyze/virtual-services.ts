@@ -67,6 +67,28 @@ function* destinations(node: VirtualService): Iterable<readonly [string, Destina
   }
 }
 
+/**
+ * A gateway sends to what its own VirtualService names: that of the destination counts for clients in the mesh alone, with
+ * the subsets that it chooses.
+ */
+export function* lostSubsets({ snapshot }: Analysis): Iterable<Finding> {
+  const choosers = new Map<string, VirtualService>();
+  for (const node of linked(snapshot)) {
+    for (const [, { host = '', subset = '' }] of destinations(node))
+      if (subset !== '' && node.hosts.includes(host) && !choosers.has(host)) choosers.set(host, node);
+  }
+  for (const node of linked(snapshot)) {
+    if (!node.gateways.some((name) => name !== MESH_GATEWAY)) continue;
+    for (const [path, { host = '', subset = '' }] of destinations(node)) {
+      const chooser = choosers.get(host);
+      if (subset !== '' || chooser === undefined || chooser === node || !path.startsWith('spec.http')) continue;
+      const other = `${chooser.namespace}/${chooser.name}`;
+      const message = `requests from a gateway are not routed by ${other}, which chooses subsets of ${host}`;
+      yield on(node.object, 'IST0140', `${path}.subset`, message);
+    }
+  }
+}
+
 /** A host that none of the gateway's servers lets in is never reached. */
 export function* gatewayHosts({ snapshot }: Analysis): Iterable<Finding> {
   for (const node of linked(snapshot)) {

@@ -65,6 +65,14 @@ export const FINDING_CODES = {
     summary: 'Services that lead to the same workload use one target port for different ports.',
   },
   IST0138: { severity: 'warning', summary: 'Several Gateways of the same workloads serve one certificate.' },
+  IST0139: {
+    severity: 'error',
+    summary: 'An injection webhook leads to no Service, or another one injects the same pods.',
+  },
+  IST0140: {
+    severity: 'warning',
+    summary: 'Subsets of a VirtualService for the mesh do not count for requests that come through a gateway.',
+  },
   IST0144: {
     severity: 'warning',
     summary: 'An application runs as the user of the proxy: its traffic bypasses the mesh.',
@@ -75,6 +83,7 @@ export const FINDING_CODES = {
     summary: 'A workload has a container with image auto, and nothing is injected there.',
   },
   IST0147: { severity: 'error', summary: 'A pod has a container with image auto, and nothing is injected there.' },
+  IST0148: { severity: 'info', summary: 'A namespace without a label is injected, as the injector says.' },
   IST0149: {
     severity: 'error',
     summary: 'A VirtualService routes by claims, and no RequestAuthentication applies to its Gateway.',
@@ -89,6 +98,7 @@ export const FINDING_CODES = {
     summary: 'A patch of an EnvoyFilter depends on filters that may be missing, and on the version of the proxy.',
   },
   IST0157: { severity: 'warning', summary: 'A Telemetry names an extension provider that the mesh does not have.' },
+  IST0158: { severity: 'warning', summary: 'Pods of a namespace have another proxy than is injected now.' },
   IST0159: { severity: 'error', summary: 'Several Telemetries select the same workload; the oldest is in force.' },
   IST0160: {
     severity: 'error',
@@ -96,11 +106,14 @@ export const FINDING_CODES = {
   },
   IST0161: { severity: 'error', summary: 'A credential of a Gateway has no usable certificate with its key.' },
   IST0162: { severity: 'warning', summary: 'A port of a Gateway is on no Service of its workloads.' },
+  IST0163: { severity: 'warning', summary: 'A webhook has no usable address of its control plane.' },
+  IST0164: { severity: 'info', summary: 'A webhook reaches its control plane by an address and not by a name.' },
   IST0165: { severity: 'warning', summary: 'A VirtualService names a Gateway that is internal to the control plane.' },
   IST0166: {
     severity: 'warning',
     summary: 'A policy selects pods of a Kubernetes Gateway, where only references count.',
   },
+  IST0171: { severity: 'warning', summary: 'A controller says that the object is not in force.' },
   IST0173: { severity: 'error', summary: 'A subset of a DestinationRule has no endpoint.' },
   IST0174: { severity: 'warning', summary: 'A DestinationRule is for a host that does not exist.' },
   IST0177: { severity: 'warning', summary: 'Several ServiceEntries give one port of a host different protocols.' },
