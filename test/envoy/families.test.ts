@@ -19,6 +19,14 @@ if (obstacle !== undefined) {
 const DUAL = { v4: '10.96.78.1', v6: 'fd96::1' };
 const SIX = 'fd96::2';
 
+/** As the injector writes the probes of a container: one that passes, and one of a port where nobody listens. */
+const PROBES = {
+  ISTIO_KUBE_APP_PROBERS: JSON.stringify({
+    '/app-health/app/readyz': { httpGet: { path: '/ready', port: 8080 } },
+    '/app-health/app/livez': { tcpSocket: { port: 8081 } },
+  }),
+};
+
 describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of both families', () => {
   let network: PodNetwork;
   let folder: TestFolder;
@@ -71,7 +79,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
     for (const { pod } of workloads) expect(captureTraffic(pod)).toContain('traffic capture is in force');
     sidecars.push(
       ...(await Promise.all(
-        workloads.map(({ pod, workload }) => startCapturedSidecar({ plane, envoy, pod, workload })),
+        workloads.map(({ pod, workload }) => startCapturedSidecar({ plane, envoy, pod, workload, env: PROBES })),
       )),
     );
     await plane.settled();
@@ -124,6 +132,19 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
       const { status, error } = await outsider.call({ url: `http://${address}:8080/` });
       expect([address, status]).toEqual([address, undefined]);
       expect(error).toMatch(/ECONNRESET|socket hang up/);
+    }
+  });
+
+  it('lets a kubelet probe in plaintext where the application itself refuses it', async () => {
+    for (const address of [dual.address, `[${six.address6}]`]) {
+      const probe = async (port: number, path: string): Promise<readonly unknown[]> => {
+        const { status } = await outsider.call({ url: `http://${address}:${port}${path}` });
+        return [address, status];
+      };
+      expect(await probe(8080, '/ready')).toEqual([address, undefined]);
+      expect(await probe(15_020, '/app-health/app/readyz')).toEqual([address, 200]);
+      expect(await probe(15_020, '/app-health/app/livez')).toEqual([address, 500]);
+      expect(await probe(15_021, '/healthz/ready')).toEqual([address, 200]);
     }
   });
 
