@@ -218,8 +218,9 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
         outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
       });
       await plane.settled(folder.write('further', [only]));
-      const out = async (): Promise<number | undefined> =>
-        (await client.call({ url: `http://${outsider.address}:9090/out` })).status;
+      // A connection of before that is kept and used again lives on with the old listener.
+      const fresh = { url: `http://${outsider.address}:9090/out`, headers: { connection: 'close' } };
+      const out = async (): Promise<number | undefined> => (await client.call(fresh)).status;
       // Envoy's threads get a new listener after it is acknowledged.
       await until(async () => (await out()) === undefined, 'an end');
       const host = { host: 'nobody.example' };
