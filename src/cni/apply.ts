@@ -38,7 +38,7 @@ export async function applyCapture(settings: CaptureSettings, reconcile: boolean
   return { kind: applied ? 'applied' : 'unchanged' };
 }
 
-/** Removes every rule and chain of ours; nothing to remove is fine. */
+/** Removes every rule, chain and address of ours; nothing to remove is fine. */
 export async function cleanupCapture(settings: CaptureSettings): Promise<void> {
   for (const family of families(settings)) {
     const present = await presentTables(family);
