@@ -4,7 +4,7 @@
 
 import { spawn } from 'node:child_process';
 import { type PresentTable, readSaved, replaceInput } from './present.ts';
-import { captureRules, type Family, type RuleTable } from './rules.ts';
+import { captureRules, type Family, INBOUND_SOURCE_V6, type RuleTable } from './rules.ts';
 import { type CaptureSettings, TPROXY_MARK, TPROXY_ROUTE_TABLE } from './settings.ts';
 
 export type ApplyResult =
@@ -19,6 +19,7 @@ export type ApplyResult =
 export async function applyCapture(settings: CaptureSettings, reconcile: boolean): Promise<ApplyResult> {
   let applied = false;
   for (const family of families(settings)) {
+    if (family === 'v6') await addInboundSource();
     const wanted = captureRules(settings, family);
     const present = await presentTables(family);
     if (present.length > 0) {
@@ -37,12 +38,13 @@ export async function applyCapture(settings: CaptureSettings, reconcile: boolean
   return { kind: applied ? 'applied' : 'unchanged' };
 }
 
-/** Removes every rule and chain of ours; nothing to remove is fine. */
+/** Removes every rule, chain and address of ours; nothing to remove is fine. */
 export async function cleanupCapture(settings: CaptureSettings): Promise<void> {
   for (const family of families(settings)) {
     const present = await presentTables(family);
     if (present.length > 0) await restore(family, replaceInput(present, []));
     if (settings.mode === 'TPROXY' || hasTproxy(present)) await removeTproxyRoute(family);
+    if (family === 'v6') await removeInboundSource();
   }
 }
 
@@ -96,6 +98,15 @@ async function addTproxyRoute(family: Family): Promise<void> {
   await removeTproxyRoute(family);
   await run('ip', [...ruleOf(family, 'add')], undefined);
   await run('ip', [...routeOf(family, 'replace')], undefined);
+}
+
+/** All of 127.0.0.0/8 is the loopback's, but of IPv6 only `::1`: nothing could be sent from this without having it. */
+async function addInboundSource(): Promise<void> {
+  await run('ip', ['-6', 'addr', 'replace', INBOUND_SOURCE_V6, 'dev', 'lo'], undefined);
+}
+
+async function removeInboundSource(): Promise<void> {
+  await run('ip', ['-6', 'addr', 'del', INBOUND_SOURCE_V6, 'dev', 'lo'], undefined).catch(() => undefined);
 }
 
 /** What isn't there needs no removing. */

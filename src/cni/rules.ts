@@ -20,9 +20,11 @@ interface Addresses {
   readonly inboundSource: string;
 }
 
+export const INBOUND_SOURCE_V6 = '::6/128';
+
 const ADDRESSES: Readonly<Record<Family, Addresses>> = {
   v4: { loopback: '127.0.0.1/32', inboundSource: '127.0.0.6/32' },
-  v6: { loopback: '::1/128', inboundSource: '::6/128' },
+  v6: { loopback: '::1/128', inboundSource: INBOUND_SOURCE_V6 },
 };
 
 /** Every table of one family; tables without rules are left out. */

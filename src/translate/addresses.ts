@@ -64,6 +64,12 @@ export function wildcards(family: IpFamily): readonly string[] {
   }
 }
 
+/** Where captured connections arrive: the kernel redirects each to the port in its own family. */
+export function captureAddresses(family: IpFamily, mesh: MeshConfig): readonly string[] {
+  const any = wildcards(family);
+  return isDualStack(mesh) ? any : any.slice(0, 1);
+}
+
 export function isWildcardAddress(address: string): boolean {
   return address === NO_ADDRESS || address === NO_ADDRESS_V6;
 }

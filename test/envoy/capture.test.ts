@@ -1,10 +1,9 @@
-import type { ChildProcess } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CapturedSidecar, captureTraffic, startCapturedSidecar } from '../support/captured.ts';
 import { issue } from '../support/certificates.ts';
-import { newestEnvoy, strictEnvoy } from '../support/envoy.ts';
-import { meshObjects, type PlacedWorkload, podLabels } from '../support/mesh-objects.ts';
+import { newestEnvoy } from '../support/envoy.ts';
+import { meshObjects, type PlacedWorkload } from '../support/mesh-objects.ts';
 import { type Pod, PodNetwork, whyNoPods } from '../support/netns.ts';
 import { type LocalControlPlane, startLocalControlPlane, TestFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -17,16 +16,7 @@ if (obstacle !== undefined) {
   console.warn(`tests of traffic capture are skipped: ${obstacle}`);
 }
 
-const MAIN = 'src/main.ts';
-const UID = '1337';
-
 const REQUEST = 'GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n';
-
-/** An agent with its Envoy in a pod, as the user whose traffic is not captured. */
-interface Sidecar {
-  readonly log: string[];
-  stop(): Promise<void>;
-}
 
 describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () => {
   let network: PodNetwork;
@@ -36,7 +26,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
   let server: Pod;
   let canary: Pod;
   let outsider: Pod;
-  const sidecars: Sidecar[] = [];
+  const sidecars: CapturedSidecar[] = [];
 
   const placed = (name: string, pod: Pod, service?: string, labels = {}): PlacedWorkload => ({
     ...{
@@ -63,9 +53,6 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       routes('web', [{ route: [to('web', 'v1', { weight }), to('web', 'v2', { weight: 100 - weight })] }]),
     ]);
 
-  const iptables = (pod: Pod, ...args: readonly string[]): string =>
-    pod.run(process.execPath, ['--import', 'tsx', MAIN, 'iptables', ...args]);
-
   beforeAll(async () => {
     network = new PodNetwork();
     folder = new TestFolder();
@@ -86,8 +73,11 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
     plane = await startLocalControlPlane(folder, network.gateway);
     await Promise.all([server.serve(8080, 'web'), canary.serve(8080, 'canary'), outsider.serve(9090, 'outsider')]);
     await Promise.all([server, canary].map((pod) => pod.serve(7000, 'tcp-web')));
-    for (const { pod, mode } of workloads) expect(iptables(pod, '-m', mode)).toContain('traffic capture is in force');
-    const starts = workloads.map(({ pod, workload, mode }) => startSidecar(plane, pod, workload, mode));
+    for (const { pod, mode } of workloads)
+      expect(captureTraffic(pod, '-m', mode)).toContain('traffic capture is in force');
+    const starts = workloads.map(({ pod, workload, mode }) =>
+      startCapturedSidecar({ plane, envoy, pod, workload, mode }),
+    );
     sidecars.push(...(await Promise.all(starts)));
     await plane.settled();
   }, 180_000);
@@ -228,8 +218,9 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
         outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
       });
       await plane.settled(folder.write('further', [only]));
-      const out = async (): Promise<number | undefined> =>
-        (await client.call({ url: `http://${outsider.address}:9090/out` })).status;
+      // A connection of before that is kept and used again lives on with the old listener.
+      const fresh = { url: `http://${outsider.address}:9090/out`, headers: { connection: 'close' } };
+      const out = async (): Promise<number | undefined> => (await client.call(fresh)).status;
       // Envoy's threads get a new listener after it is acknowledged.
       await until(async () => (await out()) === undefined, 'an end');
       const host = { host: 'nobody.example' };
@@ -257,99 +248,38 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
   describe('rules', () => {
     it('are left alone when they are in force, and replaced only when asked', () => {
       const before = server.run('iptables-save', []);
-      expect(iptables(server)).toContain('in force already');
+      expect(captureTraffic(server)).toContain('in force already');
       expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
-      expect(() => iptables(server, '-b', '8080')).toThrow(/other capture rules are in force/);
+      expect(() => captureTraffic(server, '-b', '8080')).toThrow(/other capture rules are in force/);
       expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
-      expect(iptables(server, '-b', '8080', '-c', 'eth9', '--reconcile')).toContain('is in force');
+      expect(captureTraffic(server, '-b', '8080', '-c', 'eth9', '--reconcile')).toContain('is in force');
       const changed = server.run('iptables-save', []);
       expect(changed).toContain('-A ISTIO_INBOUND -p tcp -m tcp --dport 8080 -j ISTIO_IN_REDIRECT');
       expect(changed).not.toContain('--dport 15090');
-      expect(iptables(server, '-m', 'TPROXY', '--drop-invalid', '--capture-all-dns', '--reconcile')).toContain(
+      expect(captureTraffic(server, '-m', 'TPROXY', '--drop-invalid', '--capture-all-dns', '--reconcile')).toContain(
         'is in force',
       );
       const tproxy = server.run('iptables-save', []);
       expect(tproxy).toContain('ISTIO_TPROXY');
       expect(tproxy).not.toContain('eth9');
       expect(server.run('ip', ['rule'])).toContain('fwmark 0x539 lookup 133');
-      expect(iptables(server, '-m', 'TPROXY', '--drop-invalid', '--capture-all-dns')).toContain('in force already');
-      expect(iptables(server, '--reconcile')).toContain('is in force');
+      expect(captureTraffic(server, '-m', 'TPROXY', '--drop-invalid', '--capture-all-dns')).toContain(
+        'in force already',
+      );
+      expect(captureTraffic(server, '--reconcile')).toContain('is in force');
       expect(rules(server.run('iptables-save', []))).toEqual(rules(before));
       expect(server.run('ip', ['rule'])).not.toContain('lookup 133');
     }, 180_000);
 
     it('are gone after a cleanup, whatever they were', () => {
-      iptables(server, '-c', 'eth9', '--capture-all-dns', '--reconcile');
+      captureTraffic(server, '-c', 'eth9', '--capture-all-dns', '--reconcile');
       server.run('iptables', ['-t', 'nat', '-A', 'POSTROUTING', '-j', 'ACCEPT']);
-      iptables(server, '--cleanup-only');
+      captureTraffic(server, '--cleanup-only');
       expect(rules(server.run('iptables-save', []))).toEqual(['-A POSTROUTING -j ACCEPT']);
-      iptables(server, '--cleanup-only');
+      captureTraffic(server, '--cleanup-only');
     }, 180_000);
   });
-
-  /** Starts `meltemi agent` in a pod; resolves when its Envoy is ready. */
-  async function startSidecar(
-    control: LocalControlPlane,
-    pod: Pod,
-    workload: PlacedWorkload,
-    mode: 'REDIRECT' | 'TPROXY',
-  ): Promise<Sidecar> {
-    const run = folder.sub(`pod-${workload.name}`);
-    mkdirSync(join(run, 'certs'));
-    const tokenFile = join(run, 'token');
-    await folder.token(NAMESPACE, workload.account, tokenFile);
-    const env = {
-      POD_NAME: workload.name,
-      POD_NAMESPACE: NAMESPACE,
-      SERVICE_ACCOUNT: workload.account,
-      INSTANCE_IP: pod.address,
-      ISTIO_META_INTERCEPTION_MODE: mode,
-      ISTIO_METAJSON_LABELS: JSON.stringify(podLabels(workload)),
-      OUTPUT_CERTS: join(run, 'certs'),
-      TERMINATION_DRAIN_DURATION_SECONDS: '0',
-    };
-    const args = [
-      ...['--import', 'tsx', MAIN, 'agent', 'sidecar', '--discoveryAddress', control.discoveryAddress],
-      ...[
-        '--rootFile',
-        folder.rootFile,
-        '--tokenFile',
-        tokenFile,
-        '--runDirectory',
-        run,
-        '--sdsSocket',
-        join(run, 'SDS'),
-      ],
-      ...['--envoyPath', strictEnvoy(envoy, run), '--concurrency', '1', '--proxyComponentLogLevel', 'misc:warning'],
-    ];
-    pod.run('chown', ['-R', `${UID}:${UID}`, run]);
-    // TPROXY needs root: the rules know the sidecar by its group then. Else it runs as its own user, that may read what
-    // root may read, so that the checkout and Envoy can be anywhere.
-    const user = ['--reuid', UID, '--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'];
-    const as = ['--regid', UID, '--clear-groups', ...(mode === 'TPROXY' ? [] : user)];
-    const child = pod.spawn('setpriv', [...as, process.execPath, ...args], ['ignore', 'pipe', 'pipe'], env);
-    const log: string[] = [];
-    for (const stream of [child.stdout, child.stderr])
-      stream?.on('data', (chunk: Buffer) => log.push(...chunk.toString().split('\n')));
-    const ready = async (): Promise<boolean> => {
-      const { status } = await pod.call({ url: 'http://127.0.0.1:15020/healthz/ready' });
-      return status === 200;
-    };
-    await until(ready, `${workload.name} ready`, 120_000).catch((error: unknown) => {
-      child.kill('SIGTERM');
-      throw new Error([String(error), ...log].join('\n'), { cause: error });
-    });
-    return { log, stop: () => stopped(child) };
-  }
 });
-
-function stopped(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return Promise.resolve();
-  return new Promise((resolve) => {
-    child.once('exit', () => resolve());
-    child.kill('SIGTERM');
-  });
-}
 
 /** The rules of a saved state, without counters. */
 function rules(saved: string): readonly string[] {

@@ -25,6 +25,8 @@ export interface PlacedWorkload {
   readonly labels: Labels;
   readonly sidecar: boolean;
   readonly pod: string;
+  /** Its address of the other family. */
+  readonly secondPod?: string | undefined;
   /** Address of its outbound listeners. */
   readonly out: string;
   /** Where the application listens: `127.0.0.1:PORT` or `unix:///PATH`. */
@@ -54,7 +56,7 @@ export function meshObjects(workloads: readonly PlacedWorkload[]): readonly obje
 }
 
 function podOf(workload: PlacedWorkload): object {
-  const { name, namespace, account, pod, ports } = workload;
+  const { name, namespace, account, pod, secondPod, ports } = workload;
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -68,7 +70,7 @@ function podOf(workload: PlacedWorkload): object {
     status: {
       phase: 'Running',
       podIP: pod,
-      podIPs: [{ ip: pod }],
+      podIPs: [pod, ...(secondPod === undefined ? [] : [secondPod])].map((ip) => ({ ip })),
       conditions: [{ type: 'Ready', status: 'True' }],
     },
   };

@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const POD = fileURLToPath(new URL('pod-process.ts', import.meta.url));
 
-/** Why pods can't be made here, in words; undefined when they can. */
-export function whyNoPods(): string | undefined {
+/** Why pods can't be made here, in words; undefined when they can. `further` = tools that a test needs beside the usual. */
+export function whyNoPods(...further: readonly string[]): string | undefined {
   if (process.getuid?.() !== 0) return 'root is needed to make network namespaces';
-  for (const tool of ['ip', 'iptables', 'setpriv']) {
+  for (const tool of ['ip', 'iptables', 'setpriv', ...further]) {
     try {
       execFileSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' });
     } catch {
@@ -41,21 +41,28 @@ function quietly(...args: readonly string[]): void {
   }
 }
 
-/** A private network: the bridge is `10.A.B.1`, where a control plane may listen; pods count from 2. */
+/**
+ * A private network: the bridge is `10.A.B.1`, where a control plane may listen; pods count from 2. With IPv6 there is
+ * `fd00:A:B::/64` beside it, by the same count.
+ */
 export class PodNetwork {
   readonly gateway: string;
   readonly #prefix: string;
+  readonly #prefix6: string;
   readonly #bridge: string;
   readonly #pods: Pod[] = [];
   readonly #cables: string[] = [];
 
-  constructor() {
+  constructor({ ipv6 = false }: { readonly ipv6?: boolean } = {}) {
     const id = process.pid % 65_000;
-    this.#prefix = `10.${200 + ((id >> 8) % 50)}.${id & 255}`;
+    const [a, b] = [200 + ((id >> 8) % 50), id & 255];
+    this.#prefix = `10.${a}.${b}`;
+    this.#prefix6 = ipv6 ? `fd00:${a}:${b}::` : '';
     this.#bridge = `mt${id}`;
     this.gateway = `${this.#prefix}.1`;
     ip('link', 'add', this.#bridge, 'type', 'bridge');
     ip('addr', 'add', `${this.gateway}/24`, 'dev', this.#bridge);
+    if (ipv6) ip('addr', 'add', `${this.#prefix6}1/64`, 'dev', this.#bridge, 'nodad');
     ip('link', 'set', this.#bridge, 'up');
   }
 
@@ -65,7 +72,7 @@ export class PodNetwork {
     const namespace = `${this.#bridge}-${name}`;
     const outside = `${this.#bridge}v${n}`;
     ip('netns', 'add', namespace);
-    const pod = new Pod(namespace, `${this.#prefix}.${n}`);
+    const pod = new Pod(namespace, `${this.#prefix}.${n}`, this.#prefix6 === '' ? '' : `${this.#prefix6}${n}`);
     this.#pods.push(pod);
     this.#cables.push(outside);
     ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
@@ -74,6 +81,11 @@ export class PodNetwork {
     ip('-n', namespace, 'link', 'set', 'eth0', 'up');
     ip('-n', namespace, 'link', 'set', 'lo', 'up');
     ip('-n', namespace, 'route', 'add', 'default', 'via', this.gateway);
+    if (pod.address6 !== '') {
+      // Nobody else can have the address: there is no need to wait until that is found out.
+      ip('-n', namespace, 'addr', 'add', `${pod.address6}/64`, 'dev', 'eth0', 'nodad');
+      ip('-n', namespace, '-6', 'route', 'add', 'default', 'via', `${this.#prefix6}1`);
+    }
     await pod.start();
     return pod;
   }
@@ -101,12 +113,15 @@ export interface PodCall {
 export class Pod {
   readonly namespace: string;
   readonly address: string;
+  /** Empty in a network without IPv6. */
+  readonly address6: string;
   readonly #waiting: ((answer: PodAnswer) => void)[] = [];
   #process: ChildProcess | undefined;
 
-  constructor(namespace: string, address: string) {
+  constructor(namespace: string, address: string, address6: string) {
     this.namespace = namespace;
     this.address = address;
+    this.address6 = address6;
   }
 
   /** Starts the process inside; it listens on nothing yet. */
@@ -146,9 +161,9 @@ export class Pod {
     return JSON.parse(body ?? '{}') as Record<string, number>;
   }
 
-  /** The application listens on the pod's address. */
-  serve(port: number, name: string): Promise<PodAnswer> {
-    return this.ask({ serve: { port, name, address: this.address } });
+  /** The application listens on the pod's address; `::` = on all of both families. */
+  serve(port: number, name: string, address = this.address): Promise<PodAnswer> {
+    return this.ask({ serve: { port, name, address } });
   }
 
   /** Bytes over TCP from the application: the first that come back. */

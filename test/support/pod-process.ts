@@ -34,7 +34,8 @@ async function answer(request: Request): Promise<object> {
 
 function http({ url, headers }: HttpRequest, agent?: Agent): Promise<CallAnswer> {
   const { hostname, port, pathname, host } = new URL(url);
-  const target = { address: hostname, port: port === '' ? 80 : Number(port), path: pathname, timeoutMs: 5000 };
+  const address = hostname.replace(/^\[|\]$/g, '');
+  const target = { address, port: port === '' ? 80 : Number(port), path: pathname, timeoutMs: 5000 };
   return call({ ...target, headers: { host, ...headers }, agent });
 }
 

@@ -8,7 +8,7 @@ const V6 = { address: '::6', portValue: 0 } as const;
 
 /**
  * Traffic from this address is left alone by the capture rules: it has been through the sidecar already.
- * `bothFamilies`: the destination may be of either, and the source has to be of the same.
+ * `bothFamilies`: the destination may be of either where the proxy is, and the source has to be of the same.
  */
 export function inboundSource(family: IpFamily, bothFamilies = false): Partial<Cluster> {
   if (family === 'v6') return { upstreamBindConfig: { sourceAddress: V6 } };

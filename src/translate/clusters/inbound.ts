@@ -9,8 +9,8 @@ import type { Scope } from '../../ir/snapshot.ts';
 import { memo } from '../../lib/memo.ts';
 import { keepList, tableGet } from '../../lib/table.ts';
 import type { Cluster } from '../../messages/index.ts';
+import { isDualStack, loopback } from '../addresses.ts';
 import { draftOf, originOfRef } from '../draft.ts';
-import { loopback } from '../addresses.ts';
 import { socketAddress } from '../envoy.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { inboundSource } from './inbound-source.ts';
@@ -96,7 +96,7 @@ const targetCluster = memo(
       ...common(name, protocol, pool, context),
       ...(context.mesh.inboundTrafficPolicy.mode === 'LOCALHOST'
         ? staticAt(name, loopback(context.family), targetPort)
-        : { ...originalDst(), ...inboundSource(context.family) }),
+        : { ...originalDst(), ...inboundSource(context.family, isDualStack(context.mesh)) }),
       metadata: metadata(services),
     };
     return draftOf(
@@ -162,7 +162,7 @@ function ingressDestination(
   workload: Workload,
   context: ClusterContext,
 ): Partial<Cluster> {
-  if (endpoint === '') return { ...originalDst(), ...inboundSource(context.family) };
+  if (endpoint === '') return { ...originalDst(), ...inboundSource(context.family, isDualStack(context.mesh)) };
   if (endpoint.startsWith('unix://')) return { ...staticAt(name, endpoint, 0), ...inboundSource(context.family) };
   const colon = endpoint.lastIndexOf(':');
   const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, '');

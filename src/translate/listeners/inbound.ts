@@ -8,7 +8,7 @@ import type { Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings } from '../../lib/order.ts';
-import { wildcards } from '../addresses.ts';
+import { captureAddresses } from '../addresses.ts';
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import type { ChainContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
@@ -73,7 +73,12 @@ function virtualInbound(
     ...captured.flatMap((port) => portChains(port, workload, context)),
   ];
   const listener: Listener = {
-    ...inboundListener(VIRTUAL_INBOUND, wildcards(proxyClass.family).slice(0, 1), mesh.proxyInboundListenPort, context),
+    ...inboundListener(
+      VIRTUAL_INBOUND,
+      captureAddresses(proxyClass.family, mesh),
+      mesh.proxyInboundListenPort,
+      context,
+    ),
     transparent: proxyClass.interception === 'TPROXY' ? true : undefined,
     filterChains: chains,
     listenerFilters: [

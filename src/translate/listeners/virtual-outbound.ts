@@ -2,7 +2,7 @@
 
 import type { Draft } from '../../ir/draft.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
-import { wildcards } from '../addresses.ts';
+import { captureAddresses } from '../addresses.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
 import { BLACK_HOLE_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import type { ChainContext, L4Context } from '../context.ts';
@@ -57,7 +57,7 @@ export function virtualOutbound(context: ChainContext, policy: OutboundPolicy, t
   const rest: FilterChain = { name: `${VIRTUAL_OUTBOUND}-catchall-tcp`, filters: [tcpProxy(context, target)] };
   const listener: Listener = {
     name: VIRTUAL_OUTBOUND,
-    ...addressFields(wildcards(proxyClass.family).slice(0, 1), mesh.proxyListenPort),
+    ...addressFields(captureAddresses(proxyClass.family, mesh), mesh.proxyListenPort),
     useOriginalDst: true,
     transparent: proxyClass.interception === 'TPROXY' ? true : undefined,
     filterChains: dynamic ? [guard, http, rest] : [guard, rest],
