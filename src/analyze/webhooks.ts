@@ -50,7 +50,7 @@ export function* outsideAddresses({ documents }: Analysis): Iterable<Finding> {
     if (url === undefined && service === undefined)
       yield about(webhook, 'IST0163', 'clientConfig', 'names neither a Service nor a URL of its control plane');
     else if (url !== undefined && host === undefined)
-      yield about(webhook, 'IST0163', 'clientConfig.url', `has a URL that is none: ${JSON.stringify(url)}`);
+      yield about(webhook, 'IST0163', 'clientConfig.url', `has no URL of HTTPS: ${JSON.stringify(url)}`);
     else if (host !== undefined && isIp(host))
       yield about(
         webhook,
@@ -61,10 +61,12 @@ export function* outsideAddresses({ documents }: Analysis): Iterable<Finding> {
   }
 }
 
+const HTTPS_HOST = /^https:\/\/(?:\[([^\]]+)\]|([^\s/?#:@]+))(?::\d+)?(?:[/?#]|$)/;
+
+/** An API server calls nothing but HTTPS. */
 function hostOf(url: unknown): string | undefined {
-  if (typeof url !== 'string' || !URL.canParse(url)) return undefined;
-  const { hostname } = new URL(url);
-  return hostname === '' ? undefined : hostname.replace(/^\[|\]$/g, '');
+  const [, v6, host] = HTTPS_HOST.exec(typeof url === 'string' ? url : '') ?? [];
+  return v6 ?? host;
 }
 
 function isOurs({ kind, name }: WrittenDocument): boolean {
