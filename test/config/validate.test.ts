@@ -327,6 +327,15 @@ table('DestinationRule', {
     },
     found: [],
   },
+  'a ring that Envoy refuses': {
+    spec: {
+      host: 'a',
+      trafficPolicy: {
+        loadBalancer: { consistentHash: { useSourceIp: true, ringHash: { minimumRingSize: 9_000_000 } } },
+      },
+    },
+    found: ['W trafficPolicy.loadBalancer.consistentHash.ringHash.minimumRingSize'],
+  },
   locality: {
     spec: {
       host: 'a',

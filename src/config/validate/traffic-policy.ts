@@ -9,6 +9,7 @@ import type {
   OutlierDetection,
   TCPSettings,
 } from '../generated/types.ts';
+import { MAX_MAGLEV, MAX_RING } from '../limits.ts';
 import { checkDuration, checkNotNegative, checkPercent } from './common.ts';
 import type { Report } from './report.ts';
 
@@ -107,8 +108,6 @@ export function checkLoadBalancer(
 }
 
 const HASH_KEYS = ['httpHeaderName', 'httpCookie', 'useSourceIp', 'httpQueryParameterName'] as const;
-/** Envoy's limit of MaglevLbConfig.table_size. */
-const MAX_MAGLEV = 5_000_011;
 
 function checkHash(report: Report, path: string, hash: ConsistentHashLB): void {
   const keys = HASH_KEYS.filter((key) => hash[key] !== undefined);
@@ -136,6 +135,12 @@ function checkHash(report: Report, path: string, hash: ConsistentHashLB): void {
     if (hash.ringHash !== undefined || hash.maglev !== undefined) {
       report.error(`${path}.minimumRingSize`, 'stands beside ringHash or maglev', 'one of them');
     }
+  }
+  for (const [at, size = 0] of [
+    ['minimumRingSize', hash.minimumRingSize],
+    ['ringHash.minimumRingSize', hash.ringHash?.minimumRingSize],
+  ] as const) {
+    if (size > MAX_RING) report.warn(`${path}.${at}`, `${size} is more than Envoy takes; ${MAX_RING} is used`);
   }
   if (hash.maglev === undefined) return;
   const size = hash.maglev.tableSize ?? 0;

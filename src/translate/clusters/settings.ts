@@ -7,6 +7,7 @@ import type {
   TcpKeepalive,
   TrafficPolicy,
 } from '../../config/generated/types.ts';
+import { MAX_RING } from '../../config/limits.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import { protoDuration, wholeSeconds } from '../../lib/duration.ts';
 import type { Cluster } from '../../messages/index.ts';
@@ -87,6 +88,12 @@ export function outlierDetection(outlier: OutlierDetection | undefined): Fields 
   };
 }
 
+/** Envoy refuses a cluster with a larger ring. */
+function ringSize(asked: number | undefined): number | undefined {
+  const size = positive(asked);
+  return size === undefined ? undefined : Math.min(size, MAX_RING);
+}
+
 /** Load balancing policy of a cluster whose endpoints Envoy may choose among. */
 export function loadBalancer(settings: LoadBalancerSettings | undefined): Fields {
   const hash = settings?.consistentHash;
@@ -95,10 +102,10 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined): Fields
       const tableSize = positive(hash.maglev.tableSize);
       return { lbPolicy: 'MAGLEV', maglevLbConfig: tableSize === undefined ? undefined : { tableSize } };
     }
-    const asked = positive(hash.ringHash?.minimumRingSize);
+    const asked = ringSize(hash.ringHash?.minimumRingSize);
     if (hash.ringHash !== undefined)
       return { lbPolicy: 'RING_HASH', ringHashLbConfig: asked === undefined ? undefined : { minimumRingSize: asked } };
-    return { lbPolicy: 'RING_HASH', ringHashLbConfig: { minimumRingSize: positive(hash.minimumRingSize) ?? 1024 } };
+    return { lbPolicy: 'RING_HASH', ringHashLbConfig: { minimumRingSize: ringSize(hash.minimumRingSize) ?? 1024 } };
   }
   const slowStart = slowStartOf(settings);
   switch (settings?.simple) {

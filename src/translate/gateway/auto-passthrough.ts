@@ -31,6 +31,8 @@ export function autoPassthroughChains(
   const hosts = server.hosts.map(({ host }) => host);
   return scope.ordered.flatMap((scoped) => {
     const { service } = scoped;
+    // Envoy matches whole names and `*.suffix`; a wildcard behind the words of an SNI is neither.
+    if (service.hostname.startsWith('*')) return [];
     if (service.meshExternal || !hosts.some((host) => hostSubsetOf(service.hostname, host))) return [];
     return service.ports.flatMap((port) => portChains(scoped, port, server, context));
   });

@@ -255,6 +255,22 @@ describe('AUTO_PASSTHROUGH', () => {
       filters: [{ typedConfig: { cluster: 'outbound_.80_.v1_.web.default.svc.cluster.local' } }],
     });
   });
+
+  it('leaves out hosts that are wildcards: Envoy takes no name with one inside', () => {
+    const [draft] = gatewayListeners(
+      gatewayScope([
+        service('web', { ports: ['http:80'] }),
+        serviceEntry('wild', {
+          hosts: ['*.wild.example'],
+          ports: [{ number: 443, name: 'tls', protocol: 'TLS' }],
+          location: 'MESH_INTERNAL',
+          resolution: 'NONE',
+        }),
+        edge('gw', [server('tls:15443', ['*'], { mode: 'AUTO_PASSTHROUGH' })]),
+      ]),
+    );
+    expect(serverNames(draft)).toEqual([['outbound_.80_._.web.default.svc.cluster.local']]);
+  });
 });
 
 describe('work', () => {
