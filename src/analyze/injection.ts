@@ -10,14 +10,11 @@ import {
   on,
   onWorkload,
 } from './analysis.ts';
-import { injectsByDefault } from './injector.ts';
+import { injectsByDefault, LEGACY, PROXY, REVISION, revisionOf } from './injector.ts';
 
-const LEGACY = 'istio-injection';
-const REVISION = 'istio.io/rev';
 const AMBIENT = 'istio.io/dataplane-mode';
 const INJECT = 'sidecar.istio.io/inject';
 const STATUS = 'sidecar.istio.io/status';
-const PROXY = 'istio-proxy';
 
 export function* namespaceLabels(analysis: Analysis): Iterable<Finding> {
   const byDefault = injectsByDefault(analysis);
@@ -117,11 +114,7 @@ export function* applicationUsers(analysis: Analysis): Iterable<Finding> {
 }
 
 function injectedNamespaces(analysis: Analysis): ReadonlySet<string> {
-  const enabled = analysis
-    .list('Namespace')
-    .filter(
-      ({ labels }) => labels[LEGACY] === 'enabled' || (labels[LEGACY] === undefined && labels[REVISION] !== undefined),
-    );
+  const enabled = analysis.list('Namespace').filter(({ labels }) => revisionOf(labels) !== undefined);
   return new Set(enabled.map(({ name }) => name));
 }
 

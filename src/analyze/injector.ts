@@ -1,14 +1,14 @@
-// What the injector's settings say against what is there: namespaces that need no label, Pods with another proxy.
+// Which injector a namespace has, and what its settings say against what is there: namespaces that need no label, Pods with another proxy.
 // The settings are the ConfigMap `istio-sidecar-injector[-REVISION]` as charts write it, its `values` JSON.
 
 import type { ConfigMapBody } from '../config/core.ts';
 import type { Finding } from '../config/object.ts';
 import { type Analysis, fieldOf, type Labels, listOf, on } from './analysis.ts';
 
-const LEGACY = 'istio-injection';
-const REVISION = 'istio.io/rev';
+export const LEGACY = 'istio-injection';
+export const REVISION = 'istio.io/rev';
 const IMAGE = 'sidecar.istio.io/proxyImage';
-const PROXY = 'istio-proxy';
+export const PROXY = 'istio-proxy';
 
 /** Whether Pods of namespaces without any label are injected. */
 export function injectsByDefault(analysis: Analysis): boolean {
@@ -17,9 +17,12 @@ export function injectsByDefault(analysis: Analysis): boolean {
 
 /** Pods keep the proxy that they were started with until they are started anew. */
 export function* proxyImages(analysis: Analysis): Iterable<Finding> {
+  const images = new Map<string, string | undefined>();
   for (const namespace of analysis.list('Namespace')) {
     const revision = revisionOf(namespace.labels);
-    const image = revision === undefined ? undefined : imageOf(analysis, revision);
+    if (revision === undefined) continue;
+    if (!images.has(revision)) images.set(revision, imageOf(analysis, revision));
+    const image = images.get(revision);
     if (image === undefined) continue;
     const others = analysis.workloads.filter(
       (workload) =>
@@ -40,7 +43,8 @@ export function* proxyImages(analysis: Analysis): Iterable<Finding> {
   }
 }
 
-function revisionOf(labels: Labels): string | undefined {
+/** The revision that injects a namespace with these labels; empty is the default one, undefined none. */
+export function revisionOf(labels: Labels): string | undefined {
   if (labels[LEGACY] === 'enabled') return '';
   return labels[LEGACY] === undefined ? labels[REVISION] : undefined;
 }

@@ -5,8 +5,8 @@ import type { Finding } from '../config/object.ts';
 import { isIp } from '../lib/ip.ts';
 import { type LabelSelector, type Labels, selectsLabels } from '../lib/label-selector.ts';
 import { type Analysis, fieldOf, listOf, textsOf, type WrittenDocument } from './analysis.ts';
+import { REVISION } from './injector.ts';
 
-const REVISION = 'istio.io/rev';
 const MUTATING = 'MutatingWebhookConfiguration';
 const VALIDATING = 'ValidatingWebhookConfiguration';
 

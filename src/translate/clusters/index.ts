@@ -97,36 +97,13 @@ function serviceClusters(
         isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset, forSni) : undefined;
       const assignment = assigned(false);
       if (isDns(scoped) && assignment === undefined) continue;
-      drafts.push(
-        outboundCluster(
-          service,
-          port,
-          subset,
-          rule,
-          policy,
-          scoped.mtls,
-          accounts(identities, service.serviceAccounts, scope.mesh),
-          assignment,
-          false,
-          context,
-        ),
-      );
-      if (sniDnat && !service.meshExternal) {
-        drafts.push(
-          outboundCluster(
-            service,
-            port,
-            subset,
-            rule,
-            policy,
-            scoped.mtls,
-            NO_IDENTITIES,
-            assigned(true),
-            true,
-            context,
-          ),
-        );
-      }
+      const cluster = (
+        known: readonly string[],
+        assignedTo: ClusterLoadAssignment | undefined,
+        forSni: boolean,
+      ): Draft => outboundCluster(service, port, subset, rule, policy, scoped.mtls, known, assignedTo, forSni, context);
+      drafts.push(cluster(accounts(identities, service.serviceAccounts, scope.mesh), assignment, false));
+      if (sniDnat && !service.meshExternal) drafts.push(cluster(NO_IDENTITIES, assigned(true), true));
     }
   }
   return drafts;
