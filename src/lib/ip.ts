@@ -55,17 +55,29 @@ export function cidrContains(cidr: Cidr, ip: IpValue): boolean {
   return ip.value >> hostBits === cidr.network >> hostBits;
 }
 
+/** Four decimal numbers in dots, read digit by digit: most of what is asked about is a host name, and ends at its first letter. */
 function parseV4(text: string): number | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
   let value = 0;
-  for (const part of parts) {
+  let part = -1;
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (part < 0 || ++dots > 3) return undefined;
+      value = value * 256 + part;
+      part = -1;
+      continue;
+    }
     // Leading zeros are refused: some parsers read them as octal.
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    value = value * 256 + Number(part);
+    if (code < ZERO || code > ZERO + 9 || part === 0) return undefined;
+    part = part < 0 ? code - ZERO : part * 10 + code - ZERO;
+    if (part > 255) return undefined;
   }
-  return value;
+  return dots === 3 && part >= 0 ? value * 256 + part : undefined;
 }
+
+const DOT = 46;
+const ZERO = 48;
 
 function parseV6(text: string): readonly number[] | undefined {
   const halves = text.split('::');

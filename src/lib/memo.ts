@@ -4,6 +4,8 @@
 // The last few variants of an anchor stand in a list. Older ones move to a tree of WeakMaps, one level for each input:
 // it is found through in constant time, and a variant goes with the first of its inputs that nobody else holds.
 
+import { stamp } from './stamp.ts';
+
 /** What a memo did since it was made; read by metrics and by tests that count work. */
 export interface MemoCounts {
   runs: number;
@@ -20,9 +22,13 @@ interface Entry<V> {
   readonly value: V;
 }
 
-interface Slot<V> {
+/** What an anchor has: nearly always a single variant. */
+type Slot<V> = Entry<V> | Variants<V>;
+
+interface Variants<V> {
+  readonly inputs: undefined;
   /** The newest last. */
-  recent: Entry<V>[];
+  readonly recent: Entry<V>[];
   older: Branch<V> | undefined;
 }
 
@@ -43,28 +49,30 @@ const MAX_VALUES = 256;
 export function memo<A extends object, I extends readonly unknown[], V>(
   build: (anchor: A, ...inputs: I) => V,
 ): Memo<A, I, V> {
-  const cache = new WeakMap<A, Slot<V>>();
+  const slots = stamp<A, Slot<V>>();
   const counts: MemoCounts = { runs: 0, hits: 0 };
   const call = (anchor: A, ...inputs: I): V => {
-    let slot = cache.get(anchor);
-    if (slot === undefined) {
-      slot = { recent: [], older: undefined };
-      cache.set(anchor, slot);
-    }
-    const found = find(slot, inputs);
+    const slot = slots.get(anchor);
+    const found = slot && find(slot, inputs);
     if (found !== undefined) {
       counts.hits++;
       return found.value;
     }
     counts.runs++;
     const value = build(anchor, ...inputs);
-    keep(slot, { inputs, value });
+    // Building may have asked for another variant of this anchor.
+    const now = slots.get(anchor);
+    if (now === undefined) slots.set(anchor, { inputs, value });
+    else if (now.inputs === undefined) keep(now, { inputs, value });
+    else slots.set(anchor, { inputs: undefined, recent: [now, { inputs, value }], older: undefined });
     return value;
   };
   return Object.assign(call, { counts });
 }
 
-function find<V>({ recent, older }: Slot<V>, inputs: readonly unknown[]): Entry<V> | undefined {
+function find<V>(slot: Slot<V>, inputs: readonly unknown[]): Entry<V> | undefined {
+  if (slot.inputs !== undefined) return sameInputs(slot.inputs, inputs) ? slot : undefined;
+  const { recent, older } = slot;
   for (let i = recent.length - 1; i >= 0; i--) {
     const entry = recent[i];
     if (entry !== undefined && sameInputs(entry.inputs, inputs)) return entry;
@@ -77,7 +85,7 @@ function find<V>({ recent, older }: Slot<V>, inputs: readonly unknown[]): Entry<
   return branch?.leaf;
 }
 
-function keep<V>(slot: Slot<V>, entry: Entry<V>): void {
+function keep<V>(slot: Variants<V>, entry: Entry<V>): void {
   slot.recent.push(entry);
   if (slot.recent.length <= MAX_RECENT) return;
   slot.older ??= {};

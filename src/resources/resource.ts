@@ -3,6 +3,7 @@
 
 import { hash } from 'node:crypto';
 import type { Draft, Origin } from '../ir/draft.ts';
+import { stamp } from '../lib/stamp.ts';
 
 export interface Resource {
   readonly typeUrl: string;
@@ -38,7 +39,7 @@ export function resourceOf(
   return { typeUrl, name, version: contentVersion(bytes), bytes, origins };
 }
 
-const resources = new WeakMap<Draft, Resource>();
+const resources = stamp<Draft, Resource>();
 
 /** The resource of a draft: hashed once, however many views hold it. */
 export function resourceFor(draft: Draft): Resource {

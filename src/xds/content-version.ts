@@ -3,6 +3,7 @@
 // In: what a client holds. Out: `version_info` and `system_version_info`. Called by the exchanges.
 
 import { hash } from 'node:crypto';
+import { stamp } from '../lib/stamp.ts';
 import type { Bucket } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type ResourceTable, type View, viewDiff, viewGet, viewResources } from '../resources/view.ts';
@@ -18,7 +19,7 @@ interface Sum {
 
 const ZERO: Sum = { a: 0, b: 0, c: 0 };
 
-const ofResource = new WeakMap<Resource, Sum>();
+const ofResource = stamp<Resource, Sum>();
 const ofBucket = new WeakMap<Bucket<readonly Resource[]>, Sum>();
 const ofTable = new WeakMap<ResourceTable, Sum>();
 const ofView = new WeakMap<View, Sum>();

@@ -9,6 +9,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import type { GatewayPort, GatewayServer } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
+import { stamp } from '../../lib/stamp.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
 import { isDualStack, wildcards } from '../addresses.ts';
@@ -97,7 +98,7 @@ interface Parts {
   readonly binds: readonly string[];
 }
 
-const partsOf = new WeakMap<Draft, Parts>();
+const partsOf = stamp<Draft, Parts>();
 
 /** Undefined without chains: Envoy refuses an empty listener. */
 function listenerDraft(outline: Outline, context: ChainContext, before: Draft | undefined): Draft | undefined {

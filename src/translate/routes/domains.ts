@@ -60,7 +60,7 @@ export function domainName(host: string, port: number): string {
 }
 
 function bracketed(host: string): string {
-  return ipVersion(host) === 6 ? `[${host}]` : host;
+  return host.includes(':') && ipVersion(host) === 6 ? `[${host}]` : host;
 }
 
 /** The claim of a service on one of its ports; `withPorts`: each name also as `NAME:PORT` (HTTP proxy ports). */

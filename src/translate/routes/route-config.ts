@@ -9,6 +9,7 @@ import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
 import { deepEqual } from '../../lib/equal.ts';
 import { memo } from '../../lib/memo.ts';
+import { stamp } from '../../lib/stamp.ts';
 import { sameList } from '../../lib/table.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
@@ -97,7 +98,7 @@ interface Parts {
   readonly losers: readonly Origin[];
 }
 
-const partsOf = new WeakMap<Draft, Parts>();
+const partsOf = stamp<Draft, Parts>();
 
 /** The virtual hosts of a RouteConfiguration that was made here; undefined for any other, such as a patched one. */
 export function hostsOf(draft: Draft): readonly VirtualHost[] | undefined {

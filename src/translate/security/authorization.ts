@@ -2,12 +2,14 @@
 // In: the policies that select the workload, mesh, providers. Out: CUSTOM filters, and those of AUDIT, DENY and ALLOW in
 // the order in which they decide. Called by context.ts for inbound and gateway chains.
 
+import { encode } from '../../codec/index.ts';
 import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
+import { memo } from '../../lib/memo.ts';
 import { compareStrings, sortedEntries } from '../../lib/order.ts';
-import type { Messages } from '../../messages/index.ts';
+import { Encoded, type Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import type { Providers } from '../observability/providers.ts';
 import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
@@ -101,21 +103,48 @@ function rbac(
   protocol: Protocol,
   prefix: string,
 ): Rbac {
-  const domains = trustDomains(mesh);
-  const made: Record<string, RbacPolicy> = {};
-  for (const { namespace, name, spec } of policies) {
-    const key = (index: number): string => `${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]`;
-    const rules = spec.rules ?? [];
-    if (rules.length === 0) made[key(0)] = NEVER;
-    for (const [index, rule] of rules.entries()) {
-      const context = { dialect, namespace, trustDomains: domains, tcp: protocol === 'tcp', allow: action === 'ALLOW' };
-      const policy = rbacPolicy(rule, context);
-      if (policy !== undefined) made[key(index)] = policy;
+  const domains = trustDomains(mesh).join(DOMAIN_SEPARATOR);
+  const made: Record<string, Encoded> = {};
+  for (const policy of policies) {
+    const { namespace, name } = policy;
+    for (const { index, message } of encodedRules(policy, protocol, action === 'ALLOW', dialect, domains)) {
+      made[`${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]`] = message;
     }
   }
   // ALLOW is the enum's zero value.
   return { action: action === 'ALLOW' ? undefined : action, policies: Object.fromEntries(sortedEntries(made)) };
 }
+
+interface EncodedRule {
+  readonly index: number;
+  readonly message: Encoded;
+}
+
+/** The rules of one policy that can be expressed: a change of one policy leaves those of all others as they are. */
+const encodedRules = memo(
+  (
+    { namespace, spec }: Policy,
+    protocol: Protocol,
+    allow: boolean,
+    dialect: Dialect,
+    domains: string,
+  ): readonly EncodedRule[] => {
+    const context = { dialect, namespace, trustDomains: domains.split(DOMAIN_SEPARATOR), tcp: protocol === 'tcp', allow };
+    const rules = spec.rules ?? [];
+    if (rules.length === 0) return [encodedRule(NEVER, 0)];
+    return rules.flatMap((rule, index) => {
+      const made = rbacPolicy(rule, context);
+      return made === undefined ? [] : [encodedRule(made, index)];
+    });
+  },
+);
+
+function encodedRule(policy: RbacPolicy, index: number): EncodedRule {
+  return { index, message: new Encoded(encode('envoy.config.rbac.v3.Policy', policy)) };
+}
+
+/** In no trust domain. */
+const DOMAIN_SEPARATOR = '\n';
 
 const TCP_STAT_PREFIX = 'tcp.';
 
