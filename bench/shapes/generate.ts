@@ -7,7 +7,7 @@ import { parseMeshConfig, parseMeshNetworks } from '../../src/config/mesh.ts';
 import type { Draft } from '../../src/ir/draft.ts';
 import type { Proxy } from '../../src/ir/proxy.ts';
 import { finish } from '../../src/lib/steps.ts';
-import { type Table, tableValues } from '../../src/lib/table.ts';
+import { type Table, tableGet, tableValues } from '../../src/lib/table.ts';
 import { linkage, type LinkInputs, type ProxyLink } from '../../src/plane/linkage.ts';
 import { readableSecrets } from '../../src/plane/secrets.ts';
 import type { Resource } from '../../src/resources/resource.ts';
@@ -23,6 +23,7 @@ import {
   outboundListeners,
   workloadListeners,
 } from '../../src/translate/listeners/index.ts';
+import { type WorkloadGround, workloadGround } from '../../src/translate/ground.ts';
 import { nameTable } from '../../src/translate/nametable/index.ts';
 import { type OutboundRoutes, outboundRoutesSteps } from '../../src/translate/routes/index.ts';
 import { silentLog, Metrics } from '../../test/xds/support.ts';
@@ -63,6 +64,7 @@ export class Generator {
   #clusters: OutboundClusters | undefined;
   #endpoints: EndpointAssignments | undefined;
   #listeners: OutboundListeners | undefined;
+  #ground: WorkloadGround | undefined;
   #routes: OutboundRoutes | undefined;
   #gatewayListeners: readonly Draft[] | undefined;
   #gatewayRoutes: readonly Draft[] | undefined;
@@ -128,7 +130,7 @@ export class Generator {
     switch (type) {
       case 'cluster':
         this.#clusters = finish(outboundClusters(scope, this.#clusters));
-        return [...tableValues(this.#clusters.table)].flat().concat(inboundClusters(scope, workload));
+        return [...tableValues(this.#clusters.table)].flat().concat(inboundClusters(scope, workload, rulesOf(scope, workload)));
       case 'endpoint':
         this.#endpoints = finish(endpointAssignments(scope, this.#endpoints));
         return [...tableValues(this.#endpoints.table)].flat();
@@ -138,10 +140,11 @@ export class Generator {
           return this.#gatewayListeners;
         }
         this.#listeners = outboundListeners(scope, this.#listeners);
+        this.#ground = workloadGround(scope, this.#listeners.named, this.#ground);
         return [
           ...this.#listeners.drafts,
-          ...workloadListeners(scope, workload, this.#listeners.named),
-          ...inboundListeners(scope, workload),
+          ...workloadListeners(this.#ground, workload),
+          ...inboundListeners(this.#ground, workload),
         ];
       case 'route':
         if (this.#shape.proxy === 'router') {
@@ -156,6 +159,10 @@ export class Generator {
         return readableSecrets(snapshot, this.#proxy, PEER, credentialNames(this.#shape), () => true);
     }
   }
+}
+
+function rulesOf({ services }: LinkedScope, { targets }: ProxyLink['workload']): Parameters<typeof inboundClusters>[2] {
+  return targets.map(({ service }) => tableGet(services, service.hostname)?.rule);
 }
 
 const PEER = { address: 'bench', plaintext: false, identities: ['spiffe://cluster.local/ns/default/sa/default'] };

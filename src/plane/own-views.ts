@@ -9,7 +9,7 @@ import { memo } from '../lib/memo.ts';
 import { smallTable } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
-import { translateWorkload } from '../translate/index.ts';
+import { translateWorkload, type WorkloadResources } from '../translate/index.ts';
 import { type OnDemandListeners, onDemandListeners } from '../translate/ondemand/index.ts';
 import type { ClassViews } from './class-views.ts';
 
@@ -21,13 +21,16 @@ export interface OwnViews {
   readonly onDemand?: OnDemandListeners | undefined;
 }
 
-/** The workload's own resources under a scope. */
+/** The workload's own resources under a scope: the same object while they are the same. */
 export function ownViews({ scope, resources }: ClassViews, workload: Workload): OwnViews {
-  const { clusters, listeners, findings } = translateWorkload(scope, workload, resources);
-  if (scope.proxyClass.onDemand === undefined) return { tables: tablesOf(clusters, listeners), findings };
+  return viewsOf(translateWorkload(scope, workload, resources), scope.proxyClass.onDemand !== undefined);
+}
+
+const viewsOf = memo(({ clusters, listeners, findings }: WorkloadResources, sparing: boolean): OwnViews => {
+  if (!sparing) return { tables: tablesOf(clusters, listeners), findings };
   const onDemand = onDemandListeners(listeners);
   return { tables: tablesOf(clusters, onDemand.drafts), findings, onDemand };
-}
+});
 
 const tablesOf = memo(
   (clusters: readonly Draft[], listeners: readonly Draft[]): OwnViews['tables'] =>

@@ -7,10 +7,11 @@
 import { type Kind, type ObjectRef, refKey } from '../config/object.ts';
 import type { Origin } from '../ir/draft.ts';
 import { memo } from '../lib/memo.ts';
+import { stamp } from '../lib/stamp.ts';
 import type { Steps } from '../lib/steps.ts';
 import type { Bucket } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
-import type { ResourceTable, View } from '../resources/view.ts';
+import type { ResourceTable } from '../resources/view.ts';
 import type { PlaneSession } from './proxy-session.ts';
 
 /** What a proxy holds of a type, as its stream knows. */
@@ -40,11 +41,24 @@ export interface ReachInput {
   readonly generation: (key: string) => number | undefined;
 }
 
-/** Sessions for which all that counts here is the same. */
+/** Sessions that hold the same of what classes share. */
 interface Group {
-  readonly views: readonly (readonly [View, Progress])[];
+  readonly parts: readonly Part[];
+  readonly members: Member[];
+}
+
+/** What one of them has of its own. */
+interface Member {
+  readonly id: string;
+  readonly parts: readonly Part[];
   readonly sidecar: ObjectRef | undefined;
-  readonly members: string[];
+  /** It holds the newest of every type. */
+  readonly settled: boolean;
+}
+
+interface Part {
+  readonly table: ResourceTable;
+  readonly progress: Progress;
 }
 
 /** Kubernetes' own objects have statuses of their own. */
@@ -52,67 +66,128 @@ const NOT_REPORTED: ReadonlySet<Kind> = new Set<Kind>([
   ...(['Namespace', 'Node', 'Pod', 'Service', 'ServiceAccount', 'Secret', 'ConfigMap', 'EndpointSlice'] as const),
 ]);
 
+/** Sessions looked at in one step. */
+const STRIDE = 64;
+
+/** In steps: what classes share is looked at once for each class, and not for each proxy. */
 export function* reachOf(input: ReachInput): Steps<ReadonlyMap<string, Reach>> {
   const reach = new Map<string, Reach>();
-  for (const group of groupsOf(input)) {
-    count(group, input, reach);
-    yield;
+  const groups = yield* groupsOf(input);
+  yield;
+  const newest = newestOf(input.generation);
+  for (const { parts, members } of groups) {
+    const shared = shapedBy(parts, newest);
+    countShared(shared, members, input.refusals, reach);
+    for (const [index, member] of members.entries()) {
+      if (index % STRIDE === 0) yield;
+      countOwn(member, shared, newest, input.refusals, reach);
+    }
   }
   return reach;
 }
 
-function groupsOf({ sessions, streams }: ReachInput): Iterable<Group> {
+/** Generations are looked up once, however many tables an object stands in. */
+function newestOf(generation: ReachInput['generation']): ReachInput['generation'] {
+  const known = new Map<string, number | undefined>();
+  return (key) => {
+    if (!known.has(key)) known.set(key, generation(key));
+    return known.get(key);
+  };
+}
+
+function* groupsOf({ sessions, streams }: ReachInput): Steps<Iterable<Group>> {
   const progress = new Map(streams.map(({ connectionId, types }) => [connectionId, types]));
   const groups = new Map<string, Group>();
+  let looked = 0;
   for (const session of sessions) {
-    const views = (progress.get(session.connectionId) ?? []).flatMap(({ typeUrl, progress: how }) => {
-      const view = session.view(typeUrl);
-      return view === undefined ? [] : [[view, how] as const];
-    });
-    const sidecar = session.workload?.sidecar;
-    const key = [
-      ...views.map(([view, how]) => `${idOf(view)} ${how}`),
-      sidecar === undefined ? '' : refKey(sidecar),
-    ].join();
+    if (++looked % STRIDE === 0) yield;
+    const parts = (progress.get(session.connectionId) ?? []).flatMap(({ typeUrl, progress: how }) =>
+      (session.view(typeUrl)?.parts ?? []).map((table) => ({ table, progress: how })),
+    );
+    const shared = parts.filter(({ table }) => isShared(table));
+    const member: Member = {
+      id: session.id,
+      parts: parts.filter(({ table }) => !isShared(table)),
+      sidecar: session.workload?.sidecar,
+      settled: parts.every((part) => part.progress !== 'under-way'),
+    };
+    const key = shared.map(({ table, progress: how }) => `${idOf(table)} ${how}`).join();
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { views, sidecar, members: [session.id] });
-    else group.members.push(session.id);
+    if (group === undefined) groups.set(key, { parts: shared, members: [member] });
+    else group.members.push(member);
   }
   return groups.values();
 }
 
-function count({ views, sidecar, members }: Group, input: ReachInput, reach: Map<string, Reach>): void {
+/** A workload's own tables are of one bucket. */
+function isShared({ buckets }: ResourceTable): boolean {
+  return buckets.length > 1;
+}
+
+type Refusals = ReachInput['refusals'];
+
+/** The objects that shape the parts, and whether the newest of each is held. */
+function shapedBy(parts: readonly Part[], newest: ReachInput['generation']): Map<string, boolean> {
   const shaped = new Map<string, boolean>();
-  for (const [view, progress] of views) {
+  for (const { table, progress } of parts) {
     // A type that was refused in part is held but for what is refused.
     const held = progress !== 'under-way';
-    for (const part of view.parts) {
-      for (const [key, generation] of originsOf(part)) {
-        const newest = generation >= (input.generation(key) ?? generation);
-        shaped.set(key, (shaped.get(key) ?? true) && held && newest);
-      }
+    for (const [key, generation] of originsOf(table)) {
+      const taken = held && generation >= (newest(key) ?? generation);
+      shaped.set(key, (shaped.get(key) ?? true) && taken);
     }
   }
-  if (sidecar !== undefined)
-    shaped.set(
-      refKey(sidecar),
-      views.every(([, progress]) => progress !== 'under-way'),
-    );
-  for (const [key, taken] of shaped) {
-    let entry = reach.get(key);
-    if (entry === undefined) {
-      entry = { total: 0, programmed: 0, refused: 0 };
-      reach.set(key, entry);
-    }
-    const refusers = input.refusals.get(key);
-    const refused = refusers === undefined ? 0 : members.filter((member) => refusers.has(member)).length;
+  return shaped;
+}
+
+function countShared(
+  shared: ReadonlyMap<string, boolean>,
+  members: readonly Member[],
+  refusals: Refusals,
+  reach: Map<string, Reach>,
+): void {
+  for (const [key, taken] of shared) {
+    const entry = entryOf(reach, key);
+    const refusers = refusals.get(key);
+    const refused = refusers === undefined ? 0 : members.filter(({ id }) => refusers.has(id)).length;
     entry.total += members.length;
     entry.refused += refused;
     entry.programmed += taken ? members.length - refused : 0;
   }
 }
 
-const ids = new WeakMap<object, number>();
+/** Corrects what was counted for its group by what is peculiar to the member. */
+function countOwn(
+  { id, parts, sidecar, settled }: Member,
+  shared: ReadonlyMap<string, boolean>,
+  newest: ReachInput['generation'],
+  refusals: Refusals,
+  reach: Map<string, Reach>,
+): void {
+  const shaped = shapedBy(parts, newest);
+  if (sidecar !== undefined) shaped.set(refKey(sidecar), settled);
+  for (const [key, taken] of shaped) {
+    const entry = entryOf(reach, key);
+    const refuses = refusals.get(key)?.has(id) === true;
+    const counted = shared.get(key);
+    if (counted === undefined) {
+      entry.total++;
+      entry.refused += refuses ? 1 : 0;
+      entry.programmed += taken && !refuses ? 1 : 0;
+    } else if (counted && !taken && !refuses) entry.programmed--;
+  }
+}
+
+function entryOf(reach: Map<string, Reach>, key: string): Reach {
+  let entry = reach.get(key);
+  if (entry === undefined) {
+    entry = { total: 0, programmed: 0, refused: 0 };
+    reach.set(key, entry);
+  }
+  return entry;
+}
+
+const ids = stamp<object, number>();
 let lastId = 0;
 
 function idOf(object: object): number {
@@ -127,8 +202,8 @@ function idOf(object: object): number {
 /** By object, the oldest generation of it in a table. */
 type Generations = ReadonlyMap<string, number>;
 
-const ofTable = new WeakMap<ResourceTable, Generations>();
-const ofBucket = new WeakMap<Bucket<readonly Resource[]>, Generations>();
+const ofTable = stamp<ResourceTable, Generations>();
+const ofBucket = stamp<Bucket<readonly Resource[]>, Generations>();
 
 function originsOf(table: ResourceTable): Generations {
   let known = ofTable.get(table);

@@ -30,6 +30,8 @@ interface LinkMemory {
   identity: WorkloadIdentity;
   targetInputs: readonly unknown[];
   targets: readonly ServiceTarget[];
+  /** No Service selects it: endpoints say what it is part of. */
+  loose: boolean;
   outbound: readonly unknown[];
   inbound: readonly unknown[];
 }
@@ -48,6 +50,8 @@ export interface Linker {
   readonly workloads: InternTable<Workload>;
   readonly configs: InternTable<ProxySettings['proxyConfig']>;
   readonly namespaces: Map<string, NamespaceInputs>;
+  /** Whether workloads are known the same in two snapshots: asked by thousands of proxies in turn. */
+  step: { readonly from: LinkedSnapshot; readonly to: LinkedSnapshot; readonly same: boolean } | undefined;
   /** The snapshot that was linked last, and how many there were. */
   snapshot: LinkedSnapshot | undefined;
   generation: number;
@@ -59,6 +63,7 @@ export function newLinker(): Linker {
     workloads: internTable(),
     configs: internTable(),
     namespaces: new Map(),
+    step: undefined,
     snapshot: undefined,
     generation: 0,
   };
@@ -110,14 +115,14 @@ function nextMemory(
   inputs: NamespaceInputs,
   before: LinkMemory | undefined,
 ): LinkMemory {
-  const sameRegistry = before?.snapshot.registry === snapshot.registry;
+  const sameRegistry = before !== undefined && knowsTheSame(linker, before, snapshot);
   const workload = sameRegistry ? undefined : knownWorkload(snapshot.registry, proxy);
   const [known, kind] = sameRegistry ? [before?.known, before?.kind] : [workload?.facts, workload?.kind];
   const { settings, configKey } =
     before?.snapshot.mesh === snapshot.mesh ? before : internedSettings(linker, proxy, snapshot.mesh);
   const targets: Targets =
-    before !== undefined && sameRegistry
-      ? { inputs: before.targetInputs, list: before.targets }
+    sameRegistry
+      ? { inputs: before.targetInputs, list: before.targets, loose: before.loose }
       : targetsOf(snapshot, proxy, { known, kind }, before);
   return {
     snapshot,
@@ -128,9 +133,39 @@ function nextMemory(
     identity: before !== undefined && before.known === known ? before.identity : identityOf(proxy, known),
     targetInputs: targets.inputs,
     targets: targets.list,
+    loose: targets.loose,
     outbound: inputs.outbound,
     inbound: inputs.inbound,
   };
+}
+
+/**
+ * True where all that the registry knows of the proxy's workload is the same as before: then nothing is looked up. A look
+ * at the tables answers for all proxies that were last linked in the same snapshot.
+ */
+function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot): boolean {
+  const from = before.snapshot;
+  if (from.registry === next.registry) return true;
+  let { step } = linker;
+  if (step?.from !== from || step.to !== next) {
+    step = { from, to: next, same: sameWorkloads(from, next) };
+    linker.step = step;
+  }
+  return step.same && (before.loose ? from.registry.endpoints === next.registry.endpoints : true);
+}
+
+function sameWorkloads({ registry: a, index: from }: LinkedSnapshot, { registry: b, index: to }: LinkedSnapshot): boolean {
+  const [before, after] = [a.state, b.state];
+  return (
+    before.placement === after.placement &&
+    before.options.clusterId === after.options.clusterId &&
+    before.tables.pods === after.tables.pods &&
+    before.tables.nodes === after.tables.nodes &&
+    before.workloads.entriesByIp === after.workloads.entriesByIp &&
+    before.workloads.podsByIp === after.workloads.podsByIp &&
+    before.workloads.inlineByIp === after.workloads.inlineByIp &&
+    from.base.byNamespace === to.base.byNamespace
+  );
 }
 
 function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
@@ -189,6 +224,7 @@ function identityOf(proxy: Proxy, known: ProxyWorkload['facts'] | undefined): Wo
 interface Targets {
   readonly inputs: readonly unknown[];
   readonly list: readonly ServiceTarget[];
+  readonly loose: boolean;
 }
 
 function targetsOf(
@@ -204,9 +240,9 @@ function targetsOf(
     kind === 'pod' && (before === undefined || before.targets.every((each) => each.service.selector === undefined));
   const inline = proxy.addresses.map((address) => tableGet(state.workloads.inlineByIp, address));
   const inputs = [known, kind, services, ...inline, loose ? endpoints : undefined];
-  if (before !== undefined && sameList(before.targetInputs, inputs)) return { inputs, list: before.targets };
+  if (before !== undefined && sameList(before.targetInputs, inputs)) return { inputs, list: before.targets, loose };
   const list = serviceTargets(snapshot.registry, proxy);
-  return { inputs, list: keepTargets(before?.targets, list) };
+  return { inputs, list: keepTargets(before?.targets, list), loose };
 }
 
 function keepTargets(

@@ -10,6 +10,7 @@ import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Messages } from '../messages/index.ts';
 import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
+import type { WorkloadGround } from './ground.ts';
 import { type AccessLogs, accessLogs } from './observability/access-log.ts';
 import { meshProviders, type Providers } from './observability/providers.ts';
 import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
@@ -50,8 +51,8 @@ export function outboundContext(scope: Scope): ChainContext {
 }
 
 /** Outbound chains that say which workload they are of: tracing tags name it. */
-export function workloadContext(scope: Scope, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope));
+export function workloadContext({ mesh, policies, providers }: WorkloadGround, workload: Workload): ChainContext {
+  return contextOf(workload.proxyClass, 'sidecar-outbound', mesh, policies, providers);
 }
 
 /** Chains of a gateway's listeners. */
@@ -60,8 +61,8 @@ export function gatewayContext(scope: Scope): ChainContext {
 }
 
 /** Chains of a workload's inbound listeners. */
-export function inboundContext(scope: Scope, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-inbound', scope.mesh, workload.policies, providersOf(scope));
+export function inboundContext({ mesh, providers }: WorkloadGround, workload: Workload): ChainContext {
+  return contextOf(workload.proxyClass, 'sidecar-inbound', mesh, workload.policies, providers);
 }
 
 function providersOf(scope: Scope): Providers {

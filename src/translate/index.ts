@@ -5,8 +5,10 @@ import type { Finding } from '../config/object.ts';
 import type { Draft } from '../ir/draft.ts';
 import type { ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
+import type { DestinationRule } from '../ir/traffic.ts';
 import type { Steps } from '../lib/steps.ts';
-import { keepList, type Table } from '../lib/table.ts';
+import { memo } from '../lib/memo.ts';
+import { keepList, type Table, tableGet } from '../lib/table.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters, placedClusters } from './clusters/index.ts';
 import { type EndpointAssignments, endpointAssignments } from './endpoints/index.ts';
 import {
@@ -15,11 +17,18 @@ import {
   type PatchedWorkload,
   patchedClass,
   patchedWorkload,
+  type Surroundings,
 } from './envoyfilter/index.ts';
 import { extensionConfigs } from './extensions/config.ts';
 import { gatewayListeners } from './gateway/listeners.ts';
 import { gatewayRouteFindings, gatewayRoutes } from './gateway/routes.ts';
-import { inboundListeners, type OutboundListeners, outboundListeners, workloadListeners } from './listeners/index.ts';
+import { type WorkloadGround, workloadGround } from './ground.ts';
+import {
+  inboundListeners,
+  type OutboundListeners,
+  outboundListeners,
+  workloadListeners,
+} from './listeners/index.ts';
 import { nameTable } from './nametable/index.ts';
 import { type OutboundRoutes, outboundRoutesSteps } from './routes/index.ts';
 
@@ -32,6 +41,9 @@ export interface ClassResources {
   readonly extensions: readonly Draft[];
   /** Made when somebody asks: few proxies do. */
   readonly nameTable: () => Draft;
+  /** What the resources of its workloads are made from. */
+  readonly ground: WorkloadGround;
+  readonly surroundings: Surroundings;
   /** What the parts start from next time. */
   readonly parts: ClassParts;
 }
@@ -55,15 +67,22 @@ export function* translateClass(scope: Scope, previous: ClassResources | undefin
   yield;
   const patched = yield* patchedClass(scope, parts.rendered, previous?.parts.patched);
   const { clusters, endpoints, listeners, routes } = patched;
+  let names: Draft | undefined;
   return {
     clusters,
     endpoints,
     listeners,
     routes,
     extensions: keepList(previous?.extensions, extensionConfigs(scope)),
-    nameTable: () => nameTable(scope.placeless ?? scope),
+    nameTable: () => (names ??= nameTable(scope.placeless ?? scope)),
+    ground: workloadGround(scope, parts.placeless?.listeners.named, previous?.ground),
+    surroundings: keptSurroundings(previous?.surroundings, { clusters, listeners }),
     parts: { ...parts, patched },
   };
+}
+
+function keptSurroundings(before: Surroundings | undefined, next: Surroundings): Surroundings {
+  return before?.clusters === next.clusters && before.listeners === next.listeners ? before : next;
 }
 
 function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omit<ClassParts, 'patched'>> {
@@ -125,14 +144,30 @@ export function classFindings(scope: Scope, { parts }: ClassResources): readonly
 }
 
 /** `shared`: what the workload's class was given under this scope. */
-export function translateWorkload(scope: Scope, workload: Workload, shared: ClassResources): WorkloadResources {
-  const listeners = shared.parts.placeless?.listeners;
-  const rendered = {
-    clusters: inboundClusters(scope, workload),
-    outbound: listeners === undefined ? NONE : workloadListeners(scope, workload, listeners.named),
-    inbound: listeners === undefined ? NONE : inboundListeners(scope, workload),
-  };
-  return patchedWorkload(scope, workload, rendered, shared);
+export function translateWorkload(
+  { services }: Scope,
+  workload: Workload,
+  { ground, surroundings }: ClassResources,
+): WorkloadResources {
+  const patched = ground.policies.envoyFilters.length > 0 || workload.policies.envoyFilters.length > 0;
+  const rules = workload.targets.map(({ service }) => tableGet(services, service.hostname)?.rule);
+  return ownResources(workload, ground, patched ? surroundings : undefined, ...rules);
 }
+
+/** `rules`: those of the services that the workload is part of, in the order of its targets. */
+const ownResources = memo(
+  (
+    workload: Workload,
+    ground: WorkloadGround,
+    surroundings: Surroundings | undefined,
+    ...rules: readonly (DestinationRule | undefined)[]
+  ): WorkloadResources => {
+    const clusters = inboundClusters(ground, workload, rules);
+    const routed = ground.named !== undefined;
+    const outbound = routed ? workloadListeners(ground, workload) : NONE;
+    const inbound = routed ? inboundListeners(ground, workload) : NONE;
+    return patchedWorkload(ground, workload, { clusters, outbound, inbound }, surroundings);
+  },
+);
 
 const NONE: readonly Draft[] = [];

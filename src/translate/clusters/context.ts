@@ -69,6 +69,6 @@ export function clusterContext(mesh: MeshConfig, proxyClass: ProxyClass): Cluste
   );
 }
 
-export function scopeContext(scope: Scope): ClusterContext {
+export function scopeContext(scope: Pick<Scope, 'mesh' | 'proxyClass'>): ClusterContext {
   return clusterContext(scope.mesh, scope.proxyClass);
 }

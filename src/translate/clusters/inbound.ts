@@ -6,8 +6,9 @@ import type { IngressListener } from '../../ir/policy.ts';
 import type { ServiceTarget, Workload } from '../../ir/proxy.ts';
 import type { Protocol, Service } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
+import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { keepList, tableGet } from '../../lib/table.ts';
+import { keepList } from '../../lib/table.ts';
 import type { Cluster } from '../../messages/index.ts';
 import { isDualStack, loopback } from '../addresses.ts';
 import { draftOf, originOfRef } from '../draft.ts';
@@ -25,13 +26,19 @@ const CLUSTER = 'envoy.config.cluster.v3.Cluster';
 /** "Never": connections to the workload are closed by it, not by a sweep. */
 const CLEANUP_INTERVAL = '9223372035s';
 
-/** Static clusters and those of the workload's own ports. */
-export function inboundClusters(scope: Scope, workload: Workload): readonly Draft[] {
-  const context = scopeContext(scope);
-  const dynamicDns = scope.outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS';
-  const shared = staticClusters(scope.mesh, context, dynamicDns);
+type InboundGround = Pick<Scope, 'proxyClass' | 'mesh' | 'outboundPolicy'>;
+
+/** Static clusters and those of the workload's own ports; `rules` are those of the services of its targets, in order. */
+export function inboundClusters(
+  ground: InboundGround,
+  workload: Workload,
+  rules: readonly (DestinationRule | undefined)[],
+): readonly Draft[] {
+  const context = scopeContext(ground);
+  const dynamicDns = ground.outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS';
+  const shared = staticClusters(ground.mesh, context, dynamicDns);
   if (context.type === 'router') return shared;
-  const own = workload.ingress === undefined ? fromTargets(scope, workload, context) : fromIngress(workload, context);
+  const own = workload.ingress === undefined ? fromTargets(workload, rules, context) : fromIngress(workload, context);
   return join(shared, own);
 }
 
@@ -47,7 +54,11 @@ function keep(workload: Workload, drafts: readonly Draft[]): readonly Draft[] {
   return slot.last;
 }
 
-function fromTargets(scope: Scope, workload: Workload, context: ClusterContext): readonly Draft[] {
+function fromTargets(
+  workload: Workload,
+  rules: readonly (DestinationRule | undefined)[],
+  context: ClusterContext,
+): readonly Draft[] {
   if (context.type === 'sidecar' && workload.proxyClass.interception === 'NONE') return keep(workload, []);
   const byPort = new Map<number, ServiceTarget[]>();
   for (const target of workload.targets) {
@@ -59,7 +70,7 @@ function fromTargets(scope: Scope, workload: Workload, context: ClusterContext):
     const [first] = group;
     if (first === undefined) return [];
     const services = [...new Set(group.map((target) => target.service))];
-    const rule = tableGet(scope.services, first.service.hostname)?.rule;
+    const rule = rules[workload.targets.indexOf(first)];
     const pool = withMeshDefaults(effectivePolicy(rule, first.port.number, undefined), context.mesh).connectionPool;
     const own = workload.sidecar === undefined ? undefined : sidecarPool(workload);
     return [

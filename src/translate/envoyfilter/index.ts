@@ -113,19 +113,22 @@ export interface PatchedWorkload {
   readonly findings: () => readonly Finding[];
 }
 
-/** The workload's own resources, and those that are added as a whole: `shared` are those that its class has. */
+/** What a workload's class has, after its EnvoyFilters: whatever they add must not be there already. */
+export type Surroundings = Pick<Patchable, 'clusters' | 'listeners'>;
+
+/** The workload's own resources, and those that are added as a whole; `shared` is there wherever there are EnvoyFilters. */
 export function patchedWorkload(
-  scope: Scope,
+  scope: Pick<Scope, 'proxyClass' | 'policies'>,
   workload: Workload,
   rendered: PatchableWorkload,
-  shared: Pick<Patchable, 'clusters' | 'listeners'>,
+  shared: Surroundings | undefined,
 ): PatchedWorkload {
   const out = clientSide(scope);
   const own =
     scope.proxyClass.type === 'router'
       ? undefined
       : patchSet(workload.policies.envoyFilters, workload.proxyClass, 'SIDECAR_INBOUND');
-  if (out === undefined && own === undefined) {
+  if (shared === undefined || (out === undefined && own === undefined)) {
     const listeners = joined(rendered.outbound, rendered.inbound);
     return { clusters: rendered.clusters, listeners, findings: NO_FINDINGS };
   }
@@ -159,7 +162,7 @@ export function extensionPatches(scope: Scope): PatchList {
   return clientSide(scope)?.extensions ?? NO_PATCHES;
 }
 
-function clientSide({ policies, proxyClass }: Scope): PatchSet | undefined {
+function clientSide({ policies, proxyClass }: Pick<Scope, 'proxyClass' | 'policies'>): PatchSet | undefined {
   return patchSet(policies.envoyFilters, proxyClass, proxyClass.type === 'router' ? 'GATEWAY' : 'SIDECAR_OUTBOUND');
 }
 

@@ -21,6 +21,7 @@ import {
 import { loopback, loopbacks } from '../addresses.ts';
 import { type ChainContext, inboundContext, type L4Context, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
+import type { WorkloadGround } from '../ground.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { networkExtensions, type TcpTarget } from '../network/index.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
@@ -103,23 +104,22 @@ const meshDrafts = memo((shared: readonly PreparedListener[], l4: L4Context): re
 );
 
 /** Outbound listeners that name the workload in their traces, and its explicit proxy. */
-export function workloadListeners(
-  scope: Scope,
-  workload: Workload,
-  named: readonly PreparedListener[],
-): readonly Draft[] {
-  const context = workloadContext(scope, workload);
+export function workloadListeners(ground: WorkloadGround, workload: Workload): readonly Draft[] {
+  const { named = NO_LISTENERS, outboundPolicy, catchAll } = ground;
+  const context = workloadContext(ground, workload);
   const own = ownListeners(context, named);
   // It has a connection manager too then.
-  return resolvesAnyHost(scope) ? withCapturing(own, captured(context, scope.outboundPolicy, catchAllOf(scope))) : own;
+  return resolvesAnyHost(ground) ? withCapturing(own, captured(context, outboundPolicy, catchAll)) : own;
 }
+
+const NO_LISTENERS: readonly PreparedListener[] = [];
 
 const withCapturing = memo((own: readonly Draft[], capturing: readonly Draft[]): readonly Draft[] => [
   ...own,
   ...capturing,
 ]);
 
-function resolvesAnyHost({ outboundPolicy }: Scope): boolean {
+function resolvesAnyHost({ outboundPolicy }: Pick<Scope, 'outboundPolicy'>): boolean {
   return outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS' && outboundPolicy.egressProxy === undefined;
 }
 
@@ -136,7 +136,7 @@ function destinationsOf({ nodes }: L4Index, { services }: Scope): readonly unkno
 }
 
 /** The same object for every class with the same policy. */
-function catchAllOf({ mesh, outboundPolicy, services }: Scope): TcpTarget {
+export function catchAllOf({ mesh, outboundPolicy, services }: Scope): TcpTarget {
   const { mode, egressProxy } = outboundPolicy;
   if (egressProxy === undefined) return sharedTarget(mesh, mode, '', 0, '', undefined);
   const { host, port, subset } = egressProxy;
@@ -224,6 +224,6 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
 });
 
 /** Inbound listeners of a workload: `virtualInbound`, and those that bind a port of their own. */
-export function inboundListeners(scope: Scope, workload: Workload): readonly Draft[] {
-  return inboundDrafts(workload, inboundContext(scope, workload));
+export function inboundListeners(ground: WorkloadGround, workload: Workload): readonly Draft[] {
+  return inboundDrafts(workload, inboundContext(ground, workload));
 }

@@ -4,6 +4,7 @@ import { decode } from '../../../src/codec/index.ts';
 import type { Draft } from '../../../src/ir/draft.ts';
 import type { Listener, Messages } from '../../../src/messages/index.ts';
 import { type LinkedScope, scopeOf } from '../../../src/snapshot/index.ts';
+import { workloadGround } from '../../../src/translate/ground.ts';
 import {
   inboundListeners,
   type OutboundListeners,
@@ -26,8 +27,9 @@ export function listening(at: World, options: ProxyOptions = {}, before?: Listen
   const { proxyClass, workload } = linkOf(at, proxy(options));
   const scope = scopeOf(at.snapshot, proxyClass, before?.scope);
   const outbound = outboundListeners(scope, before?.outbound);
-  const own = workloadListeners(scope, workload, outbound.named);
-  return { scope, outbound, drafts: [...outbound.drafts, ...own, ...inboundListeners(scope, workload)] };
+  const ground = workloadGround(scope, outbound.named);
+  const own = workloadListeners(ground, workload);
+  return { scope, outbound, drafts: [...outbound.drafts, ...own, ...inboundListeners(ground, workload)] };
 }
 
 export function decoded(drafts: readonly Draft[]): ReadonlyMap<string, Listener> {
