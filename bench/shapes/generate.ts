@@ -130,7 +130,9 @@ export class Generator {
     switch (type) {
       case 'cluster':
         this.#clusters = finish(outboundClusters(scope, this.#clusters));
-        return [...tableValues(this.#clusters.table)].flat().concat(inboundClusters(scope, workload, rulesOf(scope, workload)));
+        return [...tableValues(this.#clusters.table)]
+          .flat()
+          .concat(inboundClusters(scope, workload, rulesOf(scope, workload)));
       case 'endpoint':
         this.#endpoints = finish(endpointAssignments(scope, this.#endpoints));
         return [...tableValues(this.#endpoints.table)].flat();

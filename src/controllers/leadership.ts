@@ -50,6 +50,7 @@ export class Leadership {
   readonly #writer: ReportWriter;
   readonly #stop = new AbortController();
   #reporting: Promise<void> = Promise.resolve();
+  #counted: { readonly activity: number; readonly state: unknown; readonly report: Report } | undefined;
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
@@ -129,7 +130,16 @@ export class Leadership {
     await this.#writer.withdraw(AbortSignal.timeout(1_000));
   }
 
+  /** Counted anew when something has moved: a mesh at rest costs nothing. */
   async #reach(): Promise<Report> {
+    const { plane, store } = this.#options;
+    const [activity, state] = [plane.activity, store.state()];
+    if (this.#counted?.activity !== activity || this.#counted.state !== state)
+      this.#counted = { activity, state, report: await this.#count() };
+    return this.#counted.report;
+  }
+
+  async #count(): Promise<Report> {
     const { plane, streams, yieldLoop } = this.#options;
     const steps = reachOf({
       sessions: plane.sessions,

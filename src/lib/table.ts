@@ -29,6 +29,10 @@ export function emptyTable<V>(): Table<V> {
   return EMPTY_TABLE;
 }
 
+function emptyOf(count: number): Table<never> {
+  return count === TABLE_BUCKETS ? EMPTY_TABLE : { buckets: emptyBuckets(count), size: 0 };
+}
+
 export function bucketIndex(key: string, count: number): number {
   return fnv1a(key) % count;
 }
@@ -94,18 +98,24 @@ export function smallTable<V>(entries: Iterable<readonly [string, V]>): Table<V>
   return { buckets: [bucket], size: bucket.size };
 }
 
-function keepBuckets<V>(buckets: readonly (Bucket<V> | undefined)[], previous: Table<V>): Table<V> {
+/** Takes `buckets` over: those that are equal to the ones before are put in their place. */
+function keepBuckets<V>(buckets: (Bucket<V> | undefined)[], previous: Table<V>): Table<V> {
   let same = buckets.length === previous.buckets.length;
   let size = 0;
-  const kept = buckets.map((bucket, index) => {
+  for (let index = 0; index < buckets.length; index++) {
+    const bucket = buckets[index];
     const before = previous.buckets[index] ?? EMPTY;
+    if (bucket === before) {
+      size += before.size;
+      continue;
+    }
     const now: Bucket<V> =
       bucket === undefined || bucket.size === 0 ? EMPTY : sameEntries(bucket, before) ? before : bucket;
+    buckets[index] = now;
     if (now !== before) same = false;
     size += now.size;
-    return now;
-  });
-  return same ? previous : { buckets: kept, size };
+  }
+  return same ? previous : { buckets: buckets as Bucket<V>[], size };
 }
 
 function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {
@@ -140,7 +150,7 @@ export function deriveTable<A, B>(
     if (keep && oldIn === bucket && oldOut !== undefined) return oldOut;
     return deriveBucket(bucket, keep ? oldIn : undefined, oldOut, build);
   });
-  const output = keepBuckets(buckets, previous?.output ?? { buckets: emptyBuckets(buckets.length), size: 0 });
+  const output = keepBuckets(buckets, previous?.output ?? emptyOf(buckets.length));
   return { input, shared, output };
 }
 
@@ -191,8 +201,7 @@ export function* deriveTable2Steps<A, C, B>(
     );
     yield;
   }
-  const empty: Table<B> = { buckets: emptyBuckets(buckets.length), size: 0 };
-  return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? empty) };
+  return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? emptyOf(buckets.length)) };
 }
 
 function deriveBucket<A, B>(

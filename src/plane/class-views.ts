@@ -28,6 +28,8 @@ export interface ClassViews {
   /** Of a class whose virtual hosts travel one by one: their tables by RouteConfiguration. */
   readonly split?: SplitViews | undefined;
   readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
+  /** Drafts of the types that are lists. */
+  readonly lists: ReadonlyMap<string, readonly Draft[]>;
 }
 
 export interface SplitViews {
@@ -59,10 +61,12 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined, pool
     [TYPE_URL.extension, resources.extensions],
   ];
   for (const [typeUrl, drafts] of listed) {
-    tables.set(typeUrl, pool.shared(typeUrl, tableOf(drafts, previous?.tables.get(typeUrl))));
+    const before = previous?.tables.get(typeUrl);
+    const kept = before !== undefined && previous?.lists.get(typeUrl) === drafts ? before : undefined;
+    tables.set(typeUrl, kept ?? pool.shared(typeUrl, tableOf(drafts, before)));
   }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
-  return { scope, resources, tables, late, derived, onDemand, split };
+  return { scope, resources, tables, late, derived, lists: new Map(listed), onDemand, split };
 }
 
 function splitViews(

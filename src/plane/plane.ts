@@ -65,6 +65,7 @@ export class Plane implements ViewPort {
   #linked: LinkInputs | undefined;
   #served: LinkInputs | undefined;
   #connections = 0;
+  #moves = 0;
   #previews: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
   #again = false;
@@ -174,6 +175,7 @@ export class Plane implements ViewPort {
     if ('error' in parsed) return { kind: 'refused', code: INVALID_ARGUMENT, message: parsed.error };
     const proxy = { ...parsed, incremental: mode === 'delta' };
     this.#connections++;
+    this.#moves++;
     const id = `${node.id}-${this.#connections}`;
     const session = new PlaneSession({
       id,
@@ -198,9 +200,19 @@ export class Plane implements ViewPort {
     return this.#options.workloadKeys;
   }
 
+  moved(): void {
+    this.#moves++;
+  }
+
+  /** Another number after anything that may change what proxies hold, or are meant to hold. */
+  get activity(): number {
+    return this.#moves;
+  }
+
   /** Called by the session at the end of its stream. */
   leave(session: PlaneSession): void {
     if (!this.#sessions.delete(session)) return;
+    this.#moves++;
     this.#queue.remove(session);
     this.nacks.forget(session);
     this.#classes.release(session.classState);
@@ -287,6 +299,7 @@ export class Plane implements ViewPort {
   }
 
   async #advanceAll(): Promise<void> {
+    this.#moves++;
     this.#queue.follow(this.#sessions);
     await this.#queue.idle();
     this.#served = this.#linked;

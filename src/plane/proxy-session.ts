@@ -12,7 +12,8 @@ import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/
 import type { ClassState } from './class-state.ts';
 import type { ClassViews } from './class-views.ts';
 import { ASKED_TYPES, Demand } from './on-demand.ts';
-import { type OwnViews, ownViews } from './own-views.ts';
+import { type OwnBefore, type OwnViews, ownViews } from './own-views.ts';
+import { privateModules } from '../translate/extensions/config.ts';
 import { privateExtensions } from './pull-secrets.ts';
 import type { SecretAccess } from './secret-access.ts';
 import { readableSecrets } from './secrets.ts';
@@ -44,6 +45,8 @@ export interface SessionHost {
   /** Undefined where certificates are none of this process's business. */
   readonly workloadKeys: LeaseWorkloadKeys | undefined;
   leave(session: PlaneSession): void;
+  /** Something was sent to it, or it has said something. */
+  moved(): void;
   refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void;
 }
 
@@ -60,7 +63,7 @@ export class PlaneSession implements ProxySession {
   readonly #options: SessionOptions;
   readonly #views = new Map<string, View>();
   readonly #demanded = new Set<string>();
-  #own: OwnViews | undefined;
+  #made: OwnBefore | undefined;
   readonly #demand: Demand;
   #cancelTerm: (() => void) | undefined;
   readonly #wanted = new Map<string, ReadonlySet<string>>();
@@ -102,18 +105,23 @@ export class PlaneSession implements ProxySession {
 
   /** False until views were composed for the first time. */
   get ready(): boolean {
-    return this.#own !== undefined;
+    return this.#made !== undefined;
   }
 
   /** Takes over the class's views and the workload's own. True when a view became another object. */
   compose(state: ClassState, workload: Workload, snapshot: Snapshot): boolean {
     const { views } = state;
     if (views === undefined) return false;
-    this.workload = workload;
-    this.#own = ownViews(views, workload);
+    const before = this.#made;
+    const own = ownViews(views, workload, before);
     let changed = this.#refreshSecrets(snapshot);
+    this.workload = workload;
+    // Extensions of its own come with Secrets that only it may read.
+    const same = before?.views === views && before.own === own && privateModules(views.scope).length === 0;
+    if (same && views.onDemand === undefined && views.split === undefined) return changed;
+    this.#made = { own, workload, views };
     this.#advance();
-    for (const [, view] of this.#composed(views, this.#own, snapshot)) changed = this.#put(view) || changed;
+    for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
   }
@@ -134,9 +142,9 @@ export class PlaneSession implements ProxySession {
 
   #refreshOnDemand(): boolean {
     const views = this.classState?.views;
-    if (views === undefined || this.#own === undefined) return false;
+    if (views === undefined || this.#made === undefined) return false;
     let changed = false;
-    for (const view of this.#onDemand(views, this.#own)) changed = this.#put(view) || changed;
+    for (const view of this.#onDemand(views, this.#made.own)) changed = this.#put(view) || changed;
     return changed;
   }
 
@@ -162,7 +170,7 @@ export class PlaneSession implements ProxySession {
 
   /** What is wrong with the workload's own part of the configuration. */
   findings(): readonly Finding[] {
-    return this.#own?.findings() ?? [];
+    return this.#made?.own.findings() ?? [];
   }
 
   wake(changedAt?: number): void {
@@ -185,6 +193,7 @@ export class PlaneSession implements ProxySession {
 
   names(typeUrl: string, names: ReadonlySet<string>): void {
     this.record.watched(typeUrl);
+    this.#options.plane.moved();
     if (ASKED_TYPES.has(typeUrl)) {
       this.#demand.ask(typeUrl, names);
       this.#refreshOnDemand();
@@ -201,6 +210,7 @@ export class PlaneSession implements ProxySession {
 
   sent(typeUrl: string, event: SentEvent): void {
     this.record.sent(typeUrl, event, this.#options.clock.now());
+    this.#options.plane.moved();
     const view = this.view(typeUrl);
     if (view !== undefined) this.#sentViews.set(typeUrl, view);
     // Whoever is sent something did not have it.
@@ -209,12 +219,14 @@ export class PlaneSession implements ProxySession {
 
   acked(typeUrl: string, nonce: string): void {
     this.record.acked(typeUrl, nonce, this.#options.clock.now());
+    this.#options.plane.moved();
     const view = this.#sentViews.get(typeUrl);
     if (view !== undefined && this.record.types.get(typeUrl)?.sentNonce === nonce) this.#takenViews.set(typeUrl, view);
   }
 
   nacked(typeUrl: string, event: NackEvent): void {
     this.record.nacked(typeUrl, event);
+    this.#options.plane.moved();
     this.#options.plane.refused(this, typeUrl, event.message, event.suspects);
   }
 

@@ -120,10 +120,9 @@ function nextMemory(
   const [known, kind] = sameRegistry ? [before?.known, before?.kind] : [workload?.facts, workload?.kind];
   const { settings, configKey } =
     before?.snapshot.mesh === snapshot.mesh ? before : internedSettings(linker, proxy, snapshot.mesh);
-  const targets: Targets =
-    sameRegistry
-      ? { inputs: before.targetInputs, list: before.targets, loose: before.loose }
-      : targetsOf(snapshot, proxy, { known, kind }, before);
+  const targets: Targets = sameRegistry
+    ? { inputs: before.targetInputs, list: before.targets, loose: before.loose }
+    : targetsOf(snapshot, proxy, { known, kind }, before);
   return {
     snapshot,
     settings,
@@ -154,7 +153,10 @@ function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot):
   return step.same && (before.loose ? from.registry.endpoints === next.registry.endpoints : true);
 }
 
-function sameWorkloads({ registry: a, index: from }: LinkedSnapshot, { registry: b, index: to }: LinkedSnapshot): boolean {
+function sameWorkloads(
+  { registry: a, index: from }: LinkedSnapshot,
+  { registry: b, index: to }: LinkedSnapshot,
+): boolean {
   const [before, after] = [a.state, b.state];
   return (
     before.placement === after.placement &&

@@ -23,12 +23,7 @@ import { extensionConfigs } from './extensions/config.ts';
 import { gatewayListeners } from './gateway/listeners.ts';
 import { gatewayRouteFindings, gatewayRoutes } from './gateway/routes.ts';
 import { type WorkloadGround, workloadGround } from './ground.ts';
-import {
-  inboundListeners,
-  type OutboundListeners,
-  outboundListeners,
-  workloadListeners,
-} from './listeners/index.ts';
+import { inboundListeners, type OutboundListeners, outboundListeners, workloadListeners } from './listeners/index.ts';
 import { nameTable } from './nametable/index.ts';
 import { type OutboundRoutes, outboundRoutesSteps } from './routes/index.ts';
 

@@ -129,7 +129,13 @@ const encodedRules = memo(
     dialect: Dialect,
     domains: string,
   ): readonly EncodedRule[] => {
-    const context = { dialect, namespace, trustDomains: domains.split(DOMAIN_SEPARATOR), tcp: protocol === 'tcp', allow };
+    const context = {
+      dialect,
+      namespace,
+      trustDomains: domains.split(DOMAIN_SEPARATOR),
+      tcp: protocol === 'tcp',
+      allow,
+    };
     const rules = spec.rules ?? [];
     if (rules.length === 0) return [encodedRule(NEVER, 0)];
     return rules.flatMap((rule, index) => {

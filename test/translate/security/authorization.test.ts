@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { decode, Encoded } from '../../../src/codec/index.ts';
 import type { AuthorizationPolicySpec, Rule } from '../../../src/config/generated/types.ts';
 import { parseMeshConfig } from '../../../src/config/mesh.ts';
 import type { ScopedService } from '../../../src/ir/traffic.ts';
@@ -26,12 +27,22 @@ function filters(spec: AuthorizationPolicySpec, { mesh = {}, dialect = 'classic'
     },
   } as unknown as ScopedService;
   const providers = meshProviders(config, smallTable([['authz.example.com', authz]]));
-  return authorizationFilters({
-    policies: [authorizationPolicy('p', spec, { annotations })],
-    mesh: config,
-    providers,
-    dialect,
-  });
+  return opened(
+    authorizationFilters({
+      policies: [authorizationPolicy('p', spec, { annotations })],
+      mesh: config,
+      providers,
+      dialect,
+    }),
+  ) as ReturnType<typeof authorizationFilters>;
+}
+
+/** Rules are encoded one by one: here they are read again. */
+function opened(value: unknown): unknown {
+  if (value instanceof Encoded) return decode('envoy.config.rbac.v3.Policy', value.bytes);
+  if (Array.isArray(value)) return value.map(opened);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, opened(each)]));
 }
 
 /** The RBAC policy of the only rule; undefined where it was left out. */
