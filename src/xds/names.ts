@@ -12,7 +12,18 @@ export interface NameSet {
 interface Entry extends NameSet {
   /** Forms in which requests have listed exactly this set: an unchanged list is recognised without reading it. */
   readonly wires: Buffer[];
+  /** Where requests have led from here last: a new service makes thousands of clients add the same name to the same set. */
+  steps: readonly Step[];
 }
+
+interface Step {
+  readonly added: NameSet;
+  readonly dropped: NameSet;
+  readonly to: WeakRef<NameSet>;
+}
+
+/** Kept steps per set. */
+const MAX_STEPS = 4;
 
 /** Kept forms per set: clients of one build list names in the same order. */
 const MAX_WIRES = 2;
@@ -78,6 +89,19 @@ export class NamePool {
     return this.#add(names, a, b);
   }
 
+  /** As `change`, for sets that many clients add to and drop from another: the first of them finds out for all. */
+  step(base: NameSet, added: NameSet, dropped: NameSet): NameSet {
+    const { steps } = base as Entry;
+    const known = steps?.find((step) => step.added === added && step.dropped === dropped)?.to.deref();
+    if (known !== undefined) return known;
+    const next = this.change(base, added.names, dropped.names);
+    if (steps !== undefined) {
+      const to = new WeakRef(next);
+      (base as Entry).steps = [...steps.slice(1 - MAX_STEPS), { added, dropped, to }];
+    }
+    return next;
+  }
+
   /** The set that a request lists in `wire`; `decode` is called only for a form not seen before. */
   ofWire(wire: Buffer, guess: NameSet | undefined, decode: (wire: Buffer) => string[]): NameSet {
     if (wire.length === 0) return NO_NAMES;
@@ -110,7 +134,7 @@ export class NamePool {
   }
 
   #add(names: ReadonlySet<string>, a: number, b: number): NameSet {
-    const entry: Entry = { names, hash: [a, b], wires: [] };
+    const entry: Entry = { names, hash: [a, b], wires: [], steps: [] };
     const ref = new WeakRef(entry);
     const key = keyOf(names.size, a, b);
     put(this.#sets, key, ref);

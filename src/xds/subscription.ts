@@ -2,6 +2,7 @@
 // In: the names of requests, the views that responses were made from. Out: selections, and look-ups of what is held.
 // Called by the exchange of each type; a selection is shared by all streams that want the same.
 
+import { stamp } from '../lib/stamp.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type View, viewGet } from '../resources/view.ts';
 import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
@@ -19,8 +20,8 @@ export interface Selection {
 export const NOTHING: Selection = { wildcard: false, set: NO_NAMES };
 export const EVERYTHING: Selection = { wildcard: true, set: NO_NAMES };
 
-const named = new WeakMap<NameSet, Selection>();
-const starred = new WeakMap<NameSet, Selection>();
+const named = stamp<NameSet, Selection>();
+const starred = stamp<NameSet, Selection>();
 
 /** The selection of these names, and of everything else too when `wildcard`: one object per content. */
 export function selectionOf(wildcard: boolean, set: NameSet): Selection {
@@ -84,12 +85,17 @@ export function wantsOfChange(
   const star = (before.star || adds) && !drops;
   const wildcard = (before.selection.wildcard || adds) && !drops;
   const simple = before.selection.set === NO_NAMES && unsubscribe === NO_NAMES && !adds;
-  const set = simple ? subscribe : pool.change(before.selection.set, withoutStar(subscribe), unsubscribe.names);
+  const set = simple ? subscribe : changedSet(before.selection.set, subscribe, unsubscribe, pool);
   return { selection: selectionOf(wildcard, set), explicit: before.explicit || named, star };
 }
 
-function withoutStar(set: NameSet): Iterable<string> {
-  return set.names.has(WILDCARD) ? [...set.names].filter((name) => name !== WILDCARD) : set.names;
+function changedSet(base: NameSet, added: NameSet, dropped: NameSet, pool: NamePool): NameSet {
+  if (!added.names.has(WILDCARD)) return pool.step(base, added, dropped);
+  return pool.change(
+    base,
+    [...added.names].filter((name) => name !== WILDCARD),
+    dropped.names,
+  );
 }
 
 /** What a client holds under one name: a resource, a version that it told us of, or (undefined) nothing. */
@@ -142,6 +148,14 @@ export function narrowed(held: Held, wanted: Selection, pool: NamePool): Held {
 export function commonSelection(held: Selection, wanted: Selection, pool: NamePool): Selection {
   if (held === wanted || held === NOTHING) return held;
   if (wanted.wildcard) return held.wildcard ? wanted : held;
+  const known = latestCommon.get(wanted);
+  const before = known?.held.deref() === held ? known.common.deref() : undefined;
+  if (before !== undefined) return before;
   const dropped = [...wanted.set.names].filter((name) => !covers(held, name));
-  return selectionOf(false, pool.change(wanted.set, [], dropped));
+  const common = selectionOf(false, pool.change(wanted.set, [], dropped));
+  latestCommon.set(wanted, { held: new WeakRef(held), common: new WeakRef(common) });
+  return common;
 }
+
+/** What was last found in common with each: thousands of clients go from one selection to the next. */
+const latestCommon = stamp<Selection, { readonly held: WeakRef<Selection>; readonly common: WeakRef<Selection> }>();
