@@ -115,7 +115,7 @@ function nextMemory(
   inputs: NamespaceInputs,
   before: LinkMemory | undefined,
 ): LinkMemory {
-  const sameRegistry = before !== undefined && knowsTheSame(linker, before, snapshot);
+  const sameRegistry = before !== undefined && knowsTheSame(linker, before, snapshot, proxy.namespace);
   const workload = sameRegistry ? undefined : knownWorkload(snapshot.registry, proxy);
   const [known, kind] = sameRegistry ? [before?.known, before?.kind] : [workload?.facts, workload?.kind];
   const { settings, configKey } =
@@ -142,7 +142,7 @@ function nextMemory(
  * True where all that the registry knows of the proxy's workload is the same as before: then nothing is looked up. A look
  * at the tables answers for all proxies that were last linked in the same snapshot.
  */
-function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot): boolean {
+function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot, namespace: string): boolean {
   const from = before.snapshot;
   if (from.registry === next.registry) return true;
   let { step } = linker;
@@ -150,14 +150,15 @@ function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot):
     step = { from, to: next, same: sameWorkloads(from, next) };
     linker.step = step;
   }
-  return step.same && (before.loose ? from.registry.endpoints === next.registry.endpoints : true);
+  return (
+    step.same &&
+    (!before.loose || from.registry.endpoints === next.registry.endpoints) &&
+    tableGet(from.index.base.byNamespace, namespace) === tableGet(next.index.base.byNamespace, namespace)
+  );
 }
 
-function sameWorkloads(
-  { registry: a, index: from }: LinkedSnapshot,
-  { registry: b, index: to }: LinkedSnapshot,
-): boolean {
-  const [before, after] = [a.state, b.state];
+function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: LinkedSnapshot): boolean {
+  const [before, after] = [from.state, to.state];
   return (
     before.placement === after.placement &&
     before.options.clusterId === after.options.clusterId &&
@@ -165,8 +166,7 @@ function sameWorkloads(
     before.tables.nodes === after.tables.nodes &&
     before.workloads.entriesByIp === after.workloads.entriesByIp &&
     before.workloads.podsByIp === after.workloads.podsByIp &&
-    before.workloads.inlineByIp === after.workloads.inlineByIp &&
-    from.base.byNamespace === to.base.byNamespace
+    before.workloads.inlineByIp === after.workloads.inlineByIp
   );
 }
 
