@@ -1,121 +1,159 @@
 // Canonical JSON form to wire, in one pass.
 // In: a message's full name and its JSON form. Out: bytes that are the same for equal messages: fields by number, map
 // entries by key. Called through index.ts by whatever makes resources.
-import { compareStrings } from '../lib/order.ts';
-import { Encoded } from '../messages/index.ts';
+import { Prepared } from '../messages/index.ts';
 import { CodecError, keySegment, refuse, within } from './error.ts';
-import { keptOf } from './lasting.ts';
-import { isRecord } from './object.ts';
-import { scalarOf, writeText } from './scalars.ts';
-import { enumInfo, type FieldInfo, type MessageInfo, messageInfo } from './table.ts';
-import { packed, specialWriter } from './well-known-write.ts';
-import { type Put, ReverseWriter, type WriteMessage } from './writer.ts';
+import type { Field } from './field.ts';
+import { type KeyPaths, planAt } from './key-paths.ts';
+import { keep, keptOf } from './lasting.ts';
+import { isRecord, type Json, sortedKeys } from './object.ts';
+import { type MessageType, typeOf } from './message-type.ts';
+import { bytesOf } from './scalars.ts';
+import { hasType, typeNameOf } from './table.ts';
+import {
+  writeDuration,
+  writeFieldMask,
+  writeList,
+  writeStruct,
+  writeTimestamp,
+  writeValue,
+} from './well-known-write.ts';
+import { ReverseWriter } from './writer.ts';
 
-interface FieldWriter {
-  readonly number: number;
-  readonly name: string;
-  /** bit of its oneof; 0 for none */
-  readonly oneof: number;
-  readonly write: Put;
-}
-
-/** Fields of the messages being written, outermost first, with their values. */
-class Pending {
-  readonly fields: FieldWriter[] = [];
-  readonly values: unknown[] = [];
-  count = 0;
-
-  /** Adds a field, keeping those from `base` on sorted by number. */
-  add(base: number, field: FieldWriter, value: unknown): void {
-    const { fields, values } = this;
-    let at = this.count++;
-    for (let before = fields[at - 1]; at > base && before !== undefined && before.number > field.number; ) {
-      fields[at] = before;
-      values[at] = values[at - 1];
-      at--;
-      before = fields[at - 1];
-    }
-    fields[at] = field;
-    values[at] = value;
-  }
-}
-
-const pending = new Pending();
 const writer = new ReverseWriter();
-const writers = new Map<string, WriteMessage>();
 
-function delimited(write: WriteMessage): Put {
-  return (out, value) => {
-    const before = out.length;
-    write(out, value, false);
-    out.varint(out.length - before);
-  };
-}
+/** The values of the messages being written, outermost first. */
+const values: unknown[] = [];
+let valueCount = 0;
 
-function enumPut(name: string): Put {
-  const { numbers } = enumInfo(name);
-  if (name === 'google.protobuf.NullValue') return (out, value) => (value === null ? out.varint(0) : refuse('null'));
-  return (out, value) => {
-    const number = typeof value === 'string' ? numbers.get(value) : value;
-    if (typeof number !== 'number' || (number | 0) !== number) return refuse(`a member of ${name}`);
-    out.int32(number);
-  };
-}
-
-function putOf(field: FieldInfo): Put {
-  if (field.scalar !== '') return scalarOf(field.scalar).write;
-  if (field.enumName !== '') return enumPut(field.enumName);
-  return lazily(field.messageName);
-}
-
-/** Messages refer to each other in circles, so a field's writer is made when the field is first set. */
-function lazily(name: string): Put {
-  let put: Put = (out, value) => {
-    put = delimited(messageWriter(name));
-    put(out, value);
-  };
-  return (out, value) => put(out, value);
-}
-
-function wireTypeOf(field: FieldInfo): number {
-  if (field.scalar !== '') return scalarOf(field.scalar).wireType;
-  return field.enumName !== '' ? 0 : 2;
-}
-
-function isDefaultOf(field: FieldInfo): (value: unknown) => boolean {
-  if (field.scalar !== '') return scalarOf(field.scalar).isDefault;
-  if (field.enumName === '') return () => false;
-  const zero = enumInfo(field.enumName).names.get(0);
-  return (value) => value === 0 || (value !== undefined && value === zero);
-}
-
-function singleWriter(field: FieldInfo): Put {
-  const tag = ((field.number << 3) | wireTypeOf(field)) >>> 0;
-  const put = putOf(field);
-  if (field.messageName !== '' || field.presence) {
-    return (out, value) => {
-      put(out, value);
-      out.varint(tag);
-    };
+/** Writes the contents of a message, without length. */
+function writeMessage(out: ReverseWriter, type: MessageType, value: unknown): void {
+  switch (type.form) {
+    case 'fields':
+      return writeFields(out, type, value);
+    case 'any':
+      return writeAny(out, value);
+    case 'wrapper':
+      return writeWrapper(out, type, value);
+    case 'duration':
+      return writeDuration(out, value);
+    case 'struct':
+      return writeStruct(out, value);
+    case 'timestamp':
+      return writeTimestamp(out, value);
+    case 'fieldMask':
+      return writeFieldMask(out, value);
+    case 'value':
+      return writeValue(out, value);
+    case 'listValue':
+      return writeList(out, value);
   }
-  const isDefault = isDefaultOf(field);
-  return (out, value) => {
-    if (isDefault(value)) return;
-    put(out, value);
-    out.varint(tag);
-  };
+}
+
+function writeWrapper(out: ReverseWriter, { scalar }: MessageType, value: unknown): void {
+  if (scalar === undefined || scalar.isDefault(value)) return;
+  scalar.write(out, value);
+  out.varint(8 | scalar.wireType);
+}
+
+function writeFields(out: ReverseWriter, type: MessageType, message: unknown): void {
+  if (!isRecord(message)) return refuse(`${type.info.name} as an object`);
+  if (!(message instanceof Prepared)) return writeRecord(out, type.paths, message);
+  const kept = keptOf(message);
+  if (kept !== undefined) return out.bytes(kept);
+  const start = out.length;
+  writeRecord(out, type.paths, message as Json);
+  keep(message, out.since(start));
+}
+
+function writeRecord(out: ReverseWriter, paths: KeyPaths, message: Json): void {
+  const base = valueCount;
+  let path = paths.start;
+  let count = base;
+  for (const key in message) {
+    const value = message[key];
+    if (value === undefined) continue;
+    const next = path.first;
+    path = next !== undefined && next.key === key ? next : paths.step(path, key, message);
+    values[count++] = value;
+  }
+  valueCount = count;
+  const { fields, positions } = path.plan ?? planAt(path);
+  let at = 0;
+  try {
+    for (; at < fields.length; at++) writeField(out, fields[at] as Field, values[base + (positions[at] as number)]);
+  } catch (error) {
+    throw within(fields[at]?.name ?? '', error);
+  }
+  valueCount = base;
+}
+
+/** Writes a field with its tag, unless it is at a default that is left out. */
+function writeField(out: ReverseWriter, field: Field, value: unknown): void {
+  switch (field.shape) {
+    case 'one':
+      if (!field.presence && isDefault(field, value)) return;
+      writeElement(out, field, value);
+      return out.varint(field.tag);
+    case 'repeated':
+      return writeElements(out, field, listOf(value), field.tag);
+    case 'map':
+      return writeMap(out, field, value);
+    case 'packed':
+      return writePacked(out, field, listOf(value));
+  }
+}
+
+function isDefault(field: Field, value: unknown): boolean {
+  switch (field.kind) {
+    case 'text':
+      return value === '';
+    case 'bool':
+      return value === false;
+    case 'enum':
+      return value === 0 || value === field.enumZero;
+    case 'message':
+      return false;
+    case 'scalar':
+      return field.isDefault(value);
+  }
+}
+
+/** Writes one value of a field without tag; with its length where it has one. */
+function writeElement(out: ReverseWriter, field: Field, value: unknown): void {
+  switch (field.kind) {
+    case 'message': {
+      const before = out.length;
+      writeMessage(out, (field.type ??= typeOf(field.messageName)), value);
+      return out.varint(out.length - before);
+    }
+    case 'text':
+      return typeof value === 'string' ? out.text(value) : refuse('a string');
+    case 'bool':
+      return typeof value === 'boolean' ? out.varint(value ? 1 : 0) : refuse('true or false');
+    case 'enum':
+      return writeEnum(out, field, value);
+    case 'scalar':
+      return field.put(out, value);
+  }
+}
+
+function writeEnum(out: ReverseWriter, field: Field, value: unknown): void {
+  const number = typeof value === 'string' ? field.enumNumbers.get(value) : value;
+  if (typeof number !== 'number' || (number | 0) !== number) return refuse(`a member of ${field.enumName}`);
+  out.int32(number);
 }
 
 function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : refuse('a list');
 }
 
-/** Puts the elements last to first; `tag` 0 for packed ones. */
-function putElements(out: ReverseWriter, list: readonly unknown[], put: Put, tag: number): void {
+/** Writes the elements last to first; `tag` 0 for packed ones. */
+function writeElements(out: ReverseWriter, field: Field, list: readonly unknown[], tag: number): void {
   let index = list.length - 1;
   try {
     for (; index >= 0; index--) {
-      put(out, list[index]);
+      writeElement(out, field, list[index]);
       if (tag !== 0) out.varint(tag);
     }
   } catch (error) {
@@ -123,151 +161,120 @@ function putElements(out: ReverseWriter, list: readonly unknown[], put: Put, tag
   }
 }
 
-function repeatedWriter(field: FieldInfo): Put {
-  const tag = ((field.number << 3) | wireTypeOf(field)) >>> 0;
-  const put = putOf(field);
-  return (out, value) => putElements(out, listOf(value), put, tag);
+function writePacked(out: ReverseWriter, field: Field, list: readonly unknown[]): void {
+  if (list.length === 0) return;
+  const before = out.length;
+  writeElements(out, field, list, 0);
+  out.varint(out.length - before);
+  out.varint(field.tag);
 }
 
-function packedWriter(field: FieldInfo): Put {
-  const tag = ((field.number << 3) | 2) >>> 0;
-  const put = putOf(field);
-  return (out, value) => {
-    const list = listOf(value);
-    if (list.length === 0) return;
+function writeMap(out: ReverseWriter, field: Field, map: unknown): void {
+  if (!isRecord(map)) return refuse('an object');
+  const keys = sortedKeys(map);
+  for (let i = keys.length - 1; i >= 0; i--) {
+    const key = keys[i] ?? '';
     const before = out.length;
-    putElements(out, list, put, 0);
-    out.varint(out.length - before);
-    out.varint(tag);
-  };
-}
-
-/** A map key's scalar from the text that JSON holds it as. */
-function keyPut(letter: string): Put {
-  const { write } = scalarOf(letter);
-  if (letter === 's') return (out, key) => writeText(out, String(key));
-  if (letter === 'b') return (out, key) => write(out, key === 'true' ? true : key === 'false' ? false : key);
-  if ('IUZXY'.includes(letter)) return write;
-  return (out, key) => write(out, /^-?\d+$/.test(String(key)) ? Number(key) : key);
-}
-
-/** The keys that are set, sorted. */
-function sortedKeys(map: Readonly<Record<string, unknown>>): string[] {
-  const keys = Object.keys(map).filter((key) => map[key] !== undefined);
-  return keys.length > 1 ? keys.sort(compareStrings) : keys;
-}
-
-function mapWriter(field: FieldInfo): Put {
-  const tag = ((field.number << 3) | 2) >>> 0;
-  const putKey = keyPut(field.key);
-  const keyTag = 8 | scalarOf(field.key).wireType;
-  const putValue = putOf(field);
-  const valueTag = 16 | wireTypeOf(field);
-  return (out, value) => {
-    if (!isRecord(value)) return refuse('an object');
-    const keys = sortedKeys(value);
-    for (let i = keys.length - 1; i >= 0; i--) {
-      const key = keys[i] ?? '';
-      const before = out.length;
-      try {
-        putValue(out, value[key]);
-        out.varint(valueTag);
-        putKey(out, key);
-        out.varint(keyTag);
-      } catch (error) {
-        throw within(keySegment(key), error);
-      }
-      out.varint(out.length - before);
-      out.varint(tag);
-    }
-  };
-}
-
-const SHAPES = { one: singleWriter, repeated: repeatedWriter, packed: packedWriter, map: mapWriter } as const;
-
-function fieldWriter(field: FieldInfo): FieldWriter {
-  const oneof = field.oneof < 0 ? 0 : 1 << field.oneof;
-  return { number: field.number, name: field.jsonName, oneof, write: SHAPES[field.shape](field) };
-}
-
-function fieldsOf(info: MessageInfo): ReadonlyMap<string, FieldWriter> {
-  return new Map(info.fields.map((field) => [field.jsonName, fieldWriter(field)]));
-}
-
-/** Notes the fields that are set, by number; gives where they begin. */
-function collect(info: MessageInfo, known: ReadonlyMap<string, FieldWriter>, message: object, inAny: boolean): number {
-  const base = pending.count;
-  let oneofs = 0;
-  for (const key in message) {
-    const value = (message as Readonly<Record<string, unknown>>)[key];
-    if (value === undefined || (inAny && key === '@type')) continue;
-    const field = known.get(key);
-    if (field === undefined) throw within(key, unknownField(info));
-    if (field.oneof !== 0) {
-      if ((oneofs & field.oneof) !== 0) throw within(key, exclusiveField(info, message, key));
-      oneofs |= field.oneof;
-    }
-    pending.add(base, field, value);
-  }
-  return base;
-}
-
-function unknownField(info: MessageInfo): unknown {
-  return new CodecError('', `a field of ${info.name}`);
-}
-
-function exclusiveField(info: MessageInfo, message: object, key: string): unknown {
-  const group = info.byJsonName.get(key)?.oneof;
-  const other = Object.keys(message).find((name) => name !== key && info.byJsonName.get(name)?.oneof === group);
-  return new CodecError('', `to be set without ${other ?? 'another field'}: they exclude each other`);
-}
-
-function fieldsWriter(info: MessageInfo): WriteMessage {
-  const known = fieldsOf(info);
-  return (out, message, inAny) => {
-    if (message instanceof Encoded) return out.bytes(message.bytes);
-    if (!isRecord(message)) return refuse(`${info.name} as an object`);
-    const kept = inAny ? undefined : keptOf(message);
-    if (kept?.bytes !== undefined) return out.bytes(kept.bytes);
-    const start = out.length;
-    const base = collect(info, known, message, inAny);
-    let current = '';
     try {
-      for (let at = pending.count - 1; at >= base; at--) {
-        const field = pending.fields[at];
-        if (field === undefined) continue;
-        current = field.name;
-        pending.count = at;
-        field.write(out, pending.values[at]);
-      }
+      writeElement(out, field, map[key]);
+      out.varint(field.valueTag);
+      field.putKey(out, key);
+      out.varint(field.keyTag);
     } catch (error) {
-      throw within(current, error);
+      throw within(keySegment(key), error);
     }
-    if (kept !== undefined) kept.bytes = out.since(start);
-  };
+    out.varint(out.length - before);
+    out.varint(field.tag);
+  }
 }
 
-/** The writer of a message type; a type that the schema lacks is refused. */
-export function messageWriter(name: string): WriteMessage {
-  const known = writers.get(name);
-  if (known !== undefined) return known;
-  const info = messageInfo(name);
-  if (info === undefined) return refuse(`a known message type, not ${name}`);
-  const made = specialWriter(info, messageWriter) ?? fieldsWriter(info);
-  writers.set(name, made);
+function writeAny(out: ReverseWriter, value: unknown): void {
+  if (!isRecord(value)) return refuse('an object with @type');
+  if (!(value instanceof Prepared)) return writeAnyRecord(out, value);
+  const kept = keptOf(value);
+  if (kept !== undefined) return out.bytes(kept);
+  const start = out.length;
+  writeAnyRecord(out, value as Json);
+  keep(value, out.since(start));
+}
+
+function writeAnyRecord(out: ReverseWriter, any: Json): void {
+  const url = any['@type'];
+  const known = typeof url === 'string' ? packings.get(url) : undefined;
+  const packing = known ?? packingOf(url);
+  const before = out.length;
+  writeContents(out, any, packing);
+  if (out.length > before) {
+    out.varint(out.length - before);
+    out.varint(0x12);
+  }
+  out.bytes(packing.urlField);
+}
+
+/** What is known of a type URL. */
+interface Packing {
+  /** undefined for a type that the schema lacks */
+  readonly type: MessageType | undefined;
+  readonly name: string;
+  /** the field of an Any that holds the URL */
+  readonly urlField: Uint8Array;
+}
+
+/** More URLs than the schema has types are of users' making. */
+const MAX_PACKINGS = 2000;
+const packings = new Map<string, Packing>();
+const urlWriter = new ReverseWriter();
+
+function packingOf(url: unknown): Packing {
+  if (typeof url !== 'string' || !url.includes('/')) throw new CodecError('@type', 'a type URL');
+  const name = typeNameOf(url);
+  urlWriter.reset();
+  urlWriter.text(url);
+  urlWriter.varint(0x0a);
+  const made = { type: hasType(name) ? typeOf(name) : undefined, name, urlField: urlWriter.finish() };
+  if (packings.size >= MAX_PACKINGS) packings.clear();
+  packings.set(url, made);
   return made;
+}
+
+/** What an Any packs. */
+function writeContents(out: ReverseWriter, any: Json, { type, name }: Packing): void {
+  if (type === undefined) return writeUnknown(out, any, name);
+  if (type.form === 'fields') return writeRecord(out, type.packedPaths, any);
+  try {
+    writeMessage(out, type, any['value']);
+  } catch (error) {
+    throw within('value', error);
+  }
+}
+
+/** An Any of a type that the schema lacks can only be what a decoder made of one: its bytes. */
+function writeUnknown(out: ReverseWriter, any: Json, type: string): void {
+  const { '@type': _, value, ...others } = any;
+  if (typeof value !== 'string' || Object.keys(others).length > 0) {
+    throw new CodecError('@type', `a known message type, not ${type}`);
+  }
+  out.bytes(bytesOf(value));
 }
 
 /** The bytes of a message given in canonical JSON form. Throws CodecError. */
 export function encodeJson(type: string, message: unknown): Uint8Array {
-  const write = messageWriter(type);
+  const found = typeOf(type);
   writer.reset();
-  pending.count = 0;
-  write(writer, message, false);
+  valueCount = 0;
+  writeMessage(writer, found, message);
   return writer.finish();
 }
 
 /** The bytes of an Any around a message already encoded. */
 export function packAny(type: string, bytes: Uint8Array): Uint8Array {
-  return packed(type, bytes, writer);
+  const url = `type.googleapis.com/${type}`;
+  writer.reset();
+  if (bytes.length > 0) {
+    writer.bytes(bytes);
+    writer.varint(bytes.length);
+    writer.varint(0x12);
+  }
+  writer.bytes((packings.get(url) ?? packingOf(url)).urlField);
+  return writer.finish();
 }

@@ -104,16 +104,9 @@ export function base64(bytes: Uint8Array): string {
   return protobuf.util.base64.encode(bytes, 0, bytes.length);
 }
 
-/** Writes text with its length. */
-export function writeText(writer: ReverseWriter, text: string): void {
-  const before = writer.length;
-  writer.text(text);
-  writer.varint(writer.length - before);
-}
-
 function writeString(writer: ReverseWriter, value: unknown): void {
   if (typeof value !== 'string') return refuse('a string');
-  writeText(writer, value);
+  writer.text(value);
 }
 
 function writeBytes(writer: ReverseWriter, value: unknown): void {

@@ -1,8 +1,18 @@
+import protobuf from 'protobufjs/minimal.js';
+
 /** Writes a value without tag; with its length where the wire type needs one. */
 export type Put = (writer: ReverseWriter, value: unknown) => void;
 
-/** Writes the contents of a message, without length. `inAny` admits the key `@type`. */
-export type WriteMessage = (writer: ReverseWriter, message: unknown, inAny: boolean) => void;
+/** Text of more units than this is left to the platform, of which every call costs as much as this many units. */
+const LONG_TEXT = 24;
+
+/** A buffer that writes text itself. */
+interface TextBuffer extends Uint8Array<ArrayBuffer> {
+  /** Writes as many whole characters as fit in `length` bytes; gives the bytes written. */
+  readonly utf8Write?: (text: string, offset: number, length: number) => number;
+}
+
+const FIRST_SIZE = 16_384;
 
 /**
  * Writes the wire format from its end to its beginning: when a length has to be written, what it counts is already there,
@@ -10,8 +20,9 @@ export type WriteMessage = (writer: ReverseWriter, message: unknown, inAny: bool
  * field first. One writer serves all messages in turn.
  */
 export class ReverseWriter {
-  private buffer = new Uint8Array(16_384);
-  private view = new DataView(this.buffer.buffer);
+  private native: TextBuffer = protobuf.util.newBuffer(FIRST_SIZE) as TextBuffer;
+  private buffer = new Uint8Array(this.native.buffer, this.native.byteOffset, this.native.length);
+  private view = new DataView(this.native.buffer, this.native.byteOffset, this.native.length);
   private position = this.buffer.length;
 
   /** Bytes written so far. */
@@ -20,7 +31,7 @@ export class ReverseWriter {
   }
 
   reset(): void {
-    if (this.buffer.length > 4_194_304) this.replace(new Uint8Array(16_384));
+    if (this.buffer.length > 4_194_304) this.allocate(FIRST_SIZE);
     this.position = this.buffer.length;
   }
 
@@ -34,24 +45,27 @@ export class ReverseWriter {
     return this.buffer.slice(this.position, this.buffer.length - length);
   }
 
-  private replace(buffer: Uint8Array<ArrayBuffer>): void {
-    this.buffer = buffer;
-    this.view = new DataView(buffer.buffer);
+  private allocate(size: number): void {
+    this.native = protobuf.util.newBuffer(size) as TextBuffer;
+    this.buffer = new Uint8Array(this.native.buffer, this.native.byteOffset, size);
+    this.view = new DataView(this.native.buffer, this.native.byteOffset, size);
   }
 
   private reserve(count: number): void {
-    if (this.position >= count) return;
-    const used = this.length;
-    const grown = new Uint8Array(Math.max(this.buffer.length * 2, used + count));
-    grown.set(this.buffer.subarray(this.position), grown.length - used);
-    this.replace(grown);
-    this.position = grown.length - used;
+    if (this.position < count) this.grow(count);
+  }
+
+  private grow(count: number): void {
+    const { buffer, position, length: used } = this;
+    this.allocate(Math.max(buffer.length * 2, used + count));
+    this.position = this.buffer.length - used;
+    this.buffer.set(buffer.subarray(position), this.position);
   }
 
   /** An unsigned 32-bit varint: tags, lengths, uint32, bool. */
   varint(value: number): void {
     if (value < 128) {
-      if (this.position === 0) this.reserve(1);
+      if (this.position === 0) this.grow(1);
       this.buffer[--this.position] = value;
       return;
     }
@@ -118,11 +132,47 @@ export class ReverseWriter {
     this.buffer.set(value, this.position);
   }
 
-  /** UTF-8 without its length; a lone surrogate becomes U+FFFD. */
+  /** UTF-8 with its length; a lone surrogate becomes U+FFFD. */
   text(value: string): void {
-    this.reserve(value.length * 3);
+    const count = value.length;
+    this.reserve(count * 3 + 5);
+    if (count > LONG_TEXT) return this.longText(value);
     const buffer = this.buffer;
-    let at = this.position;
+    const start = this.position - count;
+    for (let i = 0; i < count; i++) {
+      const unit = value.charCodeAt(i);
+      if (unit > 0x7f) return this.wideText(value);
+      buffer[start + i] = unit;
+    }
+    this.position = start;
+    this.varint(count);
+  }
+
+  /** Long text, for which there is room. It is taken for ASCII: otherwise it begins elsewhere, and is written again. */
+  private longText(value: string): void {
+    const { native, position } = this;
+    const count = value.length;
+    const start = position - count;
+    if (native.utf8Write?.(value, start, count) !== count || !this.isAscii(start)) return this.wideText(value);
+    this.position = start;
+    this.varint(count);
+  }
+
+  /** Whether the bytes from `start` to the position are all of ASCII. */
+  private isAscii(start: number): boolean {
+    const { buffer, view, position } = this;
+    let bits = 0;
+    let at = start;
+    for (; at + 4 <= position; at += 4) bits |= view.getUint32(at);
+    for (; at < position; at++) bits |= buffer[at] as number;
+    return (bits & 0x80808080) === 0;
+  }
+
+  /** Text beyond ASCII, for which there is room. */
+  private wideText(value: string): void {
+    const buffer = this.buffer;
+    const end = this.position;
+    let at = end;
     for (let i = value.length - 1; i >= 0; i--) {
       const unit = value.charCodeAt(i);
       if (unit < 0x80) buffer[--at] = unit;
@@ -133,6 +183,7 @@ export class ReverseWriter {
       }
     }
     this.position = at;
+    this.varint(end - at);
   }
 }
 

@@ -27,6 +27,6 @@ export type {
   xds_type_v3_TypedStruct as XdsTypedStruct,
 } from './generated/types.ts';
 export { SCHEMA } from './generated/schema.ts';
-export { Encoded } from './encoded.ts';
+export { Encoded, Prepared } from './encoded.ts';
 export type { AnyMessage, EmptyMessage, JsonObject, JsonValue } from './json.ts';
 export type { Schema } from './schema-shape.ts';
