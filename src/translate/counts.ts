@@ -3,6 +3,7 @@
 import type { MemoCounts } from '../lib/memo.ts';
 import { outboundCluster } from './clusters/outbound.ts';
 import { assignmentDraft } from './endpoints/index.ts';
+import { workloadResources } from './index.ts';
 import { virtualHost } from './routes/route-config.ts';
 import { renderService } from './routes/service.ts';
 import { renderRoutes } from './routes/virtual-service.ts';
@@ -14,6 +15,7 @@ export const RENDER_COUNTS: Readonly<Record<string, MemoCounts>> = {
   service_routes: renderService.counts,
   virtual_service_routes: renderRoutes.counts,
   virtual_host: virtualHost.counts,
+  workload: workloadResources.counts,
 };
 
 /** A copy, for comparing with later. */

@@ -146,11 +146,11 @@ export function translateWorkload(
 ): WorkloadResources {
   const patched = ground.policies.envoyFilters.length > 0 || workload.policies.envoyFilters.length > 0;
   const rules = workload.targets.map(({ service }) => tableGet(services, service.hostname)?.rule);
-  return ownResources(workload, ground, patched ? surroundings : undefined, ...rules);
+  return workloadResources(workload, ground, patched ? surroundings : undefined, ...rules);
 }
 
-/** `rules`: those of the services that the workload is part of, in the order of its targets. */
-const ownResources = memo(
+/** Counted by tests. `rules`: those of the services that the workload is part of, in the order of its targets. */
+export const workloadResources = memo(
   (
     workload: Workload,
     ground: WorkloadGround,
