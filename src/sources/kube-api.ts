@@ -3,8 +3,9 @@
 // kube-list-watch.ts and the controllers. Credentials are asked for anew with each request, since tokens rotate.
 
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeAccess } from './kube-access.ts';
 
@@ -150,21 +151,26 @@ class Connection {
     return attempt(true);
   }
 
-  /** One agent while the credentials that belong to a connection are the same. */
-  #kept(
-    protocol: string,
-    { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }: RequestOptions,
-  ): HttpAgent {
+  /** One agent while the credentials that belong to a connection are the same; it has them instead of the request. */
+  #kept(protocol: string, options: RequestOptions): HttpAgent {
+    const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
     const secrets = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
-    if (this.#agent === undefined || !isDeepStrictEqual(this.#agent.secrets, secrets)) {
-      const agent =
-        protocol === 'http:'
-          ? new HttpAgent({ keepAlive: true })
-          : new HttpsAgent({ keepAlive: true, ...withoutUndefined(secrets) });
-      this.#agent = { secrets, agent };
-    }
+    if (this.#agent === undefined || !isDeepStrictEqual(this.#agent.secrets, secrets))
+      this.#agent = { secrets, agent: protocol === 'http:' ? new HttpAgent({ keepAlive: true }) : tlsAgent(secrets) };
+    for (const name of ['ca', 'cert', 'key', 'pfx', 'passphrase'] as const) delete options[name];
     return this.#agent.agent;
   }
+}
+
+/** Keys and certificates are read once, not for each of the dozens of connections that a start opens. */
+function tlsAgent({ rejectUnauthorized, servername, ...secrets }: RequestOptions): HttpsAgent {
+  const secureContext = createSecureContext(withoutUndefined(secrets));
+  const options: AgentOptions & { readonly secureContext: SecureContext } = {
+    keepAlive: true,
+    secureContext,
+    ...withoutUndefined({ rejectUnauthorized, servername }),
+  };
+  return new HttpsAgent(options);
 }
 
 function headersOf({ type, text }: { readonly type: string; readonly text: string }): Record<string, string | number> {
