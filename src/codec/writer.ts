@@ -4,7 +4,7 @@ import protobuf from 'protobufjs/minimal.js';
 export type Put = (writer: ReverseWriter, value: unknown) => void;
 
 /** Text of more units than this is left to the platform, of which every call costs as much as this many units. */
-const LONG_TEXT = 24;
+const LONG_TEXT = 40;
 
 /** A buffer that writes text itself. */
 interface TextBuffer extends Uint8Array<ArrayBuffer> {
