@@ -53,7 +53,7 @@ function writeMessage(out: ReverseWriter, type: MessageType, value: unknown): vo
 function writeWrapper(out: ReverseWriter, { scalar }: MessageType, value: unknown): void {
   if (scalar === undefined || scalar.isDefault(value)) return;
   scalar.write(out, value);
-  out.varint(8 | scalar.wireType);
+  out.small(8 | scalar.wireType);
 }
 
 function writeFields(out: ReverseWriter, type: MessageType, message: unknown): void {
@@ -94,7 +94,7 @@ function writeField(out: ReverseWriter, field: Field, value: unknown): void {
     case 'one':
       if (!field.presence && isDefault(field, value)) return;
       writeElement(out, field, value);
-      return out.varint(field.tag);
+      return out.small(field.tag);
     case 'repeated':
       return writeElements(out, field, listOf(value), field.tag);
     case 'map':
@@ -125,7 +125,7 @@ function writeElement(out: ReverseWriter, field: Field, value: unknown): void {
     case 'message': {
       const before = out.length;
       writeMessage(out, (field.type ??= typeOf(field.messageName)), value);
-      return out.varint(out.length - before);
+      return out.small(out.length - before);
     }
     case 'text':
       return typeof value === 'string' ? out.text(value) : refuse('a string');
@@ -154,7 +154,7 @@ function writeElements(out: ReverseWriter, field: Field, list: readonly unknown[
   try {
     for (; index >= 0; index--) {
       writeElement(out, field, list[index]);
-      if (tag !== 0) out.varint(tag);
+      if (tag !== 0) out.small(tag);
     }
   } catch (error) {
     throw within(`[${index}]`, error);
@@ -165,8 +165,8 @@ function writePacked(out: ReverseWriter, field: Field, list: readonly unknown[])
   if (list.length === 0) return;
   const before = out.length;
   writeElements(out, field, list, 0);
-  out.varint(out.length - before);
-  out.varint(field.tag);
+  out.small(out.length - before);
+  out.small(field.tag);
 }
 
 function writeMap(out: ReverseWriter, field: Field, map: unknown): void {
@@ -177,14 +177,14 @@ function writeMap(out: ReverseWriter, field: Field, map: unknown): void {
     const before = out.length;
     try {
       writeElement(out, field, map[key]);
-      out.varint(field.valueTag);
+      out.small(field.valueTag);
       field.putKey(out, key);
-      out.varint(field.keyTag);
+      out.small(field.keyTag);
     } catch (error) {
       throw within(keySegment(key), error);
     }
-    out.varint(out.length - before);
-    out.varint(field.tag);
+    out.small(out.length - before);
+    out.small(field.tag);
   }
 }
 
@@ -205,8 +205,8 @@ function writeAnyRecord(out: ReverseWriter, any: Json): void {
   const before = out.length;
   writeContents(out, any, packing);
   if (out.length > before) {
-    out.varint(out.length - before);
-    out.varint(0x12);
+    out.small(out.length - before);
+    out.small(0x12);
   }
   out.bytes(packing.urlField);
 }
@@ -230,7 +230,7 @@ function packingOf(url: unknown): Packing {
   const name = typeNameOf(url);
   urlWriter.reset();
   urlWriter.text(url);
-  urlWriter.varint(0x0a);
+  urlWriter.small(0x0a);
   const made = { type: hasType(name) ? typeOf(name) : undefined, name, urlField: urlWriter.finish() };
   if (packings.size >= MAX_PACKINGS) packings.clear();
   packings.set(url, made);
@@ -272,8 +272,8 @@ export function packAny(type: string, bytes: Uint8Array): Uint8Array {
   writer.reset();
   if (bytes.length > 0) {
     writer.bytes(bytes);
-    writer.varint(bytes.length);
-    writer.varint(0x12);
+    writer.small(bytes.length);
+    writer.small(0x12);
   }
   writer.bytes((packings.get(url) ?? packingOf(url)).urlField);
   return writer.finish();

@@ -19,9 +19,15 @@ export { Encoded };
 
 const PREFIX = 'type.googleapis.com/';
 
-/** The type URL of a message. */
+const typeUrls = new Map<string, string>();
+
+/** The type URL of a message: the same string every time, so that it is hashed once and takes its place once. */
 export function typeUrlOf(type: keyof Messages): string {
-  return PREFIX + type;
+  const known = typeUrls.get(type);
+  if (known !== undefined) return known;
+  const url = PREFIX + type;
+  typeUrls.set(type, url);
+  return url;
 }
 
 /** The bytes of a message. Throws CodecError when it is not of its type. */
@@ -36,8 +42,9 @@ export function decode<Type extends keyof Messages>(type: Type, bytes: Uint8Arra
 
 /** Packs a message into an Any, checked by the compiler. */
 export function anyOf<Type extends keyof Messages>(type: Type, message: Messages[Type]): AnyMessage {
-  if (messageInfo(type)?.form !== 'fields') return { '@type': PREFIX + type, value: message };
-  return { '@type': PREFIX + type, ...(message as object) };
+  const url = typeUrlOf(type);
+  if (messageInfo(type)?.form !== 'fields') return { '@type': url, value: message };
+  return { '@type': url, ...(message as object) };
 }
 
 /** Packs a message that is already encoded into an Any. */

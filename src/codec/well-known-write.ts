@@ -11,11 +11,11 @@ const writeInt64 = scalarOf('I').write;
 function writeSecondsNanos(writer: ReverseWriter, { seconds, nanos }: SecondsNanos): void {
   if (nanos !== 0) {
     writer.int32(nanos);
-    writer.varint(0x10);
+    writer.small(0x10);
   }
   if (seconds !== 0) {
     writeInt64(writer, seconds);
-    writer.varint(0x08);
+    writer.small(0x08);
   }
 }
 
@@ -53,7 +53,7 @@ export function writeFieldMask(writer: ReverseWriter, value: unknown): void {
   const paths = value === '' ? [] : value.split(',');
   for (const path of paths.reverse()) {
     writer.text(maskPath(path));
-    writer.varint(0x0a);
+    writer.small(0x0a);
   }
 }
 
@@ -64,11 +64,11 @@ function writeMember(writer: ReverseWriter, key: string, value: unknown): void {
   } catch (error) {
     throw within(keySegment(key), error);
   }
-  writer.varint(0x12);
+  writer.small(0x12);
   writer.text(key);
-  writer.varint(0x0a);
-  writer.varint(writer.length - before);
-  writer.varint(0x0a);
+  writer.small(0x0a);
+  writer.small(writer.length - before);
+  writer.small(0x0a);
 }
 
 export function writeStruct(writer: ReverseWriter, value: unknown): void {
@@ -89,32 +89,32 @@ export function writeList(writer: ReverseWriter, value: unknown): void {
     } catch (error) {
       throw within(`[${i}]`, error);
     }
-    writer.varint(0x0a);
+    writer.small(0x0a);
   }
 }
 
 function writeDelimitedValue(writer: ReverseWriter, value: unknown): void {
   const before = writer.length;
   writeValue(writer, value);
-  writer.varint(writer.length - before);
+  writer.small(writer.length - before);
 }
 
 export function writeValue(writer: ReverseWriter, value: unknown): void {
   if (typeof value === 'string') {
     writer.text(value);
-    return writer.varint(0x1a);
+    return writer.small(0x1a);
   }
   if (typeof value === 'number') {
     writer.double(value);
-    return writer.varint(0x11);
+    return writer.small(0x11);
   }
   if (typeof value === 'boolean' || value === null) {
     writer.varint(value ? 1 : 0);
-    return writer.varint(value === null ? 0x08 : 0x20);
+    return writer.small(value === null ? 0x08 : 0x20);
   }
   if (typeof value !== 'object') return refuse('a JSON value');
   const before = writer.length;
   (Array.isArray(value) ? writeList : writeStruct)(writer, value);
-  writer.varint(writer.length - before);
-  return writer.varint(Array.isArray(value) ? 0x32 : 0x2a);
+  writer.small(writer.length - before);
+  return writer.small(Array.isArray(value) ? 0x32 : 0x2a);
 }

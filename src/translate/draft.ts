@@ -1,11 +1,10 @@
 // The one way from a message to a draft: encoded at once, so that a memoised renderer keeps the bytes with the draft.
 
-import { encode } from '../codec/index.ts';
+import { encode, typeUrlOf } from '../codec/index.ts';
 import type { ObjectRef } from '../config/object.ts';
 import type { Draft, Origin } from '../ir/draft.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import type { Messages } from '../messages/index.ts';
-import { TYPE_PREFIX } from './envoy.ts';
 
 /** Message types that are sent as resources of their own. */
 export type ResourceType = keyof Messages;
@@ -17,7 +16,7 @@ export function draftOf<T extends ResourceType>(
   message: Messages[T],
   origins: Iterable<Origin>,
 ): Draft {
-  return { typeUrl: TYPE_PREFIX + type, name, bytes: encode(type, message), origins: uniqueOrigins(origins) };
+  return { typeUrl: typeUrlOf(type), name, bytes: encode(type, message), origins: uniqueOrigins(origins) };
 }
 
 /** As `draftOf`, for resources with so many origins that they are put together only when somebody asks. */
@@ -29,7 +28,7 @@ export function lazyDraftOf(
 ): Draft {
   let known: readonly Origin[] | undefined;
   return {
-    typeUrl: TYPE_PREFIX + type,
+    typeUrl: typeUrlOf(type),
     name,
     bytes,
     get origins(): readonly Origin[] {

@@ -1,6 +1,6 @@
 // Small constructors of Envoy messages that several translators need. Nothing here knows an Istio API.
 
-import { lasting } from '../codec/index.ts';
+import { lasting, typeUrlOf } from '../codec/index.ts';
 import { parseCidr } from '../lib/ip.ts';
 import type { AnyMessage, Messages } from '../messages/index.ts';
 
@@ -13,7 +13,7 @@ type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSe
 
 /** A message packed into an Any. */
 export function typed<T extends keyof Messages>(type: T, message: Messages[T]): AnyMessage {
-  return { '@type': TYPE_PREFIX + type, ...(message as object) };
+  return { '@type': typeUrlOf(type), ...(message as object) };
 }
 
 /** An extension by its name and its packed settings. */
