@@ -67,11 +67,11 @@ export function spiffeId(trustDomain: string, namespace: string, account: string
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${account}`;
 }
 
-/** Facts of a Pod on its node; the address decides the network where prefixes do. */
+/** Facts of a Pod on its node; its main address decides the network where prefixes do. */
 export const podFacts = memo(
-  (pod: Pod, node: Node | undefined, placement: Placement, address: string): WorkloadFacts => {
+  (pod: Pod, node: Node | undefined, placement: Placement): WorkloadFacts => {
     const locality = localityLabel(pod.labels) ?? nodeLocality(node);
-    const network = networkOf(placement, address, pod.labels);
+    const network = networkOf(placement, pod.status?.podIPs[0] ?? '', pod.labels);
     const nodeName = pod.spec.nodeName ?? '';
     return {
       labels: placedLabels(pod.labels, placement.clusterId, locality, nodeName, network),

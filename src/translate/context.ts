@@ -9,6 +9,7 @@ import type { Dialect, ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Messages } from '../messages/index.ts';
+import { cidrRange } from './envoy.ts';
 import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
 import { type AccessLogs, accessLogs } from './observability/access-log.ts';
 import { meshProviders, type Providers } from './observability/providers.ts';
@@ -19,6 +20,8 @@ import { jwtFilter } from './security/jwt.ts';
 /** Which side of a proxy a chain serves. */
 export type ListenerRole = 'sidecar-outbound' | 'sidecar-inbound' | 'gateway';
 
+type InternalAddresses =
+  Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig'];
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 
 /** What chains without HTTP read: one object for all classes that agree on it, so that they share rendered listeners. */
@@ -40,33 +43,44 @@ export interface ChainContext extends L4Context {
   readonly mesh: MeshConfig;
   readonly tracing: TracingSettings;
   readonly jwt: readonly HttpFilter[];
+  /** Clients at these addresses are believed what their headers say of a request. */
+  readonly internalAddresses: InternalAddresses | undefined;
   /** This context without what HTTP adds. */
   readonly l4: L4Context;
 }
 
 /** Chains of a sidecar's outbound listeners. */
 export function outboundContext(scope: Scope): ChainContext {
-  return contextOf(scope.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope));
+  return contextIn(scope, scope.proxyClass, 'sidecar-outbound', scope.policies);
 }
 
 /** Outbound chains that say which workload they are of: tracing tags name it. */
 export function workloadContext(scope: Scope, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope));
+  return contextIn(scope, workload.proxyClass, 'sidecar-outbound', scope.policies);
 }
 
 /** Chains of a gateway's listeners. */
 export function gatewayContext(scope: Scope): ChainContext {
-  return contextOf(scope.proxyClass, 'gateway', scope.mesh, scope.policies, providersOf(scope));
+  return contextIn(scope, scope.proxyClass, 'gateway', scope.policies);
 }
 
 /** Chains of a workload's inbound listeners. */
 export function inboundContext(scope: Scope, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-inbound', scope.mesh, workload.policies, providersOf(scope));
+  return contextIn(scope, workload.proxyClass, 'sidecar-inbound', workload.policies);
 }
 
-function providersOf(scope: Scope): Providers {
-  return meshProviders(scope.mesh, scope.services);
+function contextIn(scope: Scope, proxyClass: ProxyClass, role: ListenerRole, policies: PolicySet): ChainContext {
+  const { mesh, networks, services } = scope;
+  const knows = role === 'gateway' || mesh.features?.internalNetworks === true;
+  const internal = knows ? internalAddresses(networks.prefixes) : undefined;
+  return contextOf(proxyClass, role, mesh, policies, meshProviders(mesh, services), internal);
 }
+
+/** Envoy counts nobody as internal by itself. */
+const internalAddresses = memo((prefixes: readonly string[]): InternalAddresses | undefined => {
+  const cidrRanges = prefixes.flatMap((prefix) => cidrRange(prefix) ?? []);
+  return cidrRanges.length === 0 ? undefined : { cidrRanges };
+});
 
 const contextOf = memo(
   (
@@ -75,6 +89,7 @@ const contextOf = memo(
     mesh: MeshConfig,
     policies: PolicySet,
     providers: Providers,
+    internal: InternalAddresses | undefined,
   ): ChainContext => {
     const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
@@ -85,6 +100,7 @@ const contextOf = memo(
       mesh,
       tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
       jwt: secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : [],
+      internalAddresses: internal,
       l4,
     };
   },

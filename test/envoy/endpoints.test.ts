@@ -1,3 +1,4 @@
+import { featuresOf } from '../../src/config/features.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
@@ -18,7 +19,7 @@ describe.skipIf(envoy === '')('endpoints', () => {
   beforeAll(async () => {
     mesh = await startMesh({
       envoy,
-      server: { features: { quicListeners: false, persistentSessions: true } },
+      server: { features: { ...featuresOf({}).features, persistentSessions: true } },
       workloads: [
         { name: 'client', namespace: 'visitors' },
         ...SERVERS.map((name, index) => ({

@@ -29,11 +29,11 @@ export interface AssignmentInputs {
   readonly proxy: TopologyFacts;
   readonly networkView: readonly string[];
   readonly network: NetworkView;
+  /** Label of endpoints that finish what they have; empty: none. */
+  readonly drainingLabel: string;
   /** For the SNI-DNAT clusters of a gateway: local endpoints with mTLS only. */
   readonly sniDnat: boolean;
 }
-
-const DRAINING_LABEL = 'istio.io/draining';
 
 export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadAssignment {
   const { service, port } = inputs;
@@ -74,10 +74,14 @@ function selected(endpoint: Endpoint, service: Service, inputs: AssignmentInputs
   if (service.nodeLocal && endpoint.nodeName !== proxy.nodeName) return false;
   if (networkView.length > 0 && endpoint.network !== '' && !networkView.includes(endpoint.network)) return false;
   if (endpoint.health === 'UNHEALTHY' && !inputs.unhealthy) return false;
-  const draining = endpoint.health === 'DRAINING' || (endpoint.labels[DRAINING_LABEL] ?? '') !== '';
+  const draining = endpoint.health === 'DRAINING' || isLabelled(endpoint, inputs);
   if (draining && service.persistentSession === undefined) return false;
   for (const [key, value] of Object.entries(subset?.labels ?? {})) if (endpoint.labels[key] !== value) return false;
   return true;
+}
+
+function isLabelled({ labels }: Endpoint, { drainingLabel }: AssignmentInputs): boolean {
+  return drainingLabel !== '' && (labels[drainingLabel] ?? '') !== '';
 }
 
 function takesMtls(endpoint: Endpoint, { mtls, peerAuthn }: AssignmentInputs): boolean {
@@ -110,11 +114,13 @@ function localityEndpoints(
   };
 }
 
-function lbEndpoint(endpoint: Endpoint, weight: number, { embedded }: AssignmentInputs, mtls: boolean): LbEndpoint {
-  const draining = (endpoint.labels[DRAINING_LABEL] ?? '') !== '';
+function lbEndpoint(endpoint: Endpoint, weight: number, inputs: AssignmentInputs, mtls: boolean): LbEndpoint {
   return {
-    endpoint: { address: socketAddress(endpoint.address, endpoint.port) },
-    healthStatus: embedded ? undefined : draining ? 'DRAINING' : endpoint.health,
+    endpoint: {
+      address: socketAddress(endpoint.address, endpoint.port),
+      additionalAddresses: endpoint.otherAddresses?.map((other) => ({ address: socketAddress(other, endpoint.port) })),
+    },
+    healthStatus: inputs.embedded ? undefined : isLabelled(endpoint, inputs) ? 'DRAINING' : endpoint.health,
     loadBalancingWeight: weight,
     metadata: {
       filterMetadata: {

@@ -2,6 +2,7 @@
 // cluster, by hostname. What a class doesn't need to tell apart (locality without locality load balancing, networks
 // where there is one) is kept out of the inputs, so that classes share the result.
 
+import { featureLabels } from '../../config/features.ts';
 import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
@@ -99,6 +100,7 @@ type SharedInputs = readonly [
   peerAuthn: PeerAuthnIndex,
   networks: Networks,
   vantage: Vantage,
+  drainingLabel: string,
 ];
 
 function renderArguments(
@@ -121,6 +123,7 @@ function renderArguments(
     peerAuthn,
     networks,
     vantageOf(proxyClass, service, setting, networks),
+    featureLabels(mesh).draining,
   ];
   return { inputs, passthrough: policy.loadBalancer?.simple === 'PASSTHROUGH' };
 }
@@ -167,7 +170,7 @@ type AssignmentArguments = readonly [
 function messageOf(
   name: string,
   endpoints: ServiceEndpoints,
-  [service, port, subset, mtls, unhealthy, setting, peerAuthn, networks, vantage]: AssignmentArguments,
+  [service, port, subset, mtls, unhealthy, setting, peerAuthn, networks, vantage, drainingLabel]: AssignmentArguments,
   embedded: boolean,
   sniDnat: boolean,
 ): ClusterLoadAssignment {
@@ -185,6 +188,7 @@ function messageOf(
     peerAuthn,
     setting,
     ...place,
+    drainingLabel,
     sniDnat,
   });
 }
