@@ -1,4 +1,4 @@
-// What a workload has of its own beside its class: inbound listener and clusters. One result for all proxies that share
+// What a workload has of its own beside its class: inbound listener and clusters, the endpoints that are its own pods. One result for all proxies that share
 // the workload and the parts of the scope that it reads.
 
 import type { Finding } from '../config/object.ts';
@@ -23,16 +23,17 @@ export interface OwnViews {
 
 /** The workload's own resources under a scope. */
 export function ownViews({ scope, resources }: ClassViews, workload: Workload): OwnViews {
-  const { clusters, listeners, findings } = translateWorkload(scope, workload, resources);
-  if (scope.proxyClass.onDemand === undefined) return { tables: tablesOf(clusters, listeners), findings };
+  const { clusters, endpoints, listeners, findings } = translateWorkload(scope, workload, resources);
+  if (scope.proxyClass.onDemand === undefined) return { tables: tablesOf(clusters, endpoints, listeners), findings };
   const onDemand = onDemandListeners(listeners);
-  return { tables: tablesOf(clusters, onDemand.drafts), findings, onDemand };
+  return { tables: tablesOf(clusters, endpoints, onDemand.drafts), findings, onDemand };
 }
 
 const tablesOf = memo(
-  (clusters: readonly Draft[], listeners: readonly Draft[]): OwnViews['tables'] =>
+  (clusters: readonly Draft[], endpoints: readonly Draft[], listeners: readonly Draft[]): OwnViews['tables'] =>
     new Map([
       [TYPE_URL.cluster, ownTable(clusters)],
+      ...(endpoints.length === 0 ? [] : [[TYPE_URL.endpoint, ownTable(endpoints)] as const]),
       [TYPE_URL.listener, ownTable(listeners)],
     ]),
 );

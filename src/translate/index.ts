@@ -9,6 +9,7 @@ import type { Steps } from '../lib/steps.ts';
 import { keepList, type Table } from '../lib/table.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters, placedClusters } from './clusters/index.ts';
 import { type EndpointAssignments, endpointAssignments } from './endpoints/index.ts';
+import { selfAssignments } from './endpoints/self.ts';
 import {
   type Patchable,
   type PatchedClass,
@@ -47,7 +48,10 @@ interface ClassParts {
 }
 
 /** Resources of one workload, beside those of its class. */
-export type WorkloadResources = PatchedWorkload;
+export interface WorkloadResources extends PatchedWorkload {
+  /** Of proxies that want to know the other pods of their workload. */
+  readonly endpoints: readonly Draft[];
+}
 
 /** In steps: of a large mesh this is long work. */
 export function* translateClass(scope: Scope, previous: ClassResources | undefined): Steps<ClassResources> {
@@ -132,7 +136,7 @@ export function translateWorkload(scope: Scope, workload: Workload, shared: Clas
     outbound: listeners === undefined ? NONE : workloadListeners(scope, workload, listeners.named),
     inbound: listeners === undefined ? NONE : inboundListeners(scope, workload),
   };
-  return patchedWorkload(scope, workload, rendered, shared);
+  return { ...patchedWorkload(scope, workload, rendered, shared), endpoints: selfAssignments(scope, workload) };
 }
 
 const NONE: readonly Draft[] = [];

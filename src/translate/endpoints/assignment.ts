@@ -1,14 +1,14 @@
 // One ClusterLoadAssignment: the endpoints of one port and subset of a service, as one place in the mesh sees them.
 
-import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
+import type { Subset } from '../../config/generated/types.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { PeerAuthnIndex } from '../../ir/snapshot.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import { socketAddress } from '../envoy.ts';
-import { applyLocality, byLocality, type LocalityGroup, type WeightedEndpoint } from './groups.ts';
-import type { TopologyFacts } from './locality-setting.ts';
+import { byLocality, type LocalityGroup, rankLocalities, type WeightedEndpoint } from './groups.ts';
+import type { LocalityRanking, TopologyFacts } from './locality-setting.ts';
 import { type NetworkView, throughGateways } from './networks.ts';
 
 type LbEndpoint = Messages['envoy.config.endpoint.v3.LbEndpoint'];
@@ -25,7 +25,7 @@ export interface AssignmentInputs {
   /** UNHEALTHY endpoints are sent, so that Envoy can fall back to them in a panic. */
   readonly unhealthy: boolean;
   readonly peerAuthn: PeerAuthnIndex;
-  readonly setting: LocalityLoadBalancerSetting | undefined;
+  readonly ranking: LocalityRanking | undefined;
   readonly proxy: TopologyFacts;
   readonly networkView: readonly string[];
   readonly network: NetworkView;
@@ -45,7 +45,7 @@ export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadA
   }
   const routed = routedEndpoints(weighted, inputs, mtls);
   const groups = withEmpty(byLocality(routed), weighted);
-  const ranked = inputs.setting === undefined ? groups : applyLocality(groups, inputs.setting, inputs.proxy);
+  const ranked = inputs.ranking === undefined ? groups : rankLocalities(groups, inputs.ranking, inputs.proxy);
   return { clusterName: name, endpoints: ranked.map((group) => localityEndpoints(group, inputs, mtls)) };
 }
 
