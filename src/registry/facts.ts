@@ -68,22 +68,20 @@ export function spiffeId(trustDomain: string, namespace: string, account: string
 }
 
 /** Facts of a Pod on its node; its main address decides the network where prefixes do. */
-export const podFacts = memo(
-  (pod: Pod, node: Node | undefined, placement: Placement): WorkloadFacts => {
-    const locality = localityLabel(pod.labels) ?? nodeLocality(node);
-    const network = networkOf(placement, pod.status?.podIPs[0] ?? '', pod.labels);
-    const nodeName = pod.spec.nodeName ?? '';
-    return {
-      labels: placedLabels(pod.labels, placement.clusterId, locality, nodeName, network),
-      locality,
-      network,
-      identity: spiffeId(placement.trustDomain, pod.namespace, pod.spec.serviceAccountName || 'default'),
-      tlsMode: pod.labels[LABEL.tlsMode] === 'istio' ? 'istio' : 'disabled',
-      workloadName: podWorkloadName(pod),
-      nodeName,
-    };
-  },
-);
+export const podFacts = memo((pod: Pod, node: Node | undefined, placement: Placement): WorkloadFacts => {
+  const locality = localityLabel(pod.labels) ?? nodeLocality(node);
+  const network = networkOf(placement, pod.status?.podIPs[0] ?? '', pod.labels);
+  const nodeName = pod.spec.nodeName ?? '';
+  return {
+    labels: placedLabels(pod.labels, placement.clusterId, locality, nodeName, network),
+    locality,
+    network,
+    identity: spiffeId(placement.trustDomain, pod.namespace, pod.spec.serviceAccountName || 'default'),
+    tlsMode: pod.labels[LABEL.tlsMode] === 'istio' ? 'istio' : 'disabled',
+    workloadName: podWorkloadName(pod),
+    nodeName,
+  };
+});
 
 /** Facts of an address that no workload is known for. */
 export const bareFacts = memo((placement: Placement, address: string, node: Node | undefined): WorkloadFacts => {

@@ -362,7 +362,9 @@ table('DestinationRule', {
       host: 'a',
       trafficPolicy: {
         outlierDetection: {},
-        loadBalancer: { localityLbSetting: { distribute: [{ from: '*', to: { a: 100 } }], failoverPriority: ['tier'] } },
+        loadBalancer: {
+          localityLbSetting: { distribute: [{ from: '*', to: { a: 100 } }], failoverPriority: ['tier'] },
+        },
       },
     },
     found: [],

@@ -162,19 +162,32 @@ describe.skipIf(envoy === '')('endpoints', () => {
   it('of the own zone get what the zone sends, while zones are balanced', async () => {
     const zoned = (zoneAwareLbSetting: object): readonly object[] => [
       // The caller's own workload: one pod in each zone, which makes half of the traffic of each.
-      istio('ServiceEntry', 'callers', {
-        hosts: ['callers.example'],
-        resolution: 'STATIC',
-        ports: [{ number: 8080, name: 'http', protocol: 'HTTP' }],
-        workloadSelector: { labels: { workload: 'client' } },
-      }, 'visitors'),
-      istio('WorkloadEntry', 'client', {
-        ...{ address: mesh.at.other(201), locality: 'r/b', labels: { workload: 'client' } },
-      }, 'visitors'),
+      istio(
+        'ServiceEntry',
+        'callers',
+        {
+          hosts: ['callers.example'],
+          resolution: 'STATIC',
+          ports: [{ number: 8080, name: 'http', protocol: 'HTTP' }],
+          workloadSelector: { labels: { workload: 'client' } },
+        },
+        'visitors',
+      ),
+      istio(
+        'WorkloadEntry',
+        'client',
+        {
+          ...{ address: mesh.at.other(201), locality: 'r/b', labels: { workload: 'client' } },
+        },
+        'visitors',
+      ),
       istio('ServiceEntry', 'zoned', {
         ...{ hosts: ['zoned.example'], location: 'MESH_EXTERNAL', resolution: 'STATIC' },
         ports: [{ number: 8080, name: 'http', protocol: 'HTTP' }],
-        endpoints: ['a', 'b'].map((zone, index) => ({ address: mesh.at.pod(SERVERS[index] ?? ''), locality: `r/${zone}` })),
+        endpoints: ['a', 'b'].map((zone, index) => ({
+          address: mesh.at.pod(SERVERS[index] ?? ''),
+          locality: `r/${zone}`,
+        })),
       }),
       istio('DestinationRule', 'zoned', {
         ...{ host: 'zoned.example', trafficPolicy: { loadBalancer: { simple: 'ROUND_ROBIN', zoneAwareLbSetting } } },

@@ -85,9 +85,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
       expect(captureTraffic(each.pod, ...mode)).toContain('traffic capture is in force');
     }
     sidecars.push(
-      ...(await Promise.all(
-        workloads.map((each) => startCapturedSidecar({ plane, envoy, env: PROBES, ...each })),
-      )),
+      ...(await Promise.all(workloads.map((each) => startCapturedSidecar({ plane, envoy, env: PROBES, ...each })))),
     );
     await plane.settled();
   }, 180_000);

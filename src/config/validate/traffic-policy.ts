@@ -99,7 +99,8 @@ export function checkLoadBalancer(
   }
   if (lb.localityLbSetting !== undefined)
     checkLocality(report, `${path}.localityLbSetting`, lb.localityLbSetting, outlier);
-  if (lb.zoneAwareLbSetting !== undefined) checkZones(report, `${path}.zoneAwareLbSetting`, lb.zoneAwareLbSetting, outlier);
+  if (lb.zoneAwareLbSetting !== undefined)
+    checkZones(report, `${path}.zoneAwareLbSetting`, lb.zoneAwareLbSetting, outlier);
   checkDuration(report, `${path}.warmupDurationSecs`, lb.warmupDurationSecs);
   if (lb.warmup === undefined) return;
   if (lb.warmup.duration === undefined) report.error(`${path}.warmup.duration`, 'is missing', 'a duration');

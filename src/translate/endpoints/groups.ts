@@ -41,7 +41,9 @@ export function rankLocalities(
   ranking: LocalityRanking,
   proxy: TopologyFacts,
 ): readonly LocalityGroup[] {
-  return ranking.kind === 'zones' ? byRegion(groups, ranking.setting, proxy) : applyLocality(groups, ranking.setting, proxy);
+  return ranking.kind === 'zones'
+    ? byRegion(groups, ranking.setting, proxy)
+    : applyLocality(groups, ranking.setting, proxy);
 }
 
 /** Own region first, then the one to fail over to, then the rest: within the first rank Envoy balances zones. */
@@ -55,7 +57,9 @@ function byRegion(
   const own = regionOf(proxy.locality);
   const next = failover.find((entry) => entry.from === own)?.to;
   const rank = (region: string): number => (region === own ? 0 : region === next ? 1 : 2);
-  return renumbered(split.map((group) => ({ ...group, priority: group.priority * 3 + rank(regionOf(group.locality)) })));
+  return renumbered(
+    split.map((group) => ({ ...group, priority: group.priority * 3 + rank(regionOf(group.locality)) })),
+  );
 }
 
 function regionOf(locality: string): string {

@@ -49,7 +49,13 @@ const NOWHERE: Vantage = {
   networkView: [],
   family: 'dual',
 };
-export const ABSENT: ServiceEndpoints = { namespace: '', hostname: '', endpoints: [], identities: [], someWithoutTls: false };
+export const ABSENT: ServiceEndpoints = {
+  namespace: '',
+  hostname: '',
+  endpoints: [],
+  identities: [],
+  someWithoutTls: false,
+};
 
 export function* endpointAssignments(
   scope: Scope,
@@ -170,7 +176,18 @@ export type AssignmentArguments = readonly [
 export function plainArguments(scope: Scope, service: Service, port: ServicePort): AssignmentArguments {
   const { proxyClass, mesh, networks, peerAuthn } = scope;
   const vantage = vantageOf(proxyClass, service, undefined, networks);
-  return [service, port, undefined, 'auto', true, undefined, peerAuthn, networks, vantage, featureLabels(mesh).draining];
+  return [
+    service,
+    port,
+    undefined,
+    'auto',
+    true,
+    undefined,
+    peerAuthn,
+    networks,
+    vantage,
+    featureLabels(mesh).draining,
+  ];
 }
 
 /** One assignment under its name, for a stream (`embedded` false) or for the inside of a DNS cluster. */

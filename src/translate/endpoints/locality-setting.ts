@@ -43,7 +43,11 @@ function zoneAware(
 }
 
 /** What ranks the localities of the assignment; undefined = nothing. The same object for the same settings. */
-export function localityRanking(service: Service, policy: TrafficPolicy, mesh: MeshConfig): LocalityRanking | undefined {
+export function localityRanking(
+  service: Service,
+  policy: TrafficPolicy,
+  mesh: MeshConfig,
+): LocalityRanking | undefined {
   const zones = zoneAware(service, policy, mesh);
   if (zones !== undefined) return zones.enabled === false ? undefined : byZones(zones);
   const setting = localitySetting(service, policy, mesh);

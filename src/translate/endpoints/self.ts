@@ -26,7 +26,8 @@ export function selfAssignments(scope: Scope, workload: Workload): readonly Draf
   const [target] = workload.targets;
   const scoped = target === undefined ? undefined : tableGet(scope.services, target.service.hostname);
   const resolved = scoped?.service.resolution;
-  if (target === undefined || scoped === undefined || resolved === 'DNSLB' || resolved === 'DNSRoundRobinLB') return NONE;
+  if (target === undefined || scoped === undefined || resolved === 'DNSLB' || resolved === 'DNSRoundRobinLB')
+    return NONE;
   const endpoints = tableGet(scope.endpoints, target.service.hostname);
   const [region = ''] = locality.split('/');
   const [hash = '', rollout = ''] = REPLICA_LABELS.map((label) => workload.labels[label] ?? '');

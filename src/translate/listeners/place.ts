@@ -6,14 +6,7 @@ import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import {
-  isWildcardAddress,
-  loopback,
-  loopbacks,
-  NO_ADDRESS_V6,
-  serviceAddresses,
-  wildcards,
-} from '../addresses.ts';
+import { isWildcardAddress, loopback, loopbacks, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { isPrivileged } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
