@@ -33,7 +33,8 @@ export const LOCAL_CLUSTER = 'local_cluster';
 
 /** Its endpoints come from the control plane, which sends them where the metadata asks for it. */
 export function knowsItself({ metadata }: AgentConfig): boolean {
-  return /^(1|t|true)$/i.test(String(metadata['ENABLE_SELF_DISCOVERY'] ?? ''));
+  const word = metadata['ENABLE_SELF_DISCOVERY'];
+  return word === true || (typeof word === 'string' && /^(1|t|true)$/i.test(word));
 }
 
 function ownPods(config: AgentConfig): readonly Json[] {

@@ -8,7 +8,9 @@ import type {
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Service } from '../../ir/service.ts';
 import { memo } from '../../lib/memo.ts';
-import type { Cluster } from '../../messages/index.ts';
+import type { Messages } from '../../messages/index.ts';
+
+type CommonLbConfig = Messages['envoy.config.cluster.v3.Cluster.CommonLbConfig'];
 
 const REGION = 'topology.kubernetes.io/region';
 const ZONE = 'topology.kubernetes.io/zone';
@@ -75,7 +77,7 @@ function usable(setting: LocalityLoadBalancerSetting, detects: boolean): Localit
 }
 
 /** What Envoy itself does with localities: weighs them by what the assignment says of them, or balances zones. */
-export function localityConfig(service: Service, policy: TrafficPolicy, mesh: MeshConfig): Cluster['commonLbConfig'] {
+export function localityConfig(service: Service, policy: TrafficPolicy, mesh: MeshConfig): CommonLbConfig {
   const zones = zoneAware(service, policy, mesh);
   if (zones === undefined)
     return { localityWeightedLbConfig: localityWeighted(service, policy, mesh) ? {} : undefined };
