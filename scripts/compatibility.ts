@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url';
 import { parse, stringify } from 'yaml';
 import type { Kind } from '../src/config/object.ts';
 import { folds, schemaFields } from '../test/compatibility/fields.ts';
-import { fieldEffects } from '../test/compatibility/flip.ts';
+import { type Effect, fieldEffects } from '../test/compatibility/flip.ts';
+import { SETTING_FOLDS, SETTINGS, settingEffects, settingFields } from '../test/compatibility/settings.ts';
 
 export const TABLED: readonly Kind[] = [
   'VirtualService',
@@ -78,7 +79,12 @@ export function page(rows: Rows): string {
     '- **ignored**: it has no effect.',
   ];
   for (const [kind, fields] of Object.entries(rows)) {
-    lines.push('', `## ${kind}`, '', ...folds(kind as Kind).flatMap((fold) => [`${fold}.`, '']));
+    lines.push(
+      '',
+      `## ${kind}`,
+      '',
+      ...[...folds(kind as Kind), ...(SETTING_FOLDS[kind] ?? [])].flatMap((fold) => [`${fold}.`, '']),
+    );
     lines.push('| field | status | why |', '| --- | --- | --- |');
     for (const [field, { status, why }] of Object.entries(fields))
       lines.push(`| \`${field}\` | ${status} | ${why ?? ''} |`);
@@ -88,20 +94,26 @@ export function page(rows: Rows): string {
 
 async function brought(rows: Rows): Promise<Rows> {
   const next: Record<string, Record<string, Row>> = {};
-  for (const kind of TABLED) {
-    const effects = await fieldEffects(kind);
-    const fields: Record<string, Row> = {};
-    for (const field of schemaFields(kind)) {
-      const before = rows[kind]?.[field];
-      const effective = effects.get(field) === 'resource';
-      const stale = before?.status === 'ignored' || before?.status === 'elsewhere';
-      if (before !== undefined && !(stale && effective)) fields[field] = before;
-      else if (effective || effects.get(field) === 'refused') fields[field] = { status: 'supported' };
-      else fields[field] = { status: 'ignored', why: 'TELL WHY' };
-    }
-    next[kind] = fields;
-  }
+  for (const kind of TABLED) next[kind] = fieldRows(rows[kind], schemaFields(kind), await fieldEffects(kind));
+  for (const of of SETTINGS) next[of] = fieldRows(rows[of], settingFields(of), await settingEffects(of));
   return next;
+}
+
+function fieldRows(
+  rows: Rows[string] | undefined,
+  listed: readonly string[],
+  effects: ReadonlyMap<string, Effect>,
+): Record<string, Row> {
+  const fields: Record<string, Row> = {};
+  for (const field of listed) {
+    const before = rows?.[field];
+    const effective = effects.get(field) === 'resource';
+    const stale = before?.status === 'ignored' || before?.status === 'elsewhere';
+    if (before !== undefined && !(stale && effective)) fields[field] = before;
+    else if (effective || effects.get(field) === 'refused') fields[field] = { status: 'supported' };
+    else fields[field] = { status: 'ignored', why: 'TELL WHY' };
+  }
+  return fields;
 }
 
 function rowsText(rows: Rows): string {

@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { featuresOf } from '../../src/config/features.ts';
 import { formatListen } from '../../src/lib/listen.ts';
 import { startServer } from '../../src/server.ts';
 import { run } from './command.ts';
@@ -48,6 +49,7 @@ export async function dumpScenario({ scorer, corpus, name, out, live }: Scenario
       logJson: false,
       debounceQuiet: 20,
       debounceMax: 500,
+      features: featuresOf(process.env).features,
       maxStreamRate: 1000,
     });
     try {

@@ -5,9 +5,11 @@ type Json = Readonly<Record<string, unknown>>;
 /** The clusters that Envoy has before the control plane says anything. */
 export function staticClusters(config: AgentConfig): Json[] {
   const admin = local('prometheus_stats', socketAddress(config.localAddress, config.ports.admin));
-  if (config.agentless) return [admin];
+  const own = ownPods(config);
+  if (config.agentless) return [admin, ...own];
   return [
     admin,
+    ...own,
     local('agent', socketAddress(statusAddress(config), config.ports.status)),
     overSocket('sds-grpc', config.sdsSocket, {}),
     ...(config.credentialSocket === undefined ? [] : [overSocket('sds-external', config.credentialSocket, {})]),
@@ -22,6 +24,29 @@ export function staticClusters(config: AgentConfig): Json[] {
         })),
       },
       upstreamConnectionOptions: { tcpKeepalive: { keepaliveTime: 300 } },
+    },
+  ];
+}
+
+/** The cluster of the other pods of the workload, under the name by which Envoy finds its own zone's share. */
+export const LOCAL_CLUSTER = 'local_cluster';
+
+/** Its endpoints come from the control plane, which sends them where the metadata asks for it. */
+export function knowsItself({ metadata }: AgentConfig): boolean {
+  const word = metadata['ENABLE_SELF_DISCOVERY'];
+  return word === true || (typeof word === 'string' && /^(1|t|true)$/i.test(word));
+}
+
+function ownPods(config: AgentConfig): readonly Json[] {
+  if (!knowsItself(config)) return [];
+  return [
+    {
+      name: LOCAL_CLUSTER,
+      altStatName: `${LOCAL_CLUSTER};`,
+      type: 'EDS',
+      connectTimeout: '1s',
+      lbPolicy: 'LEAST_REQUEST',
+      edsClusterConfig: { edsConfig: { ads: {}, resourceApiVersion: 'V3' }, serviceName: LOCAL_CLUSTER },
     },
   ];
 }

@@ -3,7 +3,7 @@
 // Called by agent.ts, and by `meltemi bootstrap` which prints it.
 
 import { agentlessService } from './bootstrap-agentless.ts';
-import { staticClusters } from './bootstrap-clusters.ts';
+import { knowsItself, LOCAL_CLUSTER, staticClusters } from './bootstrap-clusters.ts';
 import { staticListeners } from './bootstrap-listeners.ts';
 import { probeListener } from './bootstrap-probes.ts';
 import type { AgentConfig } from './config.ts';
@@ -41,7 +41,10 @@ export function bootstrapOf(config: AgentConfig): Json {
         },
       },
     ],
-    clusterManager: { enableDeferredClusterCreation: true },
+    clusterManager: {
+      ...(knowsItself(config) ? { localClusterName: LOCAL_CLUSTER } : {}),
+      enableDeferredClusterCreation: true,
+    },
     deferredStatOptions: { enableDeferredCreationStats: true },
     statsConfig: { statsMatcher: { inclusionList: { patterns: statsPatterns(config) } } },
     dynamicResources: dynamicResources(config),

@@ -2,9 +2,10 @@
 
 import { type OfflineMesh, offlineMesh } from '../server/offline.ts';
 import { eventsOf, type Manifest } from '../sources/manifests.ts';
+import { environmentOf } from './environment.ts';
 import type { CommandContext } from './program.ts';
 
-/** Flags that say what `serve` would be told. */
+/** Flags that, with the environment, say what `serve` would be told. */
 export interface OfflineFlags {
   readonly meshConfig: string;
   readonly networksConfig: string;
@@ -21,6 +22,6 @@ export function meshOfManifests(
   return offlineMesh({
     events: eventsOf(documents, { unknownFields: 'warning' }),
     ...{ meshConfig, networksConfig, domain, clusterId: clusterID },
-    systemNamespace: env['POD_NAMESPACE'] ?? 'istio-system',
+    ...environmentOf(env),
   });
 }

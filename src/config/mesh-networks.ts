@@ -22,7 +22,7 @@ const networkSchema = {
   }),
 };
 
-const meshNetworksSchema = object({ networks: mapOf(networkSchema) });
+export const meshNetworksSchema = object({ networks: mapOf(networkSchema) });
 
 export type MeshNetwork = Of<typeof networkSchema>;
 

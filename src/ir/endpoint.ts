@@ -8,6 +8,8 @@ export type Health =
 export interface Endpoint {
   /** IP address, host name (DNS resolutions only) or `unix:///path`. */
   readonly address: string;
+  /** IP addresses of the same workload that callers may use as well: those of a pod with both families. Absent otherwise. */
+  readonly otherAddresses?: readonly string[] | undefined;
   /** 0 for unix sockets. */
   readonly port: number;
   /** Name of the service port that it serves. */

@@ -126,7 +126,8 @@ export interface ProxySettings {
   readonly externalSds: boolean;
   /** No agent beside this Envoy: its secrets come over the stream that brings everything else. Absent otherwise. */
   readonly agentless?: true | undefined;
-  readonly enableSelfDiscovery: boolean;
+  /** It wants to know the other pods of its workload, which has this name (ENABLE_SELF_DISCOVERY). Absent otherwise. */
+  readonly selfDiscovery?: string | undefined;
   /** The build has the `stats` access logger: Envoy 1.38 and later. */
   readonly statsLogger: boolean;
   /** PROXY_CONFIG metadata, else mesh defaultConfig, parsed JSON; same object for equal content. */

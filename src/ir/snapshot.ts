@@ -24,6 +24,8 @@ export interface Networks {
   /** By `network` and by `network@cluster`; sorted by address then port. */
   readonly gateways: ReadonlyMap<string, readonly NetworkGateway[]>;
   readonly all: readonly NetworkGateway[];
+  /** Prefixes of addresses in the mesh, as the mesh networks have them. */
+  readonly prefixes: readonly string[];
 }
 
 /** PeerAuthentication look-ups for endpoints: what mode does a workload with these labels accept on this port. */

@@ -1,5 +1,6 @@
 // The plane's hold on registry and snapshot: builds both from the newest inputs, and links sessions to them.
 
+import { featureLabels, isDualStack } from '../config/features.ts';
 import type { JwksFetchMode } from '../config/jwks-source.ts';
 import type { MeshConfig, MeshNetworks } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, Workload } from '../ir/proxy.ts';
@@ -177,5 +178,7 @@ function registryOptions({
     serviceSettings: mesh.serviceSettings ?? [],
     networks: meshNetworks.networks,
     autoAllocate: true,
+    dualStack: isDualStack(mesh),
+    sessionLabels: featureLabels(mesh),
   };
 }

@@ -1,4 +1,4 @@
-// What a workload has of its own beside its class: inbound listener and clusters. One result for all proxies that share
+// What a workload has of its own beside its class: inbound listener and clusters, the endpoints that are its own pods. One result for all proxies that share
 // the workload and the parts of the scope that it reads.
 
 import type { Finding } from '../config/object.ts';
@@ -23,7 +23,7 @@ export interface OwnViews {
 
 /** The workload's own resources under a scope: the same object while they are the same. */
 export function ownViews({ scope, resources }: ClassViews, workload: Workload, before?: OwnBefore): OwnViews {
-  if (before !== undefined && before.workload === workload && sameGround(before.views, { scope, resources }))
+  if (before !== undefined && before.workload === workload && sameGround(before.views, { scope, resources }, workload))
     return before.own;
   return viewsOf(translateWorkload(scope, workload, resources), scope.proxyClass.onDemand !== undefined);
 }
@@ -35,24 +35,30 @@ export interface OwnBefore {
   readonly views: ClassViews;
 }
 
-function sameGround(a: ClassViews, b: Pick<ClassViews, 'scope' | 'resources'>): boolean {
+function sameGround(
+  a: ClassViews,
+  b: Pick<ClassViews, 'scope' | 'resources'>,
+  { proxyClass: { settings } }: Workload,
+): boolean {
   return (
     a.resources.ground === b.resources.ground &&
     a.resources.surroundings === b.resources.surroundings &&
-    a.scope.services === b.scope.services
+    a.scope.services === b.scope.services &&
+    (settings.selfDiscovery === undefined || a.scope === b.scope)
   );
 }
 
-const viewsOf = memo(({ clusters, listeners, findings }: WorkloadResources, sparing: boolean): OwnViews => {
-  if (!sparing) return { tables: tablesOf(clusters, listeners), findings };
+const viewsOf = memo(({ clusters, endpoints, listeners, findings }: WorkloadResources, sparing: boolean): OwnViews => {
+  if (!sparing) return { tables: tablesOf(clusters, endpoints, listeners), findings };
   const onDemand = onDemandListeners(listeners);
-  return { tables: tablesOf(clusters, onDemand.drafts), findings, onDemand };
+  return { tables: tablesOf(clusters, endpoints, onDemand.drafts), findings, onDemand };
 });
 
 const tablesOf = memo(
-  (clusters: readonly Draft[], listeners: readonly Draft[]): OwnViews['tables'] =>
+  (clusters: readonly Draft[], endpoints: readonly Draft[], listeners: readonly Draft[]): OwnViews['tables'] =>
     new Map([
       [TYPE_URL.cluster, ownTable(clusters)],
+      ...(endpoints.length === 0 ? [] : [[TYPE_URL.endpoint, ownTable(endpoints)] as const]),
       [TYPE_URL.listener, ownTable(listeners)],
     ]),
 );

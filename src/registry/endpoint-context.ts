@@ -3,12 +3,15 @@
 import { type Table, tableGet } from '../lib/table.ts';
 import type { Placement } from './facts.ts';
 import type { Findings } from './findings.ts';
-import type { EndpointSlice, Node, Pod, RegistryTables, WorkloadEntry } from './input.ts';
+import type { EndpointSlice, Node, Pod, RegistryOptions, RegistryTables, WorkloadEntry } from './input.ts';
 import { ipKey, membersKey, nodeKey, podKey, type ReadLog, sliceKey } from './reads.ts';
 import type { WorkloadsState } from './workloads.ts';
 
+/** Settings that endpoints depend on, beside their placement. */
+export type EndpointOptions = Pick<RegistryOptions, 'mode' | 'dualStack' | 'sessionLabels'>;
+
 export interface EndpointContext {
-  readonly mode: 'kubernetes' | 'files';
+  readonly options: EndpointOptions;
   readonly placement: Placement;
   readonly findings: Findings;
   pod(namespace: string, name: string): Pod | undefined;
@@ -27,7 +30,7 @@ export interface EndpointSources {
   readonly slices: Table<readonly EndpointSlice[]>;
   readonly workloads: WorkloadsState;
   readonly placement: Placement;
-  readonly mode: 'kubernetes' | 'files';
+  readonly options: EndpointOptions;
 }
 
 export function endpointContext(sources: EndpointSources, log: ReadLog, findings: Findings): EndpointContext {
@@ -37,7 +40,7 @@ export function endpointContext(sources: EndpointSources, log: ReadLog, findings
     return tableGet(table, tableKey);
   };
   return {
-    mode: sources.mode,
+    options: sources.options,
     placement: sources.placement,
     findings,
     pod: (namespace, name) => read(podKey(`${namespace}/${name}`), tables.pods, `${namespace}/${name}`),

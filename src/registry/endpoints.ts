@@ -6,7 +6,7 @@ import type { Endpoint, ServiceEndpoints } from '../ir/endpoint.ts';
 import type { Service } from '../ir/service.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { compareStrings } from '../lib/order.ts';
-import { emptyTable, keepList, type Table, tableGet, tableWith } from '../lib/table.ts';
+import { emptyTable, keepList, sameList, type Table, tableGet, tableWith } from '../lib/table.ts';
 import { type EndpointContext, type EndpointSources, endpointContext } from './endpoint-context.ts';
 import { entryEndpoints } from './entry-endpoints.ts';
 import { type Findings, keepFindings, newFindings } from './findings.ts';
@@ -150,6 +150,7 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     a.nodeName === b.nodeName &&
     a.hostname === b.hostname &&
     a.subdomain === b.subdomain &&
+    sameList(a.otherAddresses ?? [], b.otherAddresses ?? []) &&
     deepEqual(a.labels, b.labels)
   );
 }

@@ -7,7 +7,7 @@ import { isWildcard } from '../lib/hosts.ts';
 import { isIp } from '../lib/ip.ts';
 import { memo } from '../lib/memo.ts';
 import type { EndpointContext } from './endpoint-context.ts';
-import { endpointRecord, type Place } from './endpoint-record.ts';
+import { atAddresses, endpointRecord, type Place, unitedAddresses } from './endpoint-record.ts';
 import {
   entryFacts,
   isHealthyEntry,
@@ -51,6 +51,8 @@ export function entryEndpoints(
 /** One workload, before it is multiplied by ports. */
 interface Backend {
   readonly address: string;
+  /** All addresses, where there are several. */
+  readonly addresses?: readonly string[];
   readonly spec: WorkloadEntrySpec;
   readonly place: Place;
   readonly health: Endpoint['health'];
@@ -141,13 +143,13 @@ function selected(entry: ServiceEntry, resolution: Resolution, context: Endpoint
     const address = pod.status?.podIPs[0];
     if (address === undefined || !isIp(address) || !isLivePod(pod) || pod.status?.ready !== true) return [];
     const place: Place = {
-      facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement, address),
+      facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement),
       namespace: pod.namespace,
       clusterId: context.placement.clusterId,
       hostname: pod.spec.hostname ?? '',
       subdomain: pod.spec.subdomain ?? '',
     };
-    return [{ address, spec: NO_SPEC, place, health: 'HEALTHY' }];
+    return [{ address, addresses: unitedAddresses(pod, context.options), spec: NO_SPEC, place, health: 'HEALTHY' }];
   });
   const entries = context
     .selectedEntries(owner)
@@ -181,8 +183,9 @@ function usableAddress(
 }
 
 function endpointOf(backend: Backend, port: EntryPort, names: PortNames): Endpoint {
-  const { address, spec, place, health } = backend;
+  const { address, addresses = [], spec, place, health } = backend;
   const number = address.startsWith(UNIX) ? 0 : inlineTargetPort(port, spec);
   const name = names.get(port.number ?? 0) ?? port.name ?? '';
-  return endpointRecord(place, address, number, name, health, spec.weight ?? 0);
+  const endpoint = endpointRecord(place, address, number, name, health, spec.weight ?? 0);
+  return addresses.length > 0 ? atAddresses(endpoint, addresses) : endpoint;
 }

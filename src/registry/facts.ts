@@ -67,23 +67,21 @@ export function spiffeId(trustDomain: string, namespace: string, account: string
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${account}`;
 }
 
-/** Facts of a Pod on its node; the address decides the network where prefixes do. */
-export const podFacts = memo(
-  (pod: Pod, node: Node | undefined, placement: Placement, address: string): WorkloadFacts => {
-    const locality = localityLabel(pod.labels) ?? nodeLocality(node);
-    const network = networkOf(placement, address, pod.labels);
-    const nodeName = pod.spec.nodeName ?? '';
-    return {
-      labels: placedLabels(pod.labels, placement.clusterId, locality, nodeName, network),
-      locality,
-      network,
-      identity: spiffeId(placement.trustDomain, pod.namespace, pod.spec.serviceAccountName || 'default'),
-      tlsMode: pod.labels[LABEL.tlsMode] === 'istio' ? 'istio' : 'disabled',
-      workloadName: podWorkloadName(pod),
-      nodeName,
-    };
-  },
-);
+/** Facts of a Pod on its node; its main address decides the network where prefixes do. */
+export const podFacts = memo((pod: Pod, node: Node | undefined, placement: Placement): WorkloadFacts => {
+  const locality = localityLabel(pod.labels) ?? nodeLocality(node);
+  const network = networkOf(placement, pod.status?.podIPs[0] ?? '', pod.labels);
+  const nodeName = pod.spec.nodeName ?? '';
+  return {
+    labels: placedLabels(pod.labels, placement.clusterId, locality, nodeName, network),
+    locality,
+    network,
+    identity: spiffeId(placement.trustDomain, pod.namespace, pod.spec.serviceAccountName || 'default'),
+    tlsMode: pod.labels[LABEL.tlsMode] === 'istio' ? 'istio' : 'disabled',
+    workloadName: podWorkloadName(pod),
+    nodeName,
+  };
+});
 
 /** Facts of an address that no workload is known for. */
 export const bareFacts = memo((placement: Placement, address: string, node: Node | undefined): WorkloadFacts => {

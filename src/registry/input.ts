@@ -10,9 +10,11 @@ import type {
   ServiceStatus,
   WorkloadEntryStatus,
 } from '../config/core.ts';
+import { DEFAULT_LABELS } from '../config/features.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from '../config/generated/types.ts';
 import type { ConfigObject, Kind } from '../config/object.ts';
 import type { Table } from '../lib/table.ts';
+import type { SessionLabels } from './labels.ts';
 
 export type KubeService = ConfigObject<ServiceSpec, ServiceStatus>;
 export type Pod = ConfigObject<PodSpec, PodStatus>;
@@ -93,6 +95,10 @@ export interface RegistryOptions {
   readonly networks: Readonly<Record<string, NetworkDefinition>>;
   /** ServiceEntries without addresses get virtual ones. */
   readonly autoAllocate: boolean;
+  /** A pod with addresses of both families is one endpoint with all of them. */
+  readonly dualStack: boolean;
+  /** Labels that make callers of a service stay with one endpoint. */
+  readonly sessionLabels: SessionLabels;
 }
 
 export const DEFAULT_REGISTRY_OPTIONS: RegistryOptions = {
@@ -105,6 +111,8 @@ export const DEFAULT_REGISTRY_OPTIONS: RegistryOptions = {
   serviceSettings: [],
   networks: {},
   autoAllocate: true,
+  dualStack: false,
+  sessionLabels: DEFAULT_LABELS,
 };
 
 /** Key of a namespaced object in its table. */

@@ -54,7 +54,7 @@ export function kubeService(object: KubeService, context: ServiceContext): Servi
     externalName: resolution === 'Alias' ? aliasTarget(spec) : undefined,
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
-    persistentSession: sessionOf(labels),
+    persistentSession: sessionOf(labels, options.sessionLabels),
     headless: isHeadless(spec),
     selectsWorkloads: false,
     created: object.created,

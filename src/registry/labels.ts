@@ -1,6 +1,10 @@
 // Names of labels and annotations that the registry reads, and matching of selectors.
 
+import type { FeatureLabels } from '../config/features.ts';
+
 export type Labels = Readonly<Record<string, string>>;
+
+export type SessionLabels = Pick<FeatureLabels, 'sessionCookie' | 'sessionHeader'>;
 
 export const LABEL = {
   network: 'topology.istio.io/network',
@@ -14,8 +18,6 @@ export const LABEL = {
   locality: 'topology.istio.io/locality',
   localityShort: 'istio-locality',
   tlsMode: 'security.istio.io/tlsMode',
-  persistentSession: 'istio.io/persistent-session',
-  persistentSessionHeader: 'istio.io/persistent-session-header',
   gatewayPort: 'networking.istio.io/gatewayPort',
   autoAllocate: 'networking.istio.io/enable-autoallocate-ip',
   workloadName: 'service.istio.io/workload-name',
@@ -32,8 +34,8 @@ export const ANNOTATION = {
 } as const;
 
 /** How callers of a service with these labels stay with one endpoint: by a cookie, which wins, or by a header. */
-export function sessionOf(labels: Labels): string | undefined {
-  const [cookie = '', header = ''] = [labels[LABEL.persistentSession], labels[LABEL.persistentSessionHeader]];
+export function sessionOf(labels: Labels, { sessionCookie, sessionHeader }: SessionLabels): string | undefined {
+  const [cookie = '', header = ''] = [labels[sessionCookie], labels[sessionHeader]];
   if (cookie !== '') return `cookie:${cookie}`;
   return header === '' ? undefined : `header:${header}`;
 }

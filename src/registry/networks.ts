@@ -4,7 +4,7 @@ import type { Finding } from '../config/object.ts';
 import type { NetworkGateway, Networks } from '../ir/snapshot.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { compareNumbers, compareStrings, orderBy, sortedEntries } from '../lib/order.ts';
-import { type Table, tableGet, tableValues } from '../lib/table.ts';
+import { keepList, type Table, tableGet, tableValues } from '../lib/table.ts';
 import type { ChangeSet } from './change-set.ts';
 import { keepFindings, newFindings } from './findings.ts';
 import { type KubeService, kubeHostname, type Node, type RegistryOptions, type RegistryTables } from './input.ts';
@@ -19,7 +19,7 @@ export interface NetworksState {
 
 export const NO_NETWORKS: NetworksState = {
   services: new Map(),
-  networks: { gateways: new Map(), all: [] },
+  networks: { gateways: new Map(), all: [], prefixes: [] },
   findings: [],
 };
 
@@ -50,10 +50,10 @@ export function updateNetworks(
     }
     list.push(...found);
   }
-  const networks = assemble(list);
+  const networks = assemble(list, keepList(kept.networks.prefixes, prefixesOf(options)));
   return {
     services,
-    networks: deepEqual(kept.networks.all, networks.all) ? kept.networks : networks,
+    networks: sameNetworks(kept.networks, networks) ? kept.networks : networks,
     findings: keepFindings(kept.findings, findings.list) ?? [],
   };
 }
@@ -164,7 +164,16 @@ const compareGateways = orderBy<NetworkGateway>(
   (a, b) => compareStrings(a.clusterId, b.clusterId),
 );
 
-function assemble(list: readonly NetworkGateway[]): Networks {
+function sameNetworks(a: Networks, b: Networks): boolean {
+  return a.prefixes === b.prefixes && deepEqual(a.all, b.all);
+}
+
+function prefixesOf({ networks }: RegistryOptions): readonly string[] {
+  const endpoints = Object.values(networks).flatMap((definition) => definition.endpoints ?? []);
+  return [...new Set(endpoints.flatMap(({ fromCidr }) => fromCidr ?? []))].sort(compareStrings);
+}
+
+function assemble(list: readonly NetworkGateway[], prefixes: readonly string[]): Networks {
   const unique = new Map(list.map((each) => [`${each.network}@${each.clusterId} ${each.address} ${each.port}`, each]));
   const all = [...unique.values()].sort(compareGateways);
   const gateways = new Map<string, NetworkGateway[]>();
@@ -177,7 +186,7 @@ function assemble(list: readonly NetworkGateway[]): Networks {
     put(gateway.network, gateway);
     if (gateway.clusterId !== '') put(`${gateway.network}@${gateway.clusterId}`, gateway);
   }
-  return { gateways, all };
+  return { gateways, all, prefixes };
 }
 
 /** Network that the label of the system namespace names. */

@@ -135,7 +135,7 @@ function nextState(
     hosts,
     services.state.claims,
     services.state.table,
-    { tables, slices: slices.index, workloads: workloads.state, placement, mode: options.mode },
+    { tables, slices: slices.index, workloads: workloads.state, placement, options },
   );
   const networks = updateNetworks(base.networks, kept?.networks ?? NO_NETWORKS, tables, changes, options, first);
   const state: RegistryState = {

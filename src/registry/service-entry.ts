@@ -108,7 +108,7 @@ function entryService(
     serviceAccounts: names,
     aliases: [],
     clusterLocal: context.clusterLocal(hostname),
-    persistentSession: sessionOf(labels),
+    persistentSession: sessionOf(labels, context.options.sessionLabels),
     headless: false,
     selectsWorkloads: spec.workloadSelector !== undefined,
     created: lead.created,

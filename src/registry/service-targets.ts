@@ -39,7 +39,7 @@ export function workloadOf(registry: Registry, proxy: Proxy): ProxyWorkload | un
   if (pod === undefined) return undefined;
   const nodeName = pod.spec.nodeName ?? '';
   const node = nodeName === '' ? undefined : tableGet(tables.nodes, `/${nodeName}`);
-  return { kind: 'pod', pod, facts: podFacts(pod, node, placement, address) };
+  return { kind: 'pod', pod, facts: podFacts(pod, node, placement) };
 }
 
 function podOf(registry: Registry, proxy: Proxy, address: string): Pod | undefined {

@@ -5,7 +5,7 @@ import type { KubePort, SliceEndpoint } from '../config/core.ts';
 import type { Endpoint, Health } from '../ir/endpoint.ts';
 import { ipVersion, isIp } from '../lib/ip.ts';
 import type { EndpointContext } from './endpoint-context.ts';
-import { endpointRecord, type Place } from './endpoint-record.ts';
+import { atAddresses, endpointRecord, type Place, unitedAddresses } from './endpoint-record.ts';
 import { bareFacts, entryFacts, isHealthyEntry, podFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import type { EndpointSlice, KubeService, Pod, WorkloadEntry } from './input.ts';
 import { sessionOf } from './labels.ts';
@@ -21,7 +21,7 @@ export function kubeEndpoints(service: KubeService, context: EndpointContext): r
   const owner = selectorOwner(service)?.key;
   if (owner === undefined) return fromSlices;
   const fromPods =
-    slices.length === 0 && context.mode === 'files'
+    slices.length === 0 && context.options.mode === 'files'
       ? context.selectedPods(owner).flatMap((pod) => selectedPodEndpoints(service, pod, context))
       : [];
   const fromEntries = context
@@ -30,11 +30,16 @@ export function kubeEndpoints(service: KubeService, context: EndpointContext): r
   return [...fromSlices, ...fromPods, ...fromEntries];
 }
 
+/** A Service with addresses of both families has Pods with both: each is one endpoint, found in two slices. */
+function podAddresses(service: KubeService, pod: Pod | undefined, { options }: EndpointContext): readonly string[] {
+  return service.spec.clusterIPs.length > 1 ? unitedAddresses(pod, options) : [];
+}
+
 function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: EndpointContext): readonly Endpoint[] {
   if (slice.spec.addressType === 'FQDN') return [];
   const endpoints: Endpoint[] = [];
   for (const [index, each] of slice.spec.endpoints.entries()) {
-    const health = sliceHealth(each, service);
+    const health = sliceHealth(each, service, context);
     if (health === undefined) continue;
     for (const address of each.addresses) {
       if (!isIp(address)) {
@@ -43,9 +48,11 @@ function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: End
       }
       const place = placeOf(slice, each, address, index, context);
       if (place === undefined) continue;
+      const all = podAddresses(service, referredPod(each, context), context);
       for (const port of slice.spec.ports) {
         if (port.port === undefined || port.port === 0) continue;
-        endpoints.push(endpointRecord(place, address, port.port, port.name, health, 0));
+        const endpoint = endpointRecord(place, address, port.port, port.name, health, 0);
+        endpoints.push(all.length > 0 ? atAddresses(endpoint, all) : endpoint);
       }
     }
   }
@@ -53,12 +60,13 @@ function sliceEndpoints(service: KubeService, slice: EndpointSlice, context: End
 }
 
 /** Undefined: not sent at all. */
-function sliceHealth(endpoint: SliceEndpoint, service: KubeService): Health | undefined {
+function sliceHealth(endpoint: SliceEndpoint, service: KubeService, { options }: EndpointContext): Health | undefined {
   if (endpoint.ready !== false) return 'HEALTHY';
   // Nothing said means shutting down: who writes slices by hand leaves out what isn't ready.
   if (endpoint.terminating === false) return 'UNHEALTHY';
   // Sessions that stick to an instance may go on while it shuts down.
-  return endpoint.serving !== false && sessionOf(service.labels) !== undefined ? 'DRAINING' : undefined;
+  const sessions = sessionOf(service.labels, options.sessionLabels) !== undefined;
+  return endpoint.serving !== false && sessions ? 'DRAINING' : undefined;
 }
 
 function placeOf(
@@ -69,9 +77,9 @@ function placeOf(
   context: EndpointContext,
 ): Place | undefined {
   const ref = endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef : undefined;
-  const pod = ref === undefined ? context.podByIp(slice.namespace, address) : context.pod(ref.namespace, ref.name);
-  if (pod !== undefined) return podPlace(pod, address, context, endpoint.hostname);
-  if (ref !== undefined && context.mode === 'kubernetes') {
+  const pod = ref === undefined ? context.podByIp(slice.namespace, address) : referredPod(endpoint, context);
+  if (pod !== undefined) return podPlace(pod, context, endpoint.hostname);
+  if (ref !== undefined && context.options.mode === 'kubernetes') {
     // Without its Pod the identity is unknown: traffic to it could be sent in plain text.
     const message = `${address} waits for Pod ${ref.namespace}/${ref.name}`;
     context.findings.add('MEL0100', slice, `endpoints[${index}].targetRef`, message);
@@ -86,9 +94,13 @@ function placeOf(
   };
 }
 
-function podPlace(pod: Pod, address: string, context: EndpointContext, hostname?: string): Place {
+function referredPod({ targetRef }: SliceEndpoint, context: EndpointContext): Pod | undefined {
+  return targetRef?.kind === 'Pod' ? context.pod(targetRef.namespace, targetRef.name) : undefined;
+}
+
+function podPlace(pod: Pod, context: EndpointContext, hostname?: string): Place {
   return {
-    facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement, address),
+    facts: podFacts(pod, context.node(pod.spec.nodeName), context.placement),
     namespace: pod.namespace,
     clusterId: context.placement.clusterId,
     hostname: hostname ?? pod.spec.hostname ?? '',
@@ -100,8 +112,10 @@ function podPlace(pod: Pod, address: string, context: EndpointContext, hostname?
 function selectedPodEndpoints(service: KubeService, pod: Pod, context: EndpointContext): readonly Endpoint[] {
   if (!isLivePod(pod)) return [];
   const ready = pod.status?.ready === true || service.spec.publishNotReadyAddresses;
-  return servedAddresses(service, pod).flatMap((address) => {
-    const place = podPlace(pod, address, context);
+  const all = podAddresses(service, pod, context);
+  const served = servedAddresses(service, pod);
+  const place = podPlace(pod, context);
+  return (all.length > 0 ? served.slice(0, 1) : served).flatMap((address) => {
     return service.spec.ports.flatMap((port, index) => {
       const number = podTargetPort(port, pod);
       if (number === undefined) {
@@ -109,7 +123,8 @@ function selectedPodEndpoints(service: KubeService, pod: Pod, context: EndpointC
         return [];
       }
       const health = ready ? 'HEALTHY' : 'UNHEALTHY';
-      return [endpointRecord(place, address, number, port.name, health, 0)];
+      const endpoint = endpointRecord(place, address, number, port.name, health, 0);
+      return [all.length > 0 ? atAddresses(endpoint, all) : endpoint];
     });
   });
 }

@@ -2,6 +2,8 @@
 // In: documents, mesh settings, nodes of proxies. Out: findings, previews. Called by `diff` and `analyze`.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Features, withFeatures } from '../config/features.ts';
+import type { JwksFetchMode } from '../config/jwks-source.ts';
 import type { ConfigObject, Finding, Kind, ObjectEvent } from '../config/object.ts';
 import { createValidator } from '../config/validate/index.ts';
 import { encode } from '../codec/index.ts';
@@ -26,6 +28,8 @@ export interface OfflineOptions {
   readonly domain: string;
   readonly clusterId: string;
   readonly systemNamespace: string;
+  readonly features?: Features | undefined;
+  readonly jwksFetch?: JwksFetchMode | undefined;
 }
 
 export interface OfflineMesh {
@@ -67,11 +71,12 @@ export async function offlineMesh(options: OfflineOptions): Promise<OfflineMesh>
     max: 0,
     inputs: () => ({
       tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
-      mesh: settings.mesh,
+      mesh: withFeatures(settings.mesh, options.features),
       meshNetworks: settings.networks,
       domain: options.domain,
       clusterId: options.clusterId,
       systemNamespace: options.systemNamespace,
+      jwksFetch: options.jwksFetch,
       mode: 'files',
     }),
   });

@@ -152,7 +152,7 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
     generator: text(metadata, 'GENERATOR'),
     externalSds: metadata['credential'] !== undefined,
     ...(flag(metadata, 'MELTEMI_AGENTLESS') ? { agentless: true as const } : {}),
-    enableSelfDiscovery: flag(metadata, 'ENABLE_SELF_DISCOVERY'),
+    ...(flag(metadata, 'ENABLE_SELF_DISCOVERY') ? { selfDiscovery: text(metadata, 'WORKLOAD_NAME') } : {}),
     statsLogger: proxy.statsLogger,
     proxyConfig: proxyConfigOf(metadata['PROXY_CONFIG'], mesh),
     meshId: text(metadata, 'MESH_ID'),

@@ -43,7 +43,10 @@ export function linkSettings(
     virtualServiceExportTo: mesh.defaultVirtualServiceExportTo,
     destinationRuleExportTo: mesh.defaultDestinationRuleExportTo,
     quicListeners: mesh.features?.quicListeners === true,
-    failoverPriority: mesh.localityLbSetting.failoverPriority ?? [],
+    failoverPriority: [
+      ...(mesh.localityLbSetting.failoverPriority ?? []),
+      ...(mesh.zoneAwareLbSetting?.failoverPriority ?? []),
+    ],
   };
   return previous !== undefined && deepEqual(previous, next) ? previous : next;
 }

@@ -1,5 +1,6 @@
 // Addresses as one class of proxies sees them: those of a service, those that stand for "any", and the loopback.
 
+import { isDualStack } from '../config/features.ts';
 import type { MeshConfig } from '../config/mesh.ts';
 import type { IpFamily } from '../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../ir/service.ts';
@@ -14,15 +15,6 @@ export interface AddressViewer {
   readonly dnsCapture: boolean;
   /** Both families of a service count: see `isDualStack`. */
   readonly dualStack: boolean;
-}
-
-/**
- * Whether proxies with addresses of both families use both. Off, they keep to the family that a service has first, as
- * istiod does unless it is told otherwise; this is where a mesh says so to its proxies.
- */
-export function isDualStack({ defaultConfig }: MeshConfig): boolean {
-  const metadata = (defaultConfig.proxyMetadata ?? {}) as Readonly<Record<string, unknown>>;
-  return String(metadata['ISTIO_DUAL_STACK']).toLowerCase() === 'true';
 }
 
 /** Addresses that a proxy of these families uses, in order. */

@@ -9,6 +9,7 @@ import type { Dialect, ProxyClass, Workload } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Messages } from '../messages/index.ts';
+import { cidrRange } from './envoy.ts';
 import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
 import type { WorkloadGround } from './ground.ts';
 import { type AccessLogs, accessLogs } from './observability/access-log.ts';
@@ -20,6 +21,8 @@ import { jwtFilter } from './security/jwt.ts';
 /** Which side of a proxy a chain serves. */
 export type ListenerRole = 'sidecar-outbound' | 'sidecar-inbound' | 'gateway';
 
+export type InternalAddresses =
+  Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig'];
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 
 /** What chains without HTTP read: one object for all classes that agree on it, so that they share rendered listeners. */
@@ -41,33 +44,49 @@ export interface ChainContext extends L4Context {
   readonly mesh: MeshConfig;
   readonly tracing: TracingSettings;
   readonly jwt: readonly HttpFilter[];
+  /** Clients at these addresses are believed what their headers say of a request. */
+  readonly internalAddresses: InternalAddresses | undefined;
   /** This context without what HTTP adds. */
   readonly l4: L4Context;
 }
 
 /** Chains of a sidecar's outbound listeners. */
 export function outboundContext(scope: Scope): ChainContext {
-  return contextOf(scope.proxyClass, 'sidecar-outbound', scope.mesh, scope.policies, providersOf(scope));
+  return contextIn(scope, scope.proxyClass, 'sidecar-outbound', scope.policies);
 }
 
 /** Outbound chains that say which workload they are of: tracing tags name it. */
-export function workloadContext({ mesh, policies, providers }: WorkloadGround, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-outbound', mesh, policies, providers);
+export function workloadContext(ground: WorkloadGround, workload: Workload): ChainContext {
+  const { mesh, policies, providers, internal } = ground;
+  return contextOf(workload.proxyClass, 'sidecar-outbound', mesh, policies, providers, internal);
 }
 
 /** Chains of a gateway's listeners. */
 export function gatewayContext(scope: Scope): ChainContext {
-  return contextOf(scope.proxyClass, 'gateway', scope.mesh, scope.policies, providersOf(scope));
+  return contextIn(scope, scope.proxyClass, 'gateway', scope.policies);
 }
 
 /** Chains of a workload's inbound listeners. */
-export function inboundContext({ mesh, providers }: WorkloadGround, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-inbound', mesh, workload.policies, providers);
+export function inboundContext({ mesh, providers, internal }: WorkloadGround, workload: Workload): ChainContext {
+  return contextOf(workload.proxyClass, 'sidecar-inbound', mesh, workload.policies, providers, internal);
 }
 
-function providersOf(scope: Scope): Providers {
-  return meshProviders(scope.mesh, scope.services);
+function contextIn(scope: Scope, proxyClass: ProxyClass, role: ListenerRole, policies: PolicySet): ChainContext {
+  const { mesh, services } = scope;
+  return contextOf(proxyClass, role, mesh, policies, meshProviders(mesh, services), internalTo(scope, role));
 }
+
+/** Addresses of the mesh that chains of this role believe. */
+export function internalTo({ mesh, networks }: Scope, role: ListenerRole): InternalAddresses | undefined {
+  const knows = role === 'gateway' || mesh.features?.internalNetworks === true;
+  return knows ? internalAddresses(networks.prefixes) : undefined;
+}
+
+/** Envoy counts nobody as internal by itself. */
+const internalAddresses = memo((prefixes: readonly string[]): InternalAddresses | undefined => {
+  const cidrRanges = prefixes.flatMap((prefix) => cidrRange(prefix) ?? []);
+  return cidrRanges.length === 0 ? undefined : { cidrRanges };
+});
 
 const contextOf = memo(
   (
@@ -76,6 +95,7 @@ const contextOf = memo(
     mesh: MeshConfig,
     policies: PolicySet,
     providers: Providers,
+    internal: InternalAddresses | undefined,
   ): ChainContext => {
     const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
@@ -86,6 +106,7 @@ const contextOf = memo(
       mesh,
       tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
       jwt: secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : [],
+      internalAddresses: internal,
       l4,
     };
   },

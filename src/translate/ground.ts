@@ -4,6 +4,7 @@
 
 import type { Scope } from '../ir/snapshot.ts';
 import { sameList } from '../lib/table.ts';
+import { type InternalAddresses, internalTo } from './context.ts';
 import { meshProviders, type Providers } from './observability/providers.ts';
 import { catchAllOf } from './listeners/index.ts';
 import type { PreparedListener } from './listeners/outbound.ts';
@@ -11,6 +12,7 @@ import type { TcpTarget } from './network/index.ts';
 
 export interface WorkloadGround extends Pick<Scope, 'proxyClass' | 'mesh' | 'policies' | 'outboundPolicy'> {
   readonly providers: Providers;
+  readonly internal: InternalAddresses | undefined;
   /** Where connections go that no service takes. */
   readonly catchAll: TcpTarget;
   /** Outbound listeners that name the workload; undefined for routers. */
@@ -25,6 +27,10 @@ export function workloadGround(
 ): WorkloadGround {
   const { proxyClass, mesh, policies, outboundPolicy, services } = scope;
   const providers = meshProviders(mesh, services);
-  const next = { proxyClass, mesh, policies, outboundPolicy, providers, catchAll: catchAllOf(scope), named };
+  const next = {
+    ...{ proxyClass, mesh, policies, outboundPolicy, providers, named },
+    internal: internalTo(scope, 'sidecar-inbound'),
+    catchAll: catchAllOf(scope),
+  };
   return before !== undefined && sameList(Object.values(before), Object.values(next)) ? before : next;
 }

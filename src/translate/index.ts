@@ -11,6 +11,7 @@ import { memo } from '../lib/memo.ts';
 import { keepList, type Table, tableGet } from '../lib/table.ts';
 import { inboundClusters, type OutboundClusters, outboundClusters, placedClusters } from './clusters/index.ts';
 import { type EndpointAssignments, endpointAssignments } from './endpoints/index.ts';
+import { selfAssignments } from './endpoints/self.ts';
 import {
   type Patchable,
   type PatchedClass,
@@ -54,7 +55,10 @@ interface ClassParts {
 }
 
 /** Resources of one workload, beside those of its class. */
-export type WorkloadResources = PatchedWorkload;
+export interface WorkloadResources extends PatchedWorkload {
+  /** Of proxies that want to know the other pods of their workload. */
+  readonly endpoints: readonly Draft[];
+}
 
 /** In steps: of a large mesh this is long work. */
 export function* translateClass(scope: Scope, previous: ClassResources | undefined): Steps<ClassResources> {
@@ -139,14 +143,12 @@ export function classFindings(scope: Scope, { parts }: ClassResources): readonly
 }
 
 /** `shared`: what the workload's class was given under this scope. */
-export function translateWorkload(
-  { services }: Scope,
-  workload: Workload,
-  { ground, surroundings }: ClassResources,
-): WorkloadResources {
+export function translateWorkload(scope: Scope, workload: Workload, shared: ClassResources): WorkloadResources {
+  const { ground, surroundings } = shared;
   const patched = ground.policies.envoyFilters.length > 0 || workload.policies.envoyFilters.length > 0;
-  const rules = workload.targets.map(({ service }) => tableGet(services, service.hostname)?.rule);
-  return workloadResources(workload, ground, patched ? surroundings : undefined, ...rules);
+  const rules = workload.targets.map(({ service }) => tableGet(scope.services, service.hostname)?.rule);
+  const own = workloadResources(workload, ground, patched ? surroundings : undefined, ...rules);
+  return withEndpoints(own, selfAssignments(scope, workload));
 }
 
 /** Counted by tests. `rules`: those of the services that the workload is part of, in the order of its targets. */
@@ -156,13 +158,17 @@ export const workloadResources = memo(
     ground: WorkloadGround,
     surroundings: Surroundings | undefined,
     ...rules: readonly (DestinationRule | undefined)[]
-  ): WorkloadResources => {
+  ): PatchedWorkload => {
     const clusters = inboundClusters(ground, workload, rules);
     const routed = ground.named !== undefined;
     const outbound = routed ? workloadListeners(ground, workload) : NONE;
     const inbound = routed ? inboundListeners(ground, workload) : NONE;
     return patchedWorkload(ground, workload, { clusters, outbound, inbound }, surroundings);
   },
+);
+
+const withEndpoints = memo(
+  (own: PatchedWorkload, endpoints: readonly Draft[]): WorkloadResources => ({ ...own, endpoints }),
 );
 
 const NONE: readonly Draft[] = [];

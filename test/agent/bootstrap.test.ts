@@ -21,6 +21,7 @@ interface Bootstrap {
   readonly layeredRuntime: { readonly layers: readonly { readonly staticLayer?: object }[] };
   readonly statsConfig: { readonly statsMatcher: { readonly inclusionList: { readonly patterns: readonly object[] } } };
   readonly dynamicResources: { readonly adsConfig: { readonly apiType: string } };
+  readonly clusterManager: { readonly localClusterName?: string };
   readonly staticResources: {
     readonly clusters: readonly { readonly name: string }[];
     readonly listeners: readonly object[];
@@ -64,6 +65,14 @@ describe('bootstrapOf', () => {
       expect.arrayContaining([{ prefix: 'http.' }, { prefix: 'listener.10.0.0.7' }, { safeRegex: { regex: 'x.*y' } }]),
     );
     expect(patterns.filter((each) => JSON.stringify(each) === '{"prefix":"istio"}')).toHaveLength(1);
+  });
+
+  it('has a cluster for the other pods of the workload, where it shall know them', () => {
+    const { clusterManager, staticResources } = bootstrap({ env: { ISTIO_META_ENABLE_SELF_DISCOVERY: 'true' } });
+    expect(clusterManager.localClusterName).toBe('local_cluster');
+    expect(staticResources.clusters.map(({ name }) => name)).toContain('local_cluster');
+    expect(bootstrap().clusterManager.localClusterName).toBeUndefined();
+    expect(bootstrap().staticResources.clusters.map(({ name }) => name)).not.toContain('local_cluster');
   });
 
   it('listens on both families for a proxy that has both', () => {

@@ -5,7 +5,7 @@ import { stringify } from 'yaml';
 import type { PreviewReport } from '../../src/console/preview.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import { type CommandMesh, commandMesh, istio, kubeService, sidecarNode, slice } from './mesh.ts';
-import { commandLine, type Outcome } from './support.ts';
+import { commandLine, commandLineIn, type Outcome } from './support.ts';
 
 const route = (timeout: string): object =>
   istio('VirtualService', 'web', { hosts: ['web'], http: [{ timeout, route: [{ destination: { host: 'web' } }] }] });
@@ -43,12 +43,16 @@ function file(objects: readonly object[] | string): string {
   return path;
 }
 
+function nodesFile(): string {
+  const path = join(mesh.folder.path, 'proxies.yaml');
+  writeFileSync(path, stringify(Object.fromEntries(NODES.map((node, i) => [`p${i}`, node]))));
+  return path;
+}
+
 /** Against the running server, and against the same mesh as a folder with a file of proxies: both say the same. */
 async function both(...args: string[]): Promise<Outcome> {
   const running = await commandLine('diff', ...args, '--server', server);
-  const proxies = join(mesh.folder.path, 'proxies.yaml');
-  writeFileSync(proxies, stringify(Object.fromEntries(NODES.map((node, i) => [`p${i}`, node]))));
-  const offline = await commandLine('diff', ...args, '--configDir', mesh.folder.configDir, '--proxies', proxies);
+  const offline = await commandLine('diff', ...args, '--configDir', mesh.folder.configDir, '--proxies', nodesFile());
   // A server names files relative to its folder.
   const names = (text: string): string => text.replaceAll(`${mesh.folder.configDir}/`, '');
   expect({ ...offline, out: names(offline.out) }).toEqual(running);
@@ -150,6 +154,19 @@ describe('diff', () => {
     const { code, out } = await commandLine('diff', '-f', file([route('7s')]), '--configDir', folder);
     expect(code).toBe(1);
     expect(out).toContain('web-1.shop:\n  ~ route 80');
+  });
+
+  it('knows what the environment turns on', async () => {
+    const sticky = kubeService('web', '10.96.0.1') as { metadata: object };
+    const objects = [{ ...sticky, metadata: { ...sticky.metadata, labels: { 'shop.example/sticky': 'c' } } }];
+    const ask = (env: Readonly<Record<string, string>>): Promise<Outcome> =>
+      commandLineIn(env, 'diff', '-f', file(objects), '--configDir', mesh.folder.configDir, '--proxies', nodesFile());
+    const label = { PILOT_PERSISTENT_SESSION_LABEL: 'shop.example/sticky' };
+    expect((await ask(label)).out).not.toContain('stateful_session');
+    expect((await ask({ ...label, PILOT_ENABLE_PERSISTENT_SESSION_FILTER: 'true' })).out).toContain('stateful_session');
+    const wrong = await ask({ PILOT_ENABLE_QUIC_LISTENERS: 'maybe' });
+    expect(wrong.code).toBe(2);
+    expect(wrong.err).toContain('PILOT_ENABLE_QUIC_LISTENERS=maybe: expected true or false');
   });
 
   it.each([

@@ -67,7 +67,12 @@ export async function outcomeOf(command: (context: CommandContext) => Promise<nu
 }
 
 /** Runs a whole command line, with what it writes to the process's own streams. */
-export async function commandLine(...args: string[]): Promise<Outcome> {
+export function commandLine(...args: string[]): Promise<Outcome> {
+  return commandLineIn({}, ...args);
+}
+
+/** The same in an environment. */
+export async function commandLineIn(env: CommandContext['env'], ...args: string[]): Promise<Outcome> {
   const streams = { stdout: '', stderr: '' };
   const restore = (['stdout', 'stderr'] as const).map((name) => {
     const spy = vi.spyOn(process[name], 'write').mockImplementation((text) => {
@@ -77,7 +82,7 @@ export async function commandLine(...args: string[]): Promise<Outcome> {
     return () => spy.mockRestore();
   });
   try {
-    const code = await run(args, {});
+    const code = await run(args, env);
     return { code, out: streams.stdout, err: streams.stderr };
   } finally {
     for (const undo of restore) undo();

@@ -7,6 +7,7 @@ import { page, PAGE_FILE, readRows, type Row, STATUSES, TABLED } from '../../scr
 import { istioSchema } from '../../src/config/parse/istio.ts';
 import { KINDS } from '../../src/config/kinds.ts';
 import { schemaFields } from './fields.ts';
+import { SETTINGS, settingEffects, settingFields } from './settings.ts';
 import { admissible, type Effect, examplesOf, fieldEffects } from './flip.ts';
 
 const rows = readRows();
@@ -22,6 +23,10 @@ describe('the table of fields', () => {
 
   it.each(TABLED)('has every field of %s, and no other', (kind) => {
     expect(Object.keys(rows[kind] ?? {}).sort()).toEqual([...schemaFields(kind)].sort());
+  });
+
+  it.each(SETTINGS)('has every field of %s, and no other', (of) => {
+    expect(Object.keys(rows[of] ?? {}).sort()).toEqual([...settingFields(of)].sort());
   });
 
   it('says why wherever something is not supported', () => {
@@ -62,6 +67,17 @@ describe('what the table says', () => {
       expect(
         wrong.map(([field, { status }]) => `${field} is ${status}, yet: ${effects.get(field) ?? 'in no example'}`),
       ).toEqual([]);
+    },
+    120_000,
+  );
+
+  it.each(SETTINGS)(
+    'is so, for what %s is said to support',
+    async (of) => {
+      const fields = Object.entries(rows[of] ?? {});
+      const supported = new Set(fields.flatMap(([field, { status }]) => (status === 'supported' ? [field] : [])));
+      const effects = await settingEffects(of, (field) => supported.has(field));
+      expect([...supported].filter((field) => broken({ status: 'supported' }, effects.get(field)))).toEqual([]);
     },
     120_000,
   );

@@ -34,9 +34,14 @@ const GROUPS: Readonly<Record<string, string>> = {
   TrafficExtension: 'extensions',
 };
 
-export function examplesOf(kind: Kind): readonly Example[] {
+export function examplesOf(kind: string): readonly Example[] {
   const file = join(HERE, 'examples', `${kind}.yaml`);
   return existsSync(file) ? (parse(readFileSync(file, 'utf8')) as readonly Example[]) : [];
+}
+
+/** What every example stands in. */
+export function baseObjects(): readonly object[] {
+  return parseAllDocuments(readFileSync(join(HERE, 'base.yaml'), 'utf8')).map((each) => each.toJS() as object);
 }
 
 export function exampleObject(kind: Kind, spec: unknown): object {
@@ -52,8 +57,7 @@ export async function exampleMesh(
   { spec, with: more = [] }: Example,
   nodes: readonly object[] = NODES,
 ): Promise<OfflineMesh> {
-  const base = parseAllDocuments(readFileSync(join(HERE, 'base.yaml'), 'utf8')).map((each) => each.toJS() as object);
-  const documents = [...base, ...more, exampleObject(kind, spec)].map(
+  const documents = [...baseObjects(), ...more, exampleObject(kind, spec)].map(
     (value): Manifest => ({ value, file: 'mesh', origin: 'mesh', chunk: { text: '', line: 1 } }),
   );
   const mesh = await offlineMesh({
@@ -68,13 +72,20 @@ export async function exampleMesh(
   return mesh;
 }
 
-function node(type: string, name: string, ip: string, labels: object, namespace = 'shop'): object {
+function node(
+  type: string,
+  name: string,
+  ip: string,
+  labels: object,
+  namespace = 'shop',
+  cluster = 'Kubernetes',
+): object {
   return {
     id: `${type}~${ip}~${name}.${namespace}~${namespace}.svc.cluster.local`,
     userAgentBuildVersion: { version: { majorNumber: 1, minorNumber: 40 } },
     metadata: {
       NAMESPACE: namespace,
-      CLUSTER_ID: 'Kubernetes',
+      CLUSTER_ID: cluster,
       INSTANCE_IPS: ip,
       LABELS: labels,
       NETWORK: 'n1',
@@ -86,6 +97,12 @@ function node(type: string, name: string, ip: string, labels: object, namespace 
 
 /** A server, a client and a gateway. */
 export const FEW_NODES = (): readonly object[] => [0, 1, 3].flatMap((index) => NODES[index] ?? []);
+
+/** A server, a client of another namespace and cluster, and a gateway. */
+export const FAR_NODES = (): readonly object[] => [
+  ...[0, 3].flatMap((index) => NODES[index] ?? []),
+  node('sidecar', 'far', '10.0.0.4', { app: 'far', version: 'v3' }, 'far', 'remote'),
+];
 
 const NODES = [
   node('sidecar', 'web-1', '10.0.0.1', { app: 'web', version: 'v1' }),
@@ -116,10 +133,14 @@ export async function fieldEffects(kind: Kind): Promise<ReadonlyMap<string, Effe
     }
     mesh.stop();
   }
-  // What holds something that matters matters.
+  raiseAround(effects);
+  return effects;
+}
+
+/** What holds something that matters matters. */
+export function raiseAround(effects: Map<string, Effect>): void {
   for (const [field, effect] of [...effects])
     if (effect === 'resource') for (const outer of around(field)) effects.set(outer, 'resource');
-  return effects;
 }
 
 function around(field: string): readonly string[] {
@@ -134,7 +155,7 @@ function around(field: string): readonly string[] {
 
 const ORDER: readonly Effect[] = ['refused', 'none', 'finding', 'resource'];
 
-function raise(effects: Map<string, Effect>, field: string, effect: Effect): void {
+export function raise(effects: Map<string, Effect>, field: string, effect: Effect): void {
   const before = effects.get(field) ?? 'refused';
   effects.set(field, ORDER.indexOf(effect) > ORDER.indexOf(before) ? effect : before);
 }
@@ -169,7 +190,7 @@ function isTextMap(schema: Schema, value: unknown): value is Readonly<Record<str
 }
 
 /** Values that might be allowed in its place. */
-function others(schema: Schema, value: unknown): readonly unknown[] {
+export function others(schema: Schema, value: unknown): readonly unknown[] {
   if (schema.enum !== undefined) return schema.enum.filter((each) => each !== value);
   if (typeof value === 'boolean') return [!value];
   if (typeof value === 'number') return [value + 1, value - 1];

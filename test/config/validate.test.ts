@@ -6,6 +6,8 @@ import { parseDocument } from '../../src/config/parse/index.ts';
 import { createValidator } from '../../src/config/validate/index.ts';
 import { re2Checker } from '../../src/store/re2.ts';
 
+const PLACE = 'topology.kubernetes.io/zone';
+
 const admission = createValidator({ regex: re2Checker(), admission: true });
 const loading = createValidator({ regex: re2Checker() });
 
@@ -353,6 +355,43 @@ table('DestinationRule', {
       'E trafficPolicy.loadBalancer.localityLbSetting',
       'S trafficPolicy.loadBalancer.localityLbSetting.distribute[0].to',
       'E trafficPolicy.loadBalancer.localityLbSetting.failover[0]',
+    ],
+  },
+  'locality by shares and labels': {
+    spec: {
+      host: 'a',
+      trafficPolicy: {
+        outlierDetection: {},
+        loadBalancer: {
+          localityLbSetting: { distribute: [{ from: '*', to: { a: 100 } }], failoverPriority: ['tier'] },
+        },
+      },
+    },
+    found: [],
+  },
+  'places among failover priorities': {
+    spec: {
+      host: 'a',
+      trafficPolicy: {
+        outlierDetection: {},
+        loadBalancer: {
+          localityLbSetting: { failover: [{ from: 'x', to: 'y' }], failoverPriority: ['tier', PLACE] },
+        },
+      },
+    },
+    found: ['E trafficPolicy.loadBalancer.localityLbSetting.failoverPriority[1]'],
+  },
+  zones: {
+    spec: {
+      host: 'a',
+      trafficPolicy: {
+        loadBalancer: { zoneAwareLbSetting: { failover: [{ from: 'a', to: 'a/b' }], failoverPriority: [PLACE] } },
+      },
+    },
+    found: [
+      'E trafficPolicy.loadBalancer.zoneAwareLbSetting.failoverPriority[0]',
+      'E trafficPolicy.loadBalancer.zoneAwareLbSetting.failover[0].to',
+      'W trafficPolicy.loadBalancer.zoneAwareLbSetting',
     ],
   },
   'failover without outlier detection': {

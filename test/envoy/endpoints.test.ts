@@ -1,3 +1,4 @@
+import { featuresOf } from '../../src/config/features.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
@@ -18,9 +19,12 @@ describe.skipIf(envoy === '')('endpoints', () => {
   beforeAll(async () => {
     mesh = await startMesh({
       envoy,
-      server: { features: { quicListeners: false, persistentSessions: true } },
+      server: { features: { ...featuresOf({}).features, persistentSessions: true } },
       workloads: [
-        { name: 'client', namespace: 'visitors' },
+        {
+          ...{ name: 'client', namespace: 'visitors', labels: { 'istio-locality': 'r.a' } },
+          env: { ISTIO_META_ENABLE_SELF_DISCOVERY: 'true', ISTIO_META_WORKLOAD_NAME: 'client' },
+        },
         ...SERVERS.map((name, index) => ({
           name,
           service: 'web',
@@ -153,6 +157,50 @@ describe.skipIf(envoy === '')('endpoints', () => {
     // Nobody is better than somebody who can't answer.
     await mesh.apply('sliced', slice([false, false, false]));
     await until(async () => (await ask({}, 'sliced.shop')).status === 503, 'nobody');
+  });
+
+  it('of the own zone get what the zone sends, while zones are balanced', async () => {
+    const zoned = (zoneAwareLbSetting: object): readonly object[] => [
+      // The caller's own workload: one pod in each zone, which makes half of the traffic of each.
+      istio(
+        'ServiceEntry',
+        'callers',
+        {
+          hosts: ['callers.example'],
+          resolution: 'STATIC',
+          ports: [{ number: 8080, name: 'http', protocol: 'HTTP' }],
+          workloadSelector: { labels: { workload: 'client' } },
+        },
+        'visitors',
+      ),
+      istio(
+        'WorkloadEntry',
+        'client',
+        {
+          ...{ address: mesh.at.other(201), locality: 'r/b', labels: { workload: 'client' } },
+        },
+        'visitors',
+      ),
+      istio('ServiceEntry', 'zoned', {
+        ...{ hosts: ['zoned.example'], location: 'MESH_EXTERNAL', resolution: 'STATIC' },
+        ports: [{ number: 8080, name: 'http', protocol: 'HTTP' }],
+        endpoints: ['a', 'b'].map((zone, index) => ({
+          address: mesh.at.pod(SERVERS[index] ?? ''),
+          locality: `r/${zone}`,
+        })),
+      }),
+      istio('DestinationRule', 'zoned', {
+        ...{ host: 'zoned.example', trafficPolicy: { loadBalancer: { simple: 'ROUND_ROBIN', zoneAwareLbSetting } } },
+      }),
+    ];
+    const asked = async (): Promise<readonly unknown[]> => {
+      const answers = await many(mesh, 'client', { host: 'zoned.example' }, 20, 4);
+      return [...countBy(answers, ({ status, echo }) => (status === 200 ? echo().app : status)).keys()].sort();
+    };
+    await mesh.apply('zoned', zoned({ minClusterSize: 1 }));
+    expect(await asked()).toEqual(['one']);
+    await mesh.apply('zoned', zoned({ enabled: false }));
+    expect(await asked()).toEqual(['one', 'two']);
   });
 
   describe('by a DestinationRule', () => {

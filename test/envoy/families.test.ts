@@ -18,6 +18,7 @@ if (obstacle !== undefined) {
 /** Addresses of the services: nothing has them, so only a sidecar can know what is meant. */
 const DUAL = { v4: '10.96.78.1', v6: 'fd96::1' };
 const SIX = 'fd96::2';
+const CLEAR = { v4: '10.96.78.3', v6: 'fd96::3' };
 
 /** As the injector writes the probes of a container: one that passes, and one of a port where nobody listens. */
 const PROBES = {
@@ -34,6 +35,7 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
   let client: Pod;
   let dual: Pod;
   let six: Pod;
+  let clear: Pod;
   let outsider: Pod;
   const sidecars: CapturedSidecar[] = [];
 
@@ -59,28 +61,31 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
   beforeAll(async () => {
     network = new PodNetwork({ ipv6: true });
     folder = new TestFolder({ defaultConfig: { proxyMetadata: { ISTIO_DUAL_STACK: 'true' } } });
-    [client, dual, six, outsider] = (await Promise.all(
-      ['client', 'dual', 'six', 'outsider'].map((name) => network.pod(name)),
-    )) as [Pod, Pod, Pod, Pod];
+    [client, dual, six, clear, outsider] = (await Promise.all(
+      ['client', 'dual', 'six', 'clear', 'outsider'].map((name) => network.pod(name)),
+    )) as [Pod, Pod, Pod, Pod, Pod];
     // To the mesh `six` has no IPv4; its network has, for the way to the control plane.
     const workloads = [
       { pod: client, workload: placed('client', client.address, client.address6) },
       { pod: dual, workload: placed('dual', dual.address, dual.address6) },
       { pod: six, workload: placed('six', six.address6) },
-    ];
+      { pod: clear, workload: placed('clear', clear.address, clear.address6), mode: 'TPROXY' },
+    ] as const;
     folder.write('workloads', [
       ...meshObjects(workloads.map(({ workload }) => workload)),
       istio('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
       service('dual', [DUAL.v4, DUAL.v6], ['IPv4', 'IPv6']),
       service('six', [SIX], ['IPv6']),
+      service('clear', [CLEAR.v4, CLEAR.v6], ['IPv4', 'IPv6']),
     ]);
     plane = await startLocalControlPlane(folder, network.gateway);
-    await Promise.all([dual.serve(8080, 'dual', '::'), six.serve(8080, 'six', '::')]);
-    for (const { pod } of workloads) expect(captureTraffic(pod)).toContain('traffic capture is in force');
+    await Promise.all([dual.serve(8080, 'dual', '::'), six.serve(8080, 'six', '::'), clear.serve(8080, 'clear', '::')]);
+    for (const each of workloads) {
+      const mode = 'mode' in each ? ['-m', each.mode] : [];
+      expect(captureTraffic(each.pod, ...mode)).toContain('traffic capture is in force');
+    }
     sidecars.push(
-      ...(await Promise.all(
-        workloads.map(({ pod, workload }) => startCapturedSidecar({ plane, envoy, pod, workload, env: PROBES })),
-      )),
+      ...(await Promise.all(workloads.map((each) => startCapturedSidecar({ plane, envoy, env: PROBES, ...each })))),
     );
     await plane.settled();
   }, 180_000);
@@ -96,6 +101,16 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
     const { status, body, error } = await from.call({ url: `http://${address}:8080/shop` });
     expect([status, error]).toEqual([200, undefined]);
     return JSON.parse(body ?? '') as Echo;
+  };
+  /** What a service answers while its pod refuses connections over IPv4. */
+  const withoutV4 = async (pod: Pod, address: string): Promise<Echo> => {
+    const refused = ['INPUT', '-p', 'tcp', '-s', client.address, '-j', 'REJECT', '--reject-with', 'tcp-reset'];
+    pod.run('iptables', ['-I', ...refused]);
+    const url = `http://${address}:8080/shop`;
+    await until(async () => (await client.call({ url })).status === 200, 'the other family');
+    const answer = await ask(client, address);
+    pod.run('iptables', ['-D', ...refused]);
+    return answer;
   };
   const id = (account: string): string => `spiffe://cluster.local/ns/${NAMESPACE}/sa/${account}`;
 
@@ -121,10 +136,16 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic of bot
     }
   });
 
-  it('comes to the application by both addresses of a dual stack pod', async () => {
+  it('comes to a dual stack pod by its first address, and by the other where that does not answer', async () => {
     const seen = new Set<string>();
-    await until(async () => seen.add((await ask(client, DUAL.v4)).from).size === 2, 'both families');
-    expect([...seen].sort()).toEqual(['::6', '::ffff:127.0.0.6']);
+    for (let i = 0; i < 10; i += 1) seen.add((await ask(client, DUAL.v4)).from);
+    expect([...seen]).toEqual(['::ffff:127.0.0.6']);
+    expect((await withoutV4(dual, DUAL.v4)).from).toBe('::6');
+  });
+
+  it('keeps the address of the client with TPROXY, of either family', async () => {
+    expect(await ask(client, CLEAR.v4)).toMatchObject({ app: 'clear', from: `::ffff:${client.address}` });
+    expect(await withoutV4(clear, CLEAR.v4)).toMatchObject({ app: 'clear', from: client.address6 });
   });
 
   it('is refused in plaintext by a STRICT pod, at all of its addresses', async () => {

@@ -1,3 +1,4 @@
+import { featuresOf } from '../../src/config/features.ts';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CallAnswer, call } from '../support/apps.ts';
@@ -21,7 +22,7 @@ describe.skipIf(envoy === '')('gateways', () => {
   beforeAll(async () => {
     mesh = await startMesh({
       envoy,
-      server: { features: { quicListeners: true, persistentSessions: false } },
+      server: { features: { ...featuresOf({}).features, quicListeners: true } },
       workloads: [
         {
           name: 'gateway',

@@ -1,4 +1,4 @@
-// A case is a folder: `in.yaml` (objects), `proxies.yaml` (nodes), `out/PROXY.yaml` (what each proxy is given, decoded, and
+// A case is a folder: `in.yaml` (objects), `proxies.yaml` (nodes), maybe `mesh.yaml`, `out/PROXY.yaml` (what each proxy is given, decoded, and
 // what was found wrong). `npm run golden` rewrites every `out`; the diff is the review.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,9 @@ async function rendered(folder: string): Promise<ReadonlyMap<string, string>> {
     (document) => document.toJS() as unknown,
   );
   const nodes = parse(readFileSync(join(folder, 'proxies.yaml'), 'utf8')) as Readonly<Record<string, object>>;
-  const lab = new Lab({ mode: 'files', freeze: true }).apply(objectsOf(objects));
+  const meshFile = join(folder, 'mesh.yaml');
+  const mesh = existsSync(meshFile) ? (parse(readFileSync(meshFile, 'utf8')) as Readonly<Record<string, unknown>>) : {};
+  const lab = new Lab({ mode: 'files', freeze: true, mesh }).apply(objectsOf(objects));
   await lab.settle();
   const out = new Map<string, string>();
   for (const [name, node] of Object.entries(nodes)) {

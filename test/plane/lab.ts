@@ -60,6 +60,7 @@ export class Lab {
   readonly #sink: StoreSink;
   readonly #context: Omit<StreamContext, 'serial'>;
   readonly #keep: Keep | undefined;
+  #settings: Pick<LinkInputs, 'mesh' | 'meshNetworks'>;
   #deferred: (() => void)[] = [];
   #serial = 0;
 
@@ -67,8 +68,10 @@ export class Lab {
     // Time stands still, so that no work is put aside.
     const clock = { now: options.now ?? ((): number => 1_000) };
     const timers = options.timers ?? { setTimeout: () => () => {} };
-    const mesh = parseMeshConfig(options.mesh ?? {}).mesh;
-    const meshNetworks = parseMeshNetworks({}).networks;
+    this.#settings = {
+      mesh: parseMeshConfig(options.mesh ?? {}).mesh,
+      meshNetworks: parseMeshNetworks({}).networks,
+    };
     this.#keep =
       options.lean === true ? ({ name, version }): ClientResource => ({ name, version, bytes: NO_BYTES }) : undefined;
     this.store = createStore({ validators: () => [], log: silentLog, meter: this.metrics, freeze: options.freeze });
@@ -85,8 +88,7 @@ export class Lab {
         const { byKind } = this.store.state();
         return {
           tables: { table: (kind: Kind): Table<ConfigObject> => byKind[kind] },
-          mesh,
-          meshNetworks,
+          ...this.#settings,
           domain: 'cluster.local',
           clusterId: 'Kubernetes',
           systemNamespace: 'istio-system',
@@ -116,6 +118,11 @@ export class Lab {
     for (const { kind, namespace, name } of gone) events.push({ kind: 'delete', ref: { kind, namespace, name } });
     this.#sink.apply(events);
     return this;
+  }
+
+  /** Other settings of the whole mesh, from the next snapshot on. */
+  set(settings: Partial<Pick<LinkInputs, 'mesh' | 'meshNetworks'>>): void {
+    this.#settings = { ...this.#settings, ...settings };
   }
 
   /** Everything that follows from what was applied or asked. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { SliceEndpoint } from '../../src/config/core.ts';
+import type { ConfigObject } from '../../src/config/object.ts';
 import { endpointSlice, namespace, node, pod, service, workloadEntry } from '../support/builders.ts';
-import { codes, endpointsAt, groupAt, registryOf, sockets } from './support.ts';
+import { codes, endpointsAt, groupAt, registryOf, serviceAt, sockets } from './support.ts';
 
 const WEB = 'web.default.svc.cluster.local';
 
@@ -84,6 +85,17 @@ describe('endpoints of slices', () => {
     expect(endpointsAt(registry, WEB)[0]?.health).toBe(health);
   });
 
+  it('knows sessions by the labels that the control plane was started with', () => {
+    const objects = [
+      service('web', { labels: { 'shop.example/sticky': 'c' } }),
+      sliceOf({ ready: false, serving: true, terminating: true }),
+    ];
+    const sessionLabels = { sessionCookie: 'shop.example/sticky', sessionHeader: '' };
+    expect(endpointsAt(registryOf(objects, { sessionLabels }), WEB)[0]?.health).toBe('DRAINING');
+    expect(serviceAt(registryOf(objects, { sessionLabels }), WEB).persistentSession).toBe('cookie:c');
+    expect(endpointsAt(registryOf(objects), WEB)).toEqual([]);
+  });
+
   it('holds back an endpoint until its Pod is known', () => {
     const web = pod('web-1', { ip: '10.0.0.1' });
     const objects = [service('web'), endpointSlice('web', [web])];
@@ -121,6 +133,54 @@ describe('endpoints of slices', () => {
       'fd00::1:8080/http',
     ]);
     expect(codes(registry)).toEqual([]);
+  });
+
+  describe('of pods with two families', () => {
+    const both = pod('web-1', { ips: ['10.0.0.1', 'fd00::1'], labels: { app: 'web' } });
+    const at = (address: string): SliceEndpoint => ({
+      addresses: [address],
+      ready: true,
+      targetRef: { kind: 'Pod', namespace: 'default', name: 'web-1' },
+    });
+    const slices = [
+      endpointSlice('web', [at('10.0.0.1')], { name: 'four' }),
+      endpointSlice('web', [at('fd00::1')], { name: 'a-six', addressType: 'IPv6' }),
+    ];
+    const told = (clusterIPs: readonly string[], dualStack: boolean, objects: readonly ConfigObject[] = slices) =>
+      endpointsAt(registryOf([service('web', { clusterIPs }), both, ...objects], { dualStack }), WEB).map(
+        ({ address, otherAddresses = [] }) => [address, ...otherAddresses].join(' or '),
+      );
+    const BOTH = ['10.96.0.1', 'fd96::1'];
+
+    it('are one endpoint of a service with both, where the mesh is dual stack', () => {
+      expect(told(BOTH, true)).toEqual(['10.0.0.1 or fd00::1']);
+      expect(told(BOTH, false).sort()).toEqual(['10.0.0.1', 'fd00::1']);
+      expect(told(['10.96.0.1'], true, slices.slice(0, 1))).toEqual(['10.0.0.1']);
+      expect(told(['None'], true).sort()).toEqual(['10.0.0.1', 'fd00::1']);
+    });
+
+    it('are one endpoint too without slices, from files', () => {
+      const registry = registryOf([service('web', { clusterIPs: BOTH, selector: { app: 'web' } }), both], {
+        dualStack: true,
+        mode: 'files',
+      });
+      expect(endpointsAt(registry, WEB)).toMatchObject([{ address: '10.0.0.1', otherAddresses: ['fd00::1'] }]);
+    });
+
+    it('are what somebody wrote where a slice does not refer to them', () => {
+      const written = [endpointSlice('web', ['10.0.0.1', '10.0.0.7'])];
+      expect(told(BOTH, true, written)).toEqual(['10.0.0.1', '10.0.0.7']);
+    });
+
+    it('have the network of their first address', () => {
+      const networks = {
+        four: { endpoints: [{ fromCidr: '10.0.0.0/8' }] },
+        six: { endpoints: [{ fromCidr: 'fd00::/8' }] },
+      };
+      const registry = registryOf([service('web', { clusterIPs: BOTH }), both, ...slices], { networks });
+      expect(endpointsAt(registry, WEB).map(({ network }) => network)).toEqual(['four', 'four']);
+      expect(registry.networks.prefixes).toEqual(['10.0.0.0/8', 'fd00::/8']);
+    });
   });
 
   it('leaves out what is no address', () => {

@@ -1,6 +1,7 @@
 // A whole linked mesh from a list of objects, and the steps from one such mesh to the next: what tests of linking and of
 // everything behind it start from.
 
+import { type Features, isDualStack, withFeatures } from '../../src/config/features.ts';
 import { DEFAULT_MESH_CONFIG, type MeshConfig, parseMeshConfig } from '../../src/config/mesh.ts';
 import type { ConfigObject, Kind } from '../../src/config/object.ts';
 import type { Proxy } from '../../src/ir/proxy.ts';
@@ -36,12 +37,13 @@ export interface WorldOptions {
   /** Fields of the mesh configuration over the defaults. */
   readonly mesh?: Readonly<Record<string, unknown>>;
   readonly options?: Partial<SnapshotOptions>;
+  readonly features?: Features;
 }
 
 /** A mesh of these objects. */
-export function world(objects: readonly ConfigObject[], { mesh, options }: WorldOptions = {}): World {
+export function world(objects: readonly ConfigObject[], { mesh, options, features }: WorldOptions = {}): World {
   const settings = mesh === undefined ? DEFAULT_MESH_CONFIG : parseMeshConfig(mesh).mesh;
-  return build(undefined, tables(...objects), settings, { ...DEFAULT_SNAPSHOT_OPTIONS, ...options });
+  return build(undefined, tables(...objects), withFeatures(settings, features), { ...DEFAULT_SNAPSHOT_OPTIONS, ...options });
 }
 
 function build(before: World | undefined, next: TestTables, mesh: MeshConfig, options: SnapshotOptions): World {
@@ -49,6 +51,7 @@ function build(before: World | undefined, next: TestTables, mesh: MeshConfig, op
     ...DEFAULT_REGISTRY_OPTIONS,
     mode: 'files',
     defaultServiceExportTo: mesh.defaultServiceExportTo,
+    dualStack: isDualStack(mesh),
   });
   const input = { tables: next, registry, mesh, meshNetworks: { networks: {} }, options };
   const snapshot = buildSnapshot(before?.snapshot, input);

@@ -2,13 +2,12 @@
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { type Features, featuresOf } from '../../config/features.ts';
-import { type JwksFetchMode, jwksFetchMode } from '../../config/jwks-source.ts';
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
 import { trimMemory, tuneEngine } from '../engine.ts';
 import { type Server, type ServerOptions, startServer } from '../../server.ts';
+import { environmentOf } from '../environment.ts';
 import { packageVersion } from '../package-version.ts';
 import { type CommandContext, UsageError } from '../program.ts';
 
@@ -84,7 +83,6 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     networksConfig: flags.networksConfig,
     domain: flags.domain,
     clusterId: flags.clusterID,
-    systemNamespace: env['POD_NAMESPACE'] ?? 'istio-system',
     revision: env['REVISION'] ?? '',
     grpc: parseListen('grpcAddr', flags.grpcAddr),
     secureGrpc: parseListen('secureGRPCAddr', flags.secureGRPCAddr),
@@ -100,9 +98,8 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     logJson: flags.log_as_json === true,
     debounceQuiet: number('debounceAfter', flags.debounceAfter),
     debounceMax: number('debounceMax', flags.debounceMax),
-    jwksFetch: fetchMode(env['PILOT_JWT_ENABLE_REMOTE_JWKS'] ?? ''),
+    ...environmentOf(env),
     jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
-    features: featuresIn(env),
     onLoaded: trimMemory,
     // Enough for a rolling restart, and not more than this machine can translate for.
     workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
@@ -144,20 +141,6 @@ function milliseconds(env: CommandContext['env'], name: string): number | undefi
 function seconds(env: CommandContext['env'], name: string): number | undefined {
   const ms = milliseconds(env, name);
   return ms === undefined ? undefined : ms / 1000;
-}
-
-function featuresIn(env: CommandContext['env']): Features {
-  const { features, unknown } = featuresOf(env);
-  const [name] = unknown;
-  if (name !== undefined) throw new UsageError(`${name}=${env[name]}: expected true or false`, 64);
-  return features;
-}
-
-function fetchMode(text: string): JwksFetchMode {
-  const mode = jwksFetchMode(text);
-  if (mode === undefined)
-    throw new UsageError(`PILOT_JWT_ENABLE_REMOTE_JWKS=${text}: expected istiod, hybrid or envoy`, 64);
-  return mode;
 }
 
 /** Milliseconds; undefined where nothing is said. */

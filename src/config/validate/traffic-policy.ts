@@ -5,9 +5,11 @@ import type {
   ConsistentHashLB,
   HTTPSettings,
   LoadBalancerSettings,
+  LocalityFailover,
   LocalityLoadBalancerSetting,
   OutlierDetection,
   TCPSettings,
+  ZoneAwareLoadBalancerSetting,
 } from '../generated/types.ts';
 import { MAX_MAGLEV, MAX_RING } from '../limits.ts';
 import { checkDuration, checkNotNegative, checkPercent } from './common.ts';
@@ -97,6 +99,8 @@ export function checkLoadBalancer(
   }
   if (lb.localityLbSetting !== undefined)
     checkLocality(report, `${path}.localityLbSetting`, lb.localityLbSetting, outlier);
+  if (lb.zoneAwareLbSetting !== undefined)
+    checkZones(report, `${path}.zoneAwareLbSetting`, lb.zoneAwareLbSetting, outlier);
   checkDuration(report, `${path}.warmupDurationSecs`, lb.warmupDurationSecs);
   if (lb.warmup === undefined) return;
   if (lb.warmup.duration === undefined) report.error(`${path}.warmup.duration`, 'is missing', 'a duration');
@@ -165,7 +169,7 @@ export function checkLocality(
   const distribute = locality.distribute ?? [];
   const failover = locality.failover ?? [];
   const priority = locality.failoverPriority ?? [];
-  if (distribute.length > 0 && (failover.length > 0 || priority.length > 0)) {
+  if (distribute.length > 0 && failover.length > 0) {
     report.error(path, 'has both distribute and failover', 'one of them');
   }
   for (const [index, rule] of distribute.entries())
@@ -175,6 +179,27 @@ export function checkLocality(
     `${path}.distribute`,
     distribute.map((rule) => rule.from ?? ''),
   );
+  checkFailover(report, path, failover);
+  if (failover.length > 0) checkPriorities(report, path, priority, 'beside failover');
+  if ((failover.length > 0 || priority.length > 0) && outlier === undefined) {
+    report.warn(path, 'has no effect without outlierDetection', 'outlierDetection in the same policy');
+  }
+}
+
+function checkZones(
+  report: Report,
+  path: string,
+  { failover = [], failoverPriority = [] }: ZoneAwareLoadBalancerSetting,
+  outlier: OutlierDetection | undefined,
+): void {
+  checkPriorities(report, path, failoverPriority, 'where zones are balanced');
+  checkFailover(report, path, failover);
+  if ((failover.length > 0 || failoverPriority.length > 0) && outlier === undefined) {
+    report.warn(path, 'has little effect without outlierDetection', 'outlierDetection in the same policy');
+  }
+}
+
+function checkFailover(report: Report, path: string, failover: readonly LocalityFailover[]): void {
   for (const [index, rule] of failover.entries()) {
     const at = `${path}.failover[${index}]`;
     if (rule.from === rule.to)
@@ -185,9 +210,19 @@ export function checkLocality(
       }
     }
   }
-  if ((failover.length > 0 || priority.length > 0) && outlier === undefined) {
-    report.warn(path, 'has no effect without outlierDetection', 'outlierDetection in the same policy');
-  }
+}
+
+const PLACES: ReadonlySet<string> = new Set([
+  'topology.kubernetes.io/region',
+  'topology.kubernetes.io/zone',
+  'topology.istio.io/subzone',
+]);
+
+/** Places rank by themselves there: as labels they would rank twice. */
+function checkPriorities(report: Report, path: string, labels: readonly string[], where: string): void {
+  for (const [index, label] of labels.entries())
+    if (PLACES.has(label))
+      report.error(`${path}.failoverPriority[${index}]`, `${label} can not be used ${where}`, 'another label');
 }
 
 function checkDistribution(report: Report, path: string, to: Readonly<Record<string, number>>): void {

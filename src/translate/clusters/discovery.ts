@@ -1,13 +1,13 @@
 // How a cluster finds its endpoints: the `type` of the cluster and the fields that go with it.
 
 import { anyOf } from '../../codec/index.ts';
+import { isDualStack } from '../../config/features.ts';
 import type { TrafficPolicy } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
-import { isDualStack } from '../addresses.ts';
 import type { ClusterContext } from './context.ts';
 
 const CARES: Cluster['typedDnsResolverConfig'] = {

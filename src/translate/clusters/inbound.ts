@@ -1,5 +1,6 @@
 // Inbound clusters: from the sidecar to its own workload, one for each port that it serves.
 
+import { isDualStack } from '../../config/features.ts';
 import type { ConnectionPoolSettings } from '../../config/generated/types.ts';
 import { type Draft, originOf } from '../../ir/draft.ts';
 import type { IngressListener } from '../../ir/policy.ts';
@@ -10,7 +11,7 @@ import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { keepList } from '../../lib/table.ts';
 import type { Cluster } from '../../messages/index.ts';
-import { isDualStack, loopback } from '../addresses.ts';
+import { loopback } from '../addresses.ts';
 import { draftOf, originOfRef } from '../draft.ts';
 import { socketAddress } from '../envoy.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
@@ -173,15 +174,16 @@ function ingressDestination(
   workload: Workload,
   context: ClusterContext,
 ): Partial<Cluster> {
-  if (endpoint === '') return { ...originalDst(), ...inboundSource(context.family, isDualStack(context.mesh)) };
-  if (endpoint.startsWith('unix://')) return { ...staticAt(name, endpoint, 0), ...inboundSource(context.family) };
+  const source = inboundSource(context.family, isDualStack(context.mesh));
+  if (endpoint === '') return { ...originalDst(), ...source };
+  if (endpoint.startsWith('unix://')) return { ...staticAt(name, endpoint, 0), ...source };
   const colon = endpoint.lastIndexOf(':');
   const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, '');
   const port = Number(endpoint.slice(colon + 1));
   const address = ingressAddress(host, workload.addresses, context);
   // What goes to the loopback is never captured, so nothing has to tell it from the traffic of others.
   const local = address === '127.0.0.1' || address === '::1';
-  return { ...staticAt(name, address, port), ...(local ? {} : inboundSource(context.family)) };
+  return { ...staticAt(name, address, port), ...(local ? {} : source) };
 }
 
 /** `0.0.0.0` and `::` stand for the workload's own address; a loopback address for the one that the workload has. */

@@ -8,7 +8,7 @@ import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import { lazyDraftOf } from '../draft.ts';
-import { localityWeighted } from '../endpoints/locality-setting.ts';
+import { localityConfig } from '../endpoints/locality-setting.ts';
 import { ALPN_CLUSTER_METADATA } from '../http/alpn.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import type { ClusterContext } from './context.ts';
@@ -128,7 +128,7 @@ function commonLb(service: Service, policy: TrafficPolicy, context: ClusterConte
   const minimum = policy.outlierDetection?.minHealthPercent ?? 0;
   return {
     healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },
-    localityWeightedLbConfig: localityWeighted(service, policy, context.mesh) ? {} : undefined,
+    ...localityConfig(service, policy, context.mesh),
     overrideHostStatus: service.persistentSession === undefined ? undefined : SESSION_STATUSES,
   };
 }

@@ -1,14 +1,14 @@
 // One ClusterLoadAssignment: the endpoints of one port and subset of a service, as one place in the mesh sees them.
 
-import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
+import type { Subset } from '../../config/generated/types.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { PeerAuthnIndex } from '../../ir/snapshot.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import { socketAddress } from '../envoy.ts';
-import { applyLocality, byLocality, type LocalityGroup, type WeightedEndpoint } from './groups.ts';
-import type { TopologyFacts } from './locality-setting.ts';
+import { byLocality, type LocalityGroup, rankLocalities, type WeightedEndpoint } from './groups.ts';
+import type { LocalityRanking, TopologyFacts } from './locality-setting.ts';
 import { type NetworkView, throughGateways } from './networks.ts';
 
 type LbEndpoint = Messages['envoy.config.endpoint.v3.LbEndpoint'];
@@ -25,15 +25,15 @@ export interface AssignmentInputs {
   /** UNHEALTHY endpoints are sent, so that Envoy can fall back to them in a panic. */
   readonly unhealthy: boolean;
   readonly peerAuthn: PeerAuthnIndex;
-  readonly setting: LocalityLoadBalancerSetting | undefined;
+  readonly ranking: LocalityRanking | undefined;
   readonly proxy: TopologyFacts;
   readonly networkView: readonly string[];
   readonly network: NetworkView;
+  /** Label of endpoints that finish what they have; empty: none. */
+  readonly drainingLabel: string;
   /** For the SNI-DNAT clusters of a gateway: local endpoints with mTLS only. */
   readonly sniDnat: boolean;
 }
-
-const DRAINING_LABEL = 'istio.io/draining';
 
 export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadAssignment {
   const { service, port } = inputs;
@@ -45,7 +45,7 @@ export function assignment(name: string, inputs: AssignmentInputs): ClusterLoadA
   }
   const routed = routedEndpoints(weighted, inputs, mtls);
   const groups = withEmpty(byLocality(routed), weighted);
-  const ranked = inputs.setting === undefined ? groups : applyLocality(groups, inputs.setting, inputs.proxy);
+  const ranked = inputs.ranking === undefined ? groups : rankLocalities(groups, inputs.ranking, inputs.proxy);
   return { clusterName: name, endpoints: ranked.map((group) => localityEndpoints(group, inputs, mtls)) };
 }
 
@@ -74,10 +74,14 @@ function selected(endpoint: Endpoint, service: Service, inputs: AssignmentInputs
   if (service.nodeLocal && endpoint.nodeName !== proxy.nodeName) return false;
   if (networkView.length > 0 && endpoint.network !== '' && !networkView.includes(endpoint.network)) return false;
   if (endpoint.health === 'UNHEALTHY' && !inputs.unhealthy) return false;
-  const draining = endpoint.health === 'DRAINING' || (endpoint.labels[DRAINING_LABEL] ?? '') !== '';
+  const draining = endpoint.health === 'DRAINING' || isLabelled(endpoint, inputs);
   if (draining && service.persistentSession === undefined) return false;
   for (const [key, value] of Object.entries(subset?.labels ?? {})) if (endpoint.labels[key] !== value) return false;
   return true;
+}
+
+function isLabelled({ labels }: Endpoint, { drainingLabel }: AssignmentInputs): boolean {
+  return drainingLabel !== '' && (labels[drainingLabel] ?? '') !== '';
 }
 
 function takesMtls(endpoint: Endpoint, { mtls, peerAuthn }: AssignmentInputs): boolean {
@@ -110,11 +114,13 @@ function localityEndpoints(
   };
 }
 
-function lbEndpoint(endpoint: Endpoint, weight: number, { embedded }: AssignmentInputs, mtls: boolean): LbEndpoint {
-  const draining = (endpoint.labels[DRAINING_LABEL] ?? '') !== '';
+function lbEndpoint(endpoint: Endpoint, weight: number, inputs: AssignmentInputs, mtls: boolean): LbEndpoint {
   return {
-    endpoint: { address: socketAddress(endpoint.address, endpoint.port) },
-    healthStatus: embedded ? undefined : draining ? 'DRAINING' : endpoint.health,
+    endpoint: {
+      address: socketAddress(endpoint.address, endpoint.port),
+      additionalAddresses: endpoint.otherAddresses?.map((other) => ({ address: socketAddress(other, endpoint.port) })),
+    },
+    healthStatus: inputs.embedded ? undefined : isLabelled(endpoint, inputs) ? 'DRAINING' : endpoint.health,
     loadBalancingWeight: weight,
     metadata: {
       filterMetadata: {

@@ -1,9 +1,9 @@
 // Endpoints by locality, and how localities are weighed and ranked for one proxy.
 
-import type { LocalityLoadBalancerSetting } from '../../config/generated/types.ts';
+import type { LocalityLoadBalancerSetting, ZoneAwareLoadBalancerSetting } from '../../config/generated/types.ts';
 import type { Endpoint } from '../../ir/endpoint.ts';
 import { compareStrings } from '../../lib/order.ts';
-import { NETWORK_LABEL, type TopologyFacts, topologyValue } from './locality-setting.ts';
+import { type LocalityRanking, NETWORK_LABEL, type TopologyFacts, topologyValue } from './locality-setting.ts';
 
 /** An endpoint with the weight that it has in this assignment. */
 export interface WeightedEndpoint {
@@ -35,8 +35,38 @@ function total(members: readonly WeightedEndpoint[]): number {
   return members.reduce((sum, { weight }) => sum + weight, 0);
 }
 
-/** Applies a locality setting from where `proxy` stands. */
-export function applyLocality(
+/** Ranks and weighs localities from where `proxy` stands. */
+export function rankLocalities(
+  groups: readonly LocalityGroup[],
+  ranking: LocalityRanking,
+  proxy: TopologyFacts,
+): readonly LocalityGroup[] {
+  return ranking.kind === 'zones'
+    ? byRegion(groups, ranking.setting, proxy)
+    : applyLocality(groups, ranking.setting, proxy);
+}
+
+/** Own region first, then the one to fail over to, then the rest: within the first rank Envoy balances zones. */
+function byRegion(
+  groups: readonly LocalityGroup[],
+  { failover = [], failoverPriority = [] }: ZoneAwareLoadBalancerSetting,
+  proxy: TopologyFacts,
+): readonly LocalityGroup[] {
+  const split =
+    failoverPriority.length > 0 ? groups.flatMap((group) => splitByLabels(group, failoverPriority, proxy)) : groups;
+  const own = regionOf(proxy.locality);
+  const next = failover.find((entry) => entry.from === own)?.to;
+  const rank = (region: string): number => (region === own ? 0 : region === next ? 1 : 2);
+  return renumbered(
+    split.map((group) => ({ ...group, priority: group.priority * 3 + rank(regionOf(group.locality)) })),
+  );
+}
+
+function regionOf(locality: string): string {
+  return locality.split('/')[0] ?? '';
+}
+
+function applyLocality(
   groups: readonly LocalityGroup[],
   setting: LocalityLoadBalancerSetting,
   proxy: TopologyFacts,

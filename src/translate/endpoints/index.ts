@@ -2,7 +2,8 @@
 // cluster, by hostname. What a class doesn't need to tell apart (locality without locality load balancing, networks
 // where there is one) is kept out of the inputs, so that classes share the result.
 
-import type { LocalityLoadBalancerSetting, Subset } from '../../config/generated/types.ts';
+import { featureLabels } from '../../config/features.ts';
+import type { Subset } from '../../config/generated/types.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
@@ -18,9 +19,9 @@ import { effectivePolicy, tlsModeOf } from '../clusters/policy.ts';
 import { draftOf } from '../draft.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import { type AssignmentInputs, assignment } from './assignment.ts';
-import { localitySetting } from './locality-setting.ts';
+import { localityRanking, type LocalityRanking } from './locality-setting.ts';
 
-const ASSIGNMENT = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
+export const ASSIGNMENT = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
 
 export interface EndpointAssignments {
   /** By hostname. */
@@ -48,7 +49,13 @@ const NOWHERE: Vantage = {
   networkView: [],
   family: 'dual',
 };
-const ABSENT: ServiceEndpoints = { namespace: '', hostname: '', endpoints: [], identities: [], someWithoutTls: false };
+export const ABSENT: ServiceEndpoints = {
+  namespace: '',
+  hostname: '',
+  endpoints: [],
+  identities: [],
+  someWithoutTls: false,
+};
 
 export function* endpointAssignments(
   scope: Scope,
@@ -95,10 +102,11 @@ function usesEds({ service }: ScopedService, { type }: ProxyClass): boolean {
 type SharedInputs = readonly [
   mtls: AssignmentInputs['mtls'],
   unhealthy: boolean,
-  setting: LocalityLoadBalancerSetting | undefined,
+  ranking: LocalityRanking | undefined,
   peerAuthn: PeerAuthnIndex,
   networks: Networks,
   vantage: Vantage,
+  drainingLabel: string,
 ];
 
 function renderArguments(
@@ -110,17 +118,18 @@ function renderArguments(
   const { mesh, proxyClass, networks, peerAuthn } = scope;
   const { service, rule } = scoped;
   const policy = effectivePolicy(rule, port.number, subset);
-  const setting = localitySetting(service, policy, mesh);
+  const ranking = localityRanking(service, policy, mesh);
   const mode = tlsModeOf(rule, port.number, subset);
   const mtls = mode === undefined ? 'auto' : mode === 'ISTIO_MUTUAL' ? 'on' : 'off';
   const unhealthy = (policy.outlierDetection?.minHealthPercent ?? 0) <= 0;
   const inputs: SharedInputs = [
     mtls,
     unhealthy,
-    setting,
+    ranking,
     peerAuthn,
     networks,
-    vantageOf(proxyClass, service, setting, networks),
+    vantageOf(proxyClass, service, ranking, networks),
+    featureLabels(mesh).draining,
   ];
   return { inputs, passthrough: policy.loadBalancer?.simple === 'PASSTHROUGH' };
 }
@@ -129,13 +138,13 @@ function renderArguments(
 function vantageOf(
   proxy: ProxyClass,
   service: Service,
-  setting: LocalityLoadBalancerSetting | undefined,
+  ranking: LocalityRanking | undefined,
   networks: Networks,
 ): Vantage {
   const multi = networks.all.length > 0;
   const local = service.clusterLocal || service.nodeLocal;
-  if (setting === undefined && !multi && !local && proxy.networkView.length === 0) return NOWHERE;
-  return setting === undefined ? placeless(proxy) : placed(proxy);
+  if (ranking === undefined && !multi && !local && proxy.networkView.length === 0) return NOWHERE;
+  return ranking === undefined ? placeless(proxy) : placed(proxy);
 }
 
 const placed = memo((proxy: ProxyClass): Vantage => {
@@ -156,18 +165,36 @@ function interned(vantage: Vantage): Vantage {
   return slot.vantage;
 }
 
-type AssignmentArguments = readonly [
+export type AssignmentArguments = readonly [
   service: Service,
   port: ServicePort,
   subset: Subset | undefined,
   ...shared: SharedInputs,
 ];
 
+/** Of a port of a service as it is, whatever rules say. */
+export function plainArguments(scope: Scope, service: Service, port: ServicePort): AssignmentArguments {
+  const { proxyClass, mesh, networks, peerAuthn } = scope;
+  const vantage = vantageOf(proxyClass, service, undefined, networks);
+  return [
+    service,
+    port,
+    undefined,
+    'auto',
+    true,
+    undefined,
+    peerAuthn,
+    networks,
+    vantage,
+    featureLabels(mesh).draining,
+  ];
+}
+
 /** One assignment under its name, for a stream (`embedded` false) or for the inside of a DNS cluster. */
-function messageOf(
+export function messageOf(
   name: string,
   endpoints: ServiceEndpoints,
-  [service, port, subset, mtls, unhealthy, setting, peerAuthn, networks, vantage]: AssignmentArguments,
+  [service, port, subset, mtls, unhealthy, ranking, peerAuthn, networks, vantage, drainingLabel]: AssignmentArguments,
   embedded: boolean,
   sniDnat: boolean,
 ): ClusterLoadAssignment {
@@ -183,8 +210,9 @@ function messageOf(
     mtls,
     unhealthy,
     peerAuthn,
-    setting,
+    ranking,
     ...place,
+    drainingLabel,
     sniDnat,
   });
 }

@@ -1,8 +1,16 @@
 // Which locality load balancing is in force for a cluster.
 
-import type { LocalityLoadBalancerSetting, TrafficPolicy } from '../../config/generated/types.ts';
+import type {
+  LocalityLoadBalancerSetting,
+  TrafficPolicy,
+  ZoneAwareLoadBalancerSetting,
+} from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Service } from '../../ir/service.ts';
+import { memo } from '../../lib/memo.ts';
+import type { Messages } from '../../messages/index.ts';
+
+type CommonLbConfig = Messages['envoy.config.cluster.v3.Cluster.CommonLbConfig'];
 
 const REGION = 'topology.kubernetes.io/region';
 const ZONE = 'topology.kubernetes.io/zone';
@@ -16,8 +24,40 @@ const DISTRIBUTIONS: Readonly<Record<'PreferSameZone' | 'PreferSameNode', Locali
   PreferSameNode: { failoverPriority: [NETWORK, REGION, ZONE, SUBZONE, HOSTNAME] },
 };
 
+/** How localities rank for a proxy: by distance, labels or shares, or (`zones`) by region, with Envoy balancing its zones. */
+export type LocalityRanking =
+  | { readonly kind: 'localities'; readonly setting: LocalityLoadBalancerSetting }
+  | { readonly kind: 'zones'; readonly setting: ZoneAwareLoadBalancerSetting };
+
+const byLocalities = memo((setting: LocalityLoadBalancerSetting): LocalityRanking => ({ kind: 'localities', setting }));
+const byZones = memo((setting: ZoneAwareLoadBalancerSetting): LocalityRanking => ({ kind: 'zones', setting }));
+
+/** Zone-aware balancing is of the rule, or of a mesh for services that nothing else is said about. */
+function zoneAware(
+  service: Service,
+  policy: TrafficPolicy,
+  mesh: MeshConfig,
+): ZoneAwareLoadBalancerSetting | undefined {
+  const balancer = policy.loadBalancer;
+  if (balancer?.zoneAwareLbSetting !== undefined) return balancer.zoneAwareLbSetting;
+  if (balancer?.localityLbSetting !== undefined || service.trafficDistribution !== undefined) return undefined;
+  return mesh.zoneAwareLbSetting;
+}
+
+/** What ranks the localities of the assignment; undefined = nothing. The same object for the same settings. */
+export function localityRanking(
+  service: Service,
+  policy: TrafficPolicy,
+  mesh: MeshConfig,
+): LocalityRanking | undefined {
+  const zones = zoneAware(service, policy, mesh);
+  if (zones !== undefined) return zones.enabled === false ? undefined : byZones(zones);
+  const setting = localitySetting(service, policy, mesh);
+  return setting === undefined ? undefined : byLocalities(setting);
+}
+
 /** The setting that applies to the assignment: the rule's, else the service's, else the mesh's; undefined = none. */
-export function localitySetting(
+function localitySetting(
   service: Service,
   policy: TrafficPolicy,
   mesh: MeshConfig,
@@ -36,8 +76,18 @@ function usable(setting: LocalityLoadBalancerSetting, detects: boolean): Localit
   return distributes || detects ? setting : undefined;
 }
 
+/** What Envoy itself does with localities: weighs them by what the assignment says of them, or balances zones. */
+export function localityConfig(service: Service, policy: TrafficPolicy, mesh: MeshConfig): CommonLbConfig {
+  const zones = zoneAware(service, policy, mesh);
+  if (zones === undefined)
+    return { localityWeightedLbConfig: localityWeighted(service, policy, mesh) ? {} : undefined };
+  // Envoy balances zones by itself wherever it knows its own; only a share of none keeps it from that.
+  const routingEnabled = zones.enabled === false ? { value: 0 } : undefined;
+  return { zoneAwareLbConfig: { routingEnabled, minClusterSize: zones.minClusterSize } };
+}
+
 /** True when Envoy shall weigh localities by what the assignment says of them. */
-export function localityWeighted(service: Service, policy: TrafficPolicy, mesh: MeshConfig): boolean {
+function localityWeighted(service: Service, policy: TrafficPolicy, mesh: MeshConfig): boolean {
   const own = policy.loadBalancer?.localityLbSetting;
   if (own === undefined && service.trafficDistribution !== undefined) return true;
   const setting = own ?? mesh.localityLbSetting;

@@ -85,6 +85,7 @@ function viaGateway({
   const endpoint: Endpoint = {
     ...like,
     address: gateway.address,
+    otherAddresses: undefined,
     port: gateway.port,
     labels: {},
     network: gateway.network,

@@ -3,6 +3,7 @@
 // Chains are encoded once for their own inputs; a listener is its chains' bytes one after the other.
 
 import { encode } from '../../codec/index.ts';
+import { isDualStack } from '../../config/features.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import { TYPE_URL } from '../../ir/draft.ts';
 import type { Scope } from '../../ir/snapshot.ts';
@@ -12,7 +13,7 @@ import { compareStrings } from '../../lib/order.ts';
 import { stamp } from '../../lib/stamp.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
-import { isDualStack, wildcards } from '../addresses.ts';
+import { wildcards } from '../addresses.ts';
 import { type ChainContext, gatewayContext } from '../context.ts';
 import { uniqueOrigins } from '../draft.ts';
 import { extension } from '../envoy.ts';

@@ -56,6 +56,7 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     ...routeSpecifier(inputs.routes),
     httpFilters: httpFilters(inputs),
     useRemoteAddress: context.role === 'gateway',
+    internalAddressConfig: context.internalAddresses,
     streamIdleTimeout: '0s',
     proxy100Continue: true,
     upgradeConfigs: [{ upgradeType: 'websocket' }],

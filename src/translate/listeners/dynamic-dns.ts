@@ -1,10 +1,10 @@
 // Hosts that the proxy itself resolves when they are asked for: caches, filters, and routes for whatever is not registered.
 // A cache is shared by name between cluster and filters, and all have to describe it the same way.
 
+import { isDualStack } from '../../config/features.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, IpFamily } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
-import { isDualStack } from '../addresses.ts';
 import { dnsCacheName, lookupFamily } from '../clusters/discovery.ts';
 import { DYNAMIC_DNS_CLUSTER } from '../clusters/names.ts';
 import { extension } from '../envoy.ts';

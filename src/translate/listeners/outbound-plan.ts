@@ -274,13 +274,15 @@ function claimsOf(
     // Of a service that selects its endpoints there will be some; until then, nobody can be meant.
     const mayComeLater = service.registry === 'Kubernetes' || service.selector !== undefined;
     if (ofPort.length === 0) return mayComeLater ? [] : [claim];
-    return endpointAddresses(ofPort, own).map((address) => endpointClaim(scoped, port, address));
+    return endpointsElsewhere(ofPort, own).map((each) =>
+      endpointClaim(scoped, port, each.address, each.otherAddresses),
+    );
   });
 }
 
 /** What the workload calls on its own address never reaches the proxy's outbound side. */
-function endpointAddresses(endpoints: readonly Endpoint[], own: string): readonly string[] {
+function endpointsElsewhere(endpoints: readonly Endpoint[], own: string): readonly Endpoint[] {
   const ownAddresses = own.split(',');
-  const addresses = new Set(endpoints.map(({ address }) => address));
-  return [...addresses].filter((address) => isIp(address) && !ownAddresses.includes(address));
+  const byAddress = new Map(endpoints.map((endpoint) => [endpoint.address, endpoint]));
+  return [...byAddress.values()].filter(({ address }) => isIp(address) && !ownAddresses.includes(address));
 }

@@ -1,19 +1,12 @@
 // Where a service port is listened for: what of a class decides it, and the claims that follow.
 
+import { isDualStack } from '../../config/features.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { InterceptionMode, IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { isHttp, type Service, type ServicePort } from '../../ir/service.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import {
-  isDualStack,
-  isWildcardAddress,
-  loopback,
-  loopbacks,
-  NO_ADDRESS_V6,
-  serviceAddresses,
-  wildcards,
-} from '../addresses.ts';
+import { isWildcardAddress, loopback, loopbacks, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { isPrivileged } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
@@ -152,13 +145,13 @@ function addressOf(
   return { binds: place.family === 'v6' && service.registry === 'External' ? [NO_ADDRESS_V6] : any, cidrs: [] };
 }
 
-/** A port of a headless service on the address of one of its endpoints. */
+/** A port of a headless service on the addresses of one of its endpoints. */
 export const endpointClaim = memo(
-  (scoped: ScopedService, port: ServicePort, address: string): Claim => ({
+  (scoped: ScopedService, port: ServicePort, address: string, others: readonly string[] | undefined): Claim => ({
     kind: claimKind(port) ?? 'tcp',
     scoped,
     port,
-    binds: [address],
+    binds: others === undefined ? [address] : [address, ...others],
     bindToPort: false,
     cidrs: [],
   }),

@@ -3,6 +3,7 @@
 // somebody asks.
 
 import { Encoded, encode } from '../../codec/index.ts';
+import { isDualStack } from '../../config/features.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
@@ -13,7 +14,7 @@ import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
-import { type AddressViewer, isDualStack, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
+import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
 import { lazyDraftOf, originOfRef } from '../draft.ts';
 
 type NameInfo = Messages['istio.networking.nds.v1.NameTable.NameInfo'];
@@ -106,12 +107,13 @@ const headlessNames = memo((service: Service, { endpoints }: ServiceEndpoints, p
   const zone = service.hostname.slice(service.hostname.indexOf('.'));
   for (const endpoint of endpoints) {
     if (!answers(service, endpoint, proxyClass) || ips.has(endpoint.address)) continue;
-    ips.add(endpoint.address);
+    const own = [endpoint.address, ...(endpoint.otherAddresses ?? [])];
+    for (const address of own) ips.add(address);
     if (endpoint.subdomain === '' || !zone.startsWith('.')) continue;
     const shortname = `${endpoint.hostname}.${endpoint.subdomain}`;
     const pod = pods.get(shortname + zone) ?? { shortname, local: [], remote: [] };
     pods.set(shortname + zone, pod);
-    (endpoint.clusterId === proxyClass.clusterId ? pod.local : pod.remote).push(endpoint.address);
+    (endpoint.clusterId === proxyClass.clusterId ? pod.local : pod.remote).push(...own);
   }
   if (ips.size > 0) infos.set(service.hostname, infoOf(service, [...ips]));
   for (const [host, { shortname, local, remote }] of pods) {

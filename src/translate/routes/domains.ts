@@ -2,12 +2,13 @@
 // In: services, and how a class of proxies sees them. Out: claims on domains, each once per combination of inputs; and
 // their settlement over one RouteConfiguration, where every domain may stand once only.
 
+import { isDualStack } from '../../config/features.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../../ir/service.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
-import { type AddressViewer, isDualStack, isWildcardAddress, ofFamilies, serviceAddresses } from '../addresses.ts';
+import { type AddressViewer, isWildcardAddress, ofFamilies, serviceAddresses } from '../addresses.ts';
 
 /** The domains that one virtual host asks for. Its identity stands for its content. */
 export interface DomainClaim {

@@ -36,6 +36,21 @@ function told(objects: readonly ConfigObject[], options?: ProxyOptions): readonl
 const entry = (name: string, spec: ServiceEntrySpec, meta: Meta = {}) =>
   serviceEntry(name, { ports: [{ number: 80, name: 'http', protocol: 'HTTP' }], ...spec }, meta);
 
+it('a dual stack pod is answered with both addresses', () => {
+  const both = pod('db-0', { ips: ['10.0.0.7', 'fd00::7'], labels: { app: 'db' } });
+  const chosen = serviceEntry(
+    'db',
+    {
+      ...{ hosts: ['db.example.com'], resolution: 'NONE', workloadSelector: { labels: { app: 'db' } } },
+      ports: [{ number: 90, name: 'tcp', protocol: 'TCP' }],
+    },
+    { labels: { 'networking.istio.io/enable-autoallocate-ip': 'false' } },
+  );
+  const dual = { mesh: { defaultConfig: { proxyMetadata: { ISTIO_DUAL_STACK: 'true' } } } };
+  expect(tableAt(world([both, chosen], dual))['db.example.com']?.ips).toEqual(['10.0.0.7', 'fd00::7']);
+  expect(tableAt(world([both, chosen]))['db.example.com']?.ips).toEqual(['10.0.0.7']);
+});
+
 describe('services', () => {
   it('are answered with their addresses, Kubernetes ones by short names too', () => {
     const objects = [

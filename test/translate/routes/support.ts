@@ -53,7 +53,6 @@ const SETTINGS: Settings = {
   prometheusPort: 0,
   generator: '',
   externalSds: false,
-  enableSelfDiscovery: false,
   proxyConfig: {},
   meshId: '',
   canonicalService: '',
