@@ -177,7 +177,6 @@ export class ServerCall {
     if (this.#listener === undefined) this.onOver?.();
     else this.#listener.ended();
   }
-
 }
 
 function textOf(header: string | string[] | undefined): string | undefined {

@@ -2,7 +2,13 @@
 // In: a server, a path, metadata, messages. Out: messages, "writable again", the status. Called by the agent, whose streams
 // each bring their own credentials, so that there is nothing to share a connection with.
 
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { connect as connectPlainly, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectSecurely } from 'node:tls';
 import { type CallEnd, CODES, endOfHttp, endOfReset, GrpcError, reasonOf } from './errors.ts';
@@ -61,6 +67,7 @@ export class ClientCall {
 
   constructor(target: ClientTarget, path: string, listener: ClientListener, options: ClientOptions) {
     this.#listener = listener;
+    const metadata = headersOf(options.metadata);
     const scheme = target.tls === undefined ? 'http' : 'https';
     const authority = target.address.startsWith('unix:') ? 'localhost' : target.address;
     const socket = open(target);
@@ -76,19 +83,14 @@ export class ClientCall {
       watch(this.#session, options.keepalive ?? KEEPALIVE);
       listener.connected?.();
     });
-    try {
-      this.#stream = this.#session.request({
-        ...options.metadata,
-        ':method': 'POST',
-        ':path': path,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-        'user-agent': 'meltemi-agent',
-      });
-    } catch (error) {
-      this.#session.destroy();
-      throw error;
-    }
+    this.#stream = this.#session.request({
+      ...metadata,
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'user-agent': 'meltemi-agent',
+    });
     this.#listen();
   }
 
@@ -212,22 +214,31 @@ function open({ address, tls }: ClientTarget): Socket {
   });
 }
 
+/** Metadata as headers; throws for what a header can't hold, and says nothing of the value, which may be a credential. */
+function headersOf(metadata: ClientOptions['metadata']): Record<string, string> {
+  const entries = Object.entries(metadata).map(([name, value]): [string, string] => [name.toLowerCase(), value]);
+  for (const [name, value] of entries) {
+    if (!/^[0-9a-z_.-]+$/.test(name)) throw new Error(`metadata can not be named ${JSON.stringify(name)}`);
+    if (!/^[ -~]*$/.test(value)) throw new Error(`metadata ${name}: the value holds what a header can not`);
+  }
+  return Object.fromEntries(entries);
+}
+
 /** Pings as long as the session lasts. */
 function watch(session: ClientHttp2Session, { everyMs, timeoutMs }: typeof KEEPALIVE): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const next = (): void => {
+    timer = setTimeout(ping, everyMs);
+    timer.unref();
+  };
   const ping = (): void => {
-    if (session.destroyed) return;
-    const lost = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${timeoutMs} ms`)), timeoutMs);
-    session.once('close', () => clearTimeout(lost));
+    timer = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${timeoutMs} ms`)), timeoutMs);
     session.ping((error) => {
-      clearTimeout(lost);
+      clearTimeout(timer);
       if (error === null) next();
     });
   };
-  const next = (): void => {
-    const timer = setTimeout(ping, everyMs);
-    timer.unref();
-    session.once('close', () => clearTimeout(timer));
-  };
+  session.once('close', () => clearTimeout(timer));
   next();
 }
 

@@ -33,7 +33,12 @@ export async function serveOnSocket(
     // Errors of a connection end the streams on it, which is all that anybody has to know.
     session.on('error', () => undefined);
   });
-  const options = { timers, maxMessage: Number.POSITIVE_INFINITY, highWater: HIGH_WATER, unsent: { add: () => undefined } };
+  const options = {
+    timers,
+    maxMessage: Number.POSITIVE_INFINITY,
+    highWater: HIGH_WATER,
+    unsent: { add: () => undefined },
+  };
   server.on('stream', (stream, headers) => {
     if (!isGrpc(headers)) return refuse(stream);
     const call = new ServerCall(stream, headers, options);

@@ -81,7 +81,11 @@ describe('SDS over a unix socket', () => {
       meter: meter.meter,
     });
     const socket = join(newFolder(), 'SDS');
-    server = await serveSecrets(socket, secretTable(certificates, realTimers), { log: log.log, meter: meter.meter, timers: realTimers });
+    server = await serveSecrets(socket, secretTable(certificates, realTimers), {
+      log: log.log,
+      meter: meter.meter,
+      timers: realTimers,
+    });
     expect(statSync(socket).mode & 0o777).toBe(0o600);
     client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure());
   });
