@@ -53,7 +53,7 @@ async function relay(down: ServerCall, form: XdsForm, context: RelayContext): Pr
   const { log, options } = context;
   try {
     const upstream = await upstreamOf(options.target, options.identity);
-    if (down.over) return;
+    if (down.over) return void upstream.target.tunnel?.destroy();
     log.debug({ address: options.target.address, form }, 'stream opened');
     tie(down, form, upstream, context);
   } catch (error) {

@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClientTarget, ClientTls } from '../grpc/client.ts';
+import { openTunnel } from '../grpc/proxy.ts';
 import type { Clock } from '../lib/ports.ts';
 import type { RootSource, ServerTarget } from './config.ts';
 import { systemRoots } from './system-roots.ts';
@@ -28,7 +29,13 @@ export interface Upstream {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** What to connect to, and by what to be known. Throws if the roots cannot be read, naming the file. */
+/** For a proxy on the way to connect us. */
+const TUNNEL_TIMEOUT_MS = 5000;
+
+/**
+ * What to connect to, and by what to be known. Throws if the roots cannot be read, naming the file, or if a proxy on the way
+ * doesn't connect us.
+ */
 export async function upstreamOf(target: ServerTarget, identity: UpstreamIdentity): Promise<Upstream> {
   const token = await readToken(identity.tokenFile, identity.clock.now());
   const isSecure = target.security === 'tls';
@@ -39,7 +46,9 @@ export async function upstreamOf(target: ServerTarget, identity: UpstreamIdentit
     ...(token !== undefined && isSecure ? { authorization: `Bearer ${token}` } : {}),
   };
   const tls = isSecure ? await tlsFor(target, identity, token) : undefined;
-  return { target: { address: target.address, tls }, metadata };
+  const { address, proxy } = target;
+  const tunnel = proxy === undefined ? undefined : await openTunnel(address, proxy, TUNNEL_TIMEOUT_MS);
+  return { target: { address, tls, tunnel }, metadata };
 }
 
 async function tlsFor(

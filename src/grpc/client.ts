@@ -19,6 +19,8 @@ export interface ClientTarget {
   readonly address: string;
   /** Undefined: in clear text. */
   readonly tls: ClientTls | undefined;
+  /** A connection to the server that is there already, through a proxy. The call takes it over. */
+  readonly tunnel?: Socket | undefined;
 }
 
 export interface ClientTls {
@@ -195,16 +197,16 @@ export class ClientCall {
   }
 }
 
-function open({ address, tls }: ClientTarget): Socket {
+function open({ address, tls, tunnel }: ClientTarget): Socket {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const place = address.startsWith('unix:')
     ? { path: address.slice('unix:'.length) }
     : { host, port: Number(address.slice(at + 1)) };
-  if (tls === undefined) return connectPlainly(place);
+  if (tls === undefined) return tunnel ?? connectPlainly(place);
   const { roots, serverName, pair } = tls;
   return connectSecurely({
-    ...place,
+    ...(tunnel === undefined ? place : { socket: tunnel }),
     ca: roots,
     ...(pair === undefined ? {} : { cert: pair.certificatePem, key: pair.keyPem }),
     ALPNProtocols: ['h2'],
