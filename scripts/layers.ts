@@ -25,7 +25,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   analyze: { imports: ['lib', 'config', 'ir', 'registry', 'snapshot'], pure: true },
   translate: { imports: ['lib', 'config', 'ir', 'messages', 'codec'], pure: true, packages: ['re2js'] },
   resources: { imports: ['lib', 'ir', 'codec'] },
-  xds: { imports: ['lib', 'resources', 'codec'], packages: ['protobufjs', '@grpc/grpc-js'] },
+  grpc: { imports: ['lib'] },
+  xds: { imports: ['lib', 'grpc', 'resources', 'codec'], packages: ['protobufjs', '@grpc/grpc-js'] },
   plane: {
     imports: [
       'lib',
@@ -43,7 +44,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   controllers: { imports: ['lib', 'config', 'sources', 'store', 'registry', 'registration', 'plane', 'ca'] },
   ca: { imports: ['lib', 'config'], packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'node-forge', 'jose'] },
-  agent: { imports: ['lib', 'codec', 'messages', 'ca'], packages: ['@grpc/grpc-js'] },
+  agent: { imports: ['lib', 'grpc', 'codec', 'messages', 'ca'] },
   cni: { imports: ['lib'] },
   inject: { imports: ['lib', 'config'], pure: true },
   registration: { imports: ['lib', 'config'] },

@@ -103,6 +103,10 @@ function runRoles(image: string): void {
     '*',
   );
   must(rules.includes('15006'), 'the init role must print its rules');
+  must(
+    meltemi('agent', '--help').includes('--discoveryAddress'),
+    'the agent must start, and know when it is not for it',
+  );
   // Where pods have them mounted is for this machine to decide; Envoy wants to read them.
   const mounted = join(root, 'mounted');
   writeFileSync(mounted, 'text');

@@ -194,15 +194,15 @@ async function startSockets(
   traffic: TrafficParts,
   started: Started,
 ): Promise<void> {
-  const { log, meter, timers } = ports;
+  const { log, timers } = ports;
   if (config.foreignSds) log.info({ socket: config.sdsSocket }, "secrets are another server's, none are served here");
   else {
-    const sds = await serveSecrets(config.sdsSocket, secretTable(certificates, timers), log, meter);
-    started.add(() => sds.forceShutdown());
+    const sds = await serveSecrets(config.sdsSocket, secretTable(certificates, timers), ports);
+    started.add(() => sds.close());
   }
   const identity = identityOf(config, ports.clock, () => certificates.current);
-  const relay = await serveRelay({ socket: config.xdsSocket, target: config.discovery, identity, traffic }, log, meter);
-  started.add(() => relay.forceShutdown());
+  const relay = await serveRelay({ socket: config.xdsSocket, target: config.discovery, identity, traffic }, ports);
+  started.add(() => relay.close());
 }
 
 interface StatusNeeds {

@@ -1,11 +1,12 @@
 // Asks the certificate authority to sign: one call, a few retries, a new connection for each.
 // In: a CSR; out: the chain, leaf first and roots last. Called by the certificate source.
 
-import { type ServiceError, status } from '@grpc/grpc-js';
 import { decode, encode } from '../codec/index.ts';
+import { unaryCall } from '../grpc/client.ts';
+import { CODES } from '../grpc/errors.ts';
 import type { Timers } from '../lib/ports.ts';
 import type { ServerTarget } from './config.ts';
-import { openUpstream, type UpstreamIdentity } from './upstream.ts';
+import { type UpstreamIdentity, upstreamOf } from './upstream.ts';
 
 export interface CaClient {
   /** Rejects with the last error once retrying is over. */
@@ -24,13 +25,13 @@ const FIRST_DELAY_MS = 100;
 const JITTER = 0.1;
 const DEADLINE_MS = 10_000;
 
-const RETRIED: ReadonlySet<status> = new Set([
-  status.CANCELLED,
-  status.DEADLINE_EXCEEDED,
-  status.RESOURCE_EXHAUSTED,
-  status.ABORTED,
-  status.INTERNAL,
-  status.UNAVAILABLE,
+const RETRIED: ReadonlySet<unknown> = new Set([
+  CODES.CANCELLED,
+  CODES.DEADLINE_EXCEEDED,
+  CODES.RESOURCE_EXHAUSTED,
+  CODES.ABORTED,
+  CODES.INTERNAL,
+  CODES.UNAVAILABLE,
 ]);
 
 /** A client of one authority. */
@@ -51,7 +52,7 @@ export function caClient(target: ServerTarget, identity: UpstreamIdentity, ports
 }
 
 function isRetried(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && RETRIED.has(error.code as status);
+  return typeof error === 'object' && error !== null && 'code' in error && RETRIED.has(error.code);
 }
 
 async function signOnce(
@@ -60,27 +61,11 @@ async function signOnce(
   csrPem: string,
   lifetimeSeconds: number,
 ): Promise<readonly string[]> {
-  const { client, metadata } = await openUpstream(target, identity);
-  try {
-    return await new Promise((resolve, reject) => {
-      const request = { csr: csrPem, validityDuration: String(Math.round(lifetimeSeconds)) };
-      const deadline = new Date(Date.now() + DEADLINE_MS);
-      const done = (error: ServiceError | null, chain: readonly string[] = []): void =>
-        error === null ? resolve(chain) : reject(error);
-      client.makeUnaryRequest(METHOD, writeRequest, readResponse, request, metadata, { deadline }, done);
-    });
-  } finally {
-    client.close();
-  }
+  const { target: server, metadata } = await upstreamOf(target, identity);
+  const request = encode('istio.v1.auth.IstioCertificateRequest', {
+    csr: csrPem,
+    validityDuration: String(Math.round(lifetimeSeconds)),
+  });
+  const answer = await unaryCall(server, METHOD, request, { metadata, deadlineMs: DEADLINE_MS });
+  return decode('istio.v1.auth.IstioCertificateResponse', answer).certChain ?? [];
 }
-
-interface SignRequest {
-  readonly csr: string;
-  readonly validityDuration: string;
-}
-
-const writeRequest = (request: SignRequest): Buffer =>
-  Buffer.from(encode('istio.v1.auth.IstioCertificateRequest', request));
-
-const readResponse = (bytes: Buffer): readonly string[] =>
-  decode('istio.v1.auth.IstioCertificateResponse', bytes).certChain ?? [];

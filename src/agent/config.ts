@@ -4,6 +4,7 @@
 
 import { join } from 'node:path';
 import type { KeyChoice } from '../ca/keys.ts';
+import { type HttpProxy, proxyFor } from '../grpc/proxy.ts';
 import { durationMillis, parseDuration } from '../lib/duration.ts';
 import { type AgentFeatures, featuresOf } from './features.ts';
 import {
@@ -26,6 +27,8 @@ export interface ServerTarget {
   readonly roots: RootSource;
   /** Name that the server's certificate must carry. */
   readonly serverName: string;
+  /** On the way to it. */
+  readonly proxy?: HttpProxy | undefined;
 }
 
 export interface ProxyPorts {
@@ -234,10 +237,10 @@ function serversOf(env: Env, flags: AgentFlags, inputs: AgentInputs): Pick<Agent
   const isMounted = inputs.found?.mountedRoot === true;
   const xdsRoots = rootsOf(env['XDS_ROOT_CA'], isMounted, env, flags.rootFile);
   const caRoots = rootsOf(env['CA_ROOT_CA'], isMounted && !isOwnAuthority, env, flags.rootFile);
-  return {
-    discovery: { address, security, roots: xdsRoots, serverName: serverName(address) },
-    ca: { address: caAddress, security, roots: caRoots, serverName: serverName(caAddress) },
+  const server = (of: string, roots: RootSource): ServerTarget => {
+    return { address: of, security, roots, serverName: serverName(of), proxy: proxyFor(of, env) };
   };
+  return { discovery: server(address, xdsRoots), ca: server(caAddress, caRoots) };
 }
 
 /** TLS has no server name for addresses (RFC 6066): the control plane's usual name stands for them. */

@@ -1,9 +1,10 @@
 // Connections to the control plane: roots, token and client certificate are read anew for each, so that changed files count.
-// In: a ServerTarget and what may prove who we are; out: a grpc-js client and call metadata. Called by ca-client and relay.
+// In: a ServerTarget and what may prove who we are; out: a server and call metadata. Called by ca-client and relay.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ChannelCredentials, Client, credentials, Metadata } from '@grpc/grpc-js';
+import type { ClientTarget, ClientTls } from '../grpc/client.ts';
+import { openTunnel } from '../grpc/proxy.ts';
 import type { Clock } from '../lib/ports.ts';
 import type { RootSource, ServerTarget } from './config.ts';
 import { systemRoots } from './system-roots.ts';
@@ -24,41 +25,38 @@ export interface UpstreamIdentity {
 }
 
 export interface Upstream {
-  readonly client: Client;
-  readonly metadata: Metadata;
+  readonly target: ClientTarget;
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Opens a connection of its own. Throws if the roots cannot be read, naming the file. */
-export async function openUpstream(target: ServerTarget, identity: UpstreamIdentity): Promise<Upstream> {
+/** For a proxy on the way to connect us. */
+const TUNNEL_TIMEOUT_MS = 5000;
+
+/**
+ * What to connect to, and by what to be known. Throws if the roots cannot be read, naming the file, or if a proxy on the way
+ * doesn't connect us.
+ */
+export async function upstreamOf(target: ServerTarget, identity: UpstreamIdentity): Promise<Upstream> {
   const token = await readToken(identity.tokenFile, identity.clock.now());
-  const metadata = new Metadata();
-  metadata.set('clusterid', identity.clusterId);
-  for (const [name, value] of Object.entries(identity.headers)) metadata.set(name, value);
-  // A token in clear text would be for anybody on the way to take.
-  if (token !== undefined && target.security === 'tls') metadata.set('authorization', `Bearer ${token}`);
-  const client = new Client(target.address, await credentialsFor(target, identity, token), {
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.max_receive_message_length': -1,
-    'grpc.max_send_message_length': -1,
-    // A control plane that vanished without a word is noticed, and Envoy told, within 40 s.
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 10_000,
-    'grpc.enable_retries': 0,
-    ...(target.security === 'tls' ? { 'grpc.ssl_target_name_override': target.serverName } : {}),
-  });
-  return { client, metadata };
+  const isSecure = target.security === 'tls';
+  const metadata = {
+    clusterid: identity.clusterId,
+    ...identity.headers,
+    // A token in clear text would be for anybody on the way to take.
+    ...(token !== undefined && isSecure ? { authorization: `Bearer ${token}` } : {}),
+  };
+  const tls = isSecure ? await tlsFor(target, identity, token) : undefined;
+  const { address, proxy } = target;
+  const tunnel = proxy === undefined ? undefined : await openTunnel(address, proxy, TUNNEL_TIMEOUT_MS);
+  return { target: { address, tls, tunnel }, metadata };
 }
 
-async function credentialsFor(
-  target: ServerTarget,
+async function tlsFor(
+  { roots, serverName }: ServerTarget,
   identity: UpstreamIdentity,
   token: string | undefined,
-): Promise<ChannelCredentials> {
-  if (target.security === 'plaintext') return credentials.createInsecure();
-  const roots = Buffer.from(await readRoots(target.roots));
-  const pair = await clientPair(identity, token);
-  if (pair === undefined) return credentials.createSsl(roots);
-  return credentials.createSsl(roots, Buffer.from(pair.keyPem), Buffer.from(pair.certificatePem));
+): Promise<ClientTls> {
+  return { roots: await readRoots(roots), serverName, pair: await clientPair(identity, token) };
 }
 
 async function readRoots(source: RootSource): Promise<string> {

@@ -2,30 +2,14 @@
 // beside every proxy must not carry the control plane in its memory.
 
 import { Command, CommanderError } from 'commander';
+import { addAgentFlags } from './agent-flags.ts';
+import { type CommandContext, explainFailure, processContext } from './context.ts';
 
-/** What a command gets besides its flags. */
-export interface CommandContext {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
-}
-
-/** A problem of the caller's, said in one line; `code` is the exit status. */
-export class UsageError extends Error {
-  readonly code: number;
-  constructor(message: string, code = 1) {
-    super(message);
-    this.code = code;
-  }
-}
+export { type CommandContext, UsageError } from './context.ts';
 
 /** Runs one command line. Resolves to the exit status. */
 export async function run(args: readonly string[], env: CommandContext['env']): Promise<number> {
-  const context: CommandContext = {
-    env,
-    out: (text) => process.stdout.write(text.endsWith('\n') ? text : `${text}\n`),
-    err: (text) => process.stderr.write(text.endsWith('\n') ? text : `${text}\n`),
-  };
+  const context = processContext(env);
   let status = 0;
   const finish = (code: number): void => {
     status = code;
@@ -35,11 +19,7 @@ export async function run(args: readonly string[], env: CommandContext['env']): 
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64;
-    if (error instanceof UsageError || error instanceof RangeError) {
-      context.err(`meltemi: ${error.message}`);
-      return error instanceof UsageError ? error.code : 64;
-    }
-    throw error;
+    return explainFailure(error, context);
   }
   return status;
 }
@@ -90,7 +70,7 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
 }
 
 function addWorkload(program: Command, context: CommandContext, finish: (code: number) => void): void {
-  agentFlags(
+  addAgentFlags(
     program
       .command('agent [role]')
       // What templates written for istiod start.
@@ -100,7 +80,9 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
     (await import('./engine.ts')).tuneAgentEngine();
     finish(await (await import('./commands/agent.ts')).agent(role, flags, context));
   });
-  agentFlags(program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'))
+  addAgentFlags(
+    program.command('bootstrap [role]').description('Print the bootstrap that `agent` would give its Envoy.'),
+  )
     .option('--agentless', 'for an Envoy that runs alone: it authenticates and gets its secrets by itself')
     .option('--output <file>', 'write it there; its folder is made')
     .action(async (role, flags) => finish(await (await import('./commands/agent.ts')).bootstrap(role, flags, context)));
@@ -158,33 +140,6 @@ function addWorkload(program: Command, context: CommandContext, finish: (code: n
     .command('path')
     .description('Print where it is.')
     .action(async () => finish(await (await import('./commands/envoy.ts')).envoyPath(context)));
-}
-
-/** What the environment leaves open or says otherwise; all else comes from the environment, as a pod's does. */
-function agentFlags(command: Command): Command {
-  return command
-    .option('--domain <domain>', 'DNS domain of the proxy: NAMESPACE.svc.SUFFIX')
-    .option('--serviceCluster <name>', 'cluster name of the node')
-    .option('--discoveryAddress <address>', 'control plane')
-    .option('--caAddress <address>', 'certificate authority, when it is another server')
-    .option('--rootFile <file>', 'roots of the control plane, PEM')
-    .option('--tokenFile <file>', 'token to authenticate with, read at each use')
-    .option('--runDirectory <dir>', 'where the bootstrap and the xDS socket are put')
-    .option('--sdsSocket <file>', 'socket on which secrets are served')
-    .option('--bindAddress <ip>', 'address of the health and metrics listeners')
-    .option('--localAddress <ip>', 'loopback address of admin and status')
-    .option('--adminPort <port>', 'Envoy admin', Number)
-    .option('--statusPort <port>', 'agent status', Number)
-    .option('--healthPort <port>', 'health listener', Number)
-    .option('--prometheusPort <port>', 'metrics listener', Number)
-    .option('--envoyPath <file>', 'Envoy binary; otherwise ENVOY, PATH or the cache')
-    .option('--concurrency <n>', 'worker threads of Envoy', Number)
-    .option('--proxyLogLevel <level>', 'log level of Envoy')
-    .option('--proxyComponentLogLevel <levels>', 'log levels of components of Envoy')
-    .option('--dnsAddress <address>', 'host:port of the DNS proxy')
-    .option('--dnsResolvers <addresses>', 'resolvers to ask in place of those in resolv.conf, with commas')
-    .option('--log_output_level <levels>', 'none, error, warn, info, debug; or scope:level,…')
-    .option('--log_as_json', 'one JSON object a line');
 }
 
 function addInspection(program: Command, context: CommandContext, finish: (code: number) => void): void {

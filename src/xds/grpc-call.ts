@@ -1,13 +1,9 @@
-// One call of the discovery service on an HTTP/2 stream: gRPC's wire behaviour, without grpc-js in between.
-// In: a stream and its headers; responses. Out: request messages, "writable again", the end. Called by the server for each
-// stream. The connection (TLS, pings, age, GOAWAY) and every other method belong to the gRPC server, see grpc-routes.ts.
+// A call of the discovery service, with what its authenticators and its bookkeeping want to know of it.
+// In: a stream and its headers. Out: see ServerCall; who calls, and what the connection has taken. Called by the server.
 
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { TLSSocket } from 'node:tls';
 import { Metadata } from '@grpc/grpc-js';
-import type { Timers } from '../lib/ports.ts';
-import type { Message } from './encode.ts';
-import { encodedMessage, FrameReader, framed, timeoutOf } from './grpc-frames.ts';
+import { ServerCall } from '../grpc/call.ts';
 import type { Outlet } from './stream.ts';
 
 /** Who calls, as an authenticator asks. */
@@ -19,203 +15,34 @@ export interface CallPeer {
   getPeer(): string;
 }
 
-export interface CallOptions {
-  readonly timers: Timers;
-  /** Longest request message, bytes. */
-  readonly maxMessage: number;
-  /** Bytes on their way to the client above which it counts as slow. */
-  readonly highWater: number;
-  /** Told of bytes written, and (negative) of bytes that the connection has taken or never will. */
-  readonly unsent: { add(bytes: number): void };
-}
-
-/** What a call tells. */
-export interface CallListener {
-  message(bytes: Buffer): void;
-  /** The client reads again. */
-  writable(): void;
-  /** The client has said all that it will say, or the stream has ended; called once. */
-  ended(): void;
-}
-
-const OK = 0;
-const DEADLINE_EXCEEDED = 4;
-const INTERNAL = 13;
-const CONTENT = { ':status': 200, 'content-type': 'application/grpc+proto' } as const;
-const HEADERS = { ...CONTENT, 'grpc-encoding': 'identity', 'grpc-accept-encoding': 'identity' } as const;
 /** What grpc-js withholds from services as well. */
 const OWN_HEADERS = ['grpc-timeout', 'grpc-encoding', 'grpc-accept-encoding', 'accept-encoding', 'te', 'content-type'];
 
-export class GrpcCall implements Outlet, CallPeer {
-  readonly #stream: ServerHttp2Stream;
-  readonly #headers: IncomingHttpHeaders;
-  readonly #options: CallOptions;
-  readonly #reader: FrameReader;
-  #listener: CallListener | undefined;
+export class GrpcCall extends ServerCall implements Outlet, CallPeer {
   #metadata: Metadata | undefined;
-  #pending = 0;
-  #full = false;
-  #corked = false;
-  /** A status is sent, or on its way. */
-  #done = false;
-  #over = false;
-  /** Called when the stream ends before anybody listens. */
-  onOver: (() => void) | undefined;
-  #cancelDeadline: (() => void) | undefined;
-
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, options: CallOptions) {
-    this.#stream = stream;
-    this.#headers = headers;
-    this.#options = options;
-    this.#reader = new FrameReader(options.maxMessage, textOf(headers['grpc-encoding']) ?? 'identity');
-    // Errors of the transport end in 'close'; without a listener they would end the process.
-    stream.on('error', () => {});
-    stream.once('close', () => this.#closed());
-    // Nothing is read before somebody listens: it waits in the client, by HTTP/2's flow control.
-    stream.pause();
-    this.#watchDeadline(textOf(headers['grpc-timeout']));
-  }
-
-  #watchDeadline(header: string | undefined): void {
-    if (header === undefined) return;
-    const limit = timeoutOf(header);
-    if (limit === undefined) return this.end(INTERNAL, `Invalid grpc-timeout value "${header}"`, false);
-    // Timers hold no more than 31 bits of milliseconds; a stream of 24 days may as well go on.
-    if (limit >= 2 ** 31) return;
-    this.#cancelDeadline = this.#options.timers.setTimeout(() => {
-      this.end(DEADLINE_EXCEEDED, 'Deadline exceeded', false);
-    }, limit);
-  }
-
-  /** The stream has ended, or is about to: nothing that is written now arrives. */
-  get over(): boolean {
-    return this.#done || this.#over;
-  }
 
   get metadata(): Metadata {
     if (this.#metadata === undefined) {
-      this.#metadata = Metadata.fromHttp2Headers(this.#headers);
+      this.#metadata = Metadata.fromHttp2Headers(this.headers);
       for (const name of OWN_HEADERS) this.#metadata.remove(name);
     }
     return this.#metadata;
   }
 
   getPeer(): string {
-    const socket = this.#stream.session?.socket;
+    const socket = this.stream.session?.socket;
     return socket?.remoteAddress === undefined ? 'unknown' : `${socket.remoteAddress}:${socket.remotePort}`;
   }
 
   getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Uint8Array } | undefined } {
     // The session's socket is a proxy that answers for the TLS socket's class as well.
-    const socket: unknown = this.#stream.session?.socket;
+    const socket: unknown = this.stream.session?.socket;
     if (!(socket instanceof TLSSocket) || !socket.authorized) return {};
     const certificate = socket.getPeerCertificate() as { readonly raw?: Uint8Array } | undefined;
     return certificate?.raw === undefined ? {} : { sslPeerCertificate: { raw: certificate.raw } };
   }
 
-  /** Begins to read. */
-  listen(listener: CallListener): void {
-    if (this.over) return listener.ended();
-    this.#listener = listener;
-    this.#stream.on('data', (chunk: Buffer) => this.#read(chunk));
-    this.#stream.once('end', () => this.#halfClosed());
-    this.#stream.resume();
-  }
-
-  #read(chunk: Buffer): void {
-    if (this.over) return;
-    const error = this.#reader.read(chunk, (message) => {
-      if (!this.over) this.#listener?.message(message);
-    });
-    if (error !== undefined) this.end(error.code, error.message, false);
-  }
-
-  #halfClosed(): void {
-    if (this.over) return;
-    if (this.#reader.whole) this.end(OK, '', false);
-    else this.end(INTERNAL, 'the stream ended inside a message', false);
-  }
-
-  pause(): void {
-    this.#stream.pause();
-  }
-
-  resume(): void {
-    this.#stream.resume();
-  }
-
-  write(message: Message): boolean {
-    const stream = this.#stream;
-    if (this.over || stream.destroyed) return true;
-    if (!stream.headersSent) stream.respond(HEADERS, { waitForTrailers: true });
-    // What is written in one turn of the loop goes out in one piece.
-    if (!this.#corked) {
-      this.#corked = true;
-      stream.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        stream.uncork();
-      });
-    }
-    this.#pending += message.byteLength;
-    this.#options.unsent.add(message.byteLength);
-    const buffers = framed(message);
-    const last = buffers.length - 1;
-    for (const [i, buffer] of buffers.entries()) {
-      if (i < last) stream.write(buffer);
-      else stream.write(buffer, () => this.#taken(message.byteLength));
-    }
-    this.#full = this.#pending > this.#options.highWater;
-    return !this.#full;
-  }
-
-  #taken(size: number): void {
-    // When the stream is gone all was given back.
-    if (this.#pending === 0) return;
-    this.#pending -= size;
-    this.#options.unsent.add(-size);
-    if (!this.#full || this.#pending > this.#options.highWater) return;
-    this.#full = false;
-    if (!this.over) this.#listener?.writable();
-  }
-
-  end(code: number, message: string, cut: boolean): void {
-    if (this.over) return;
-    this.#done = true;
-    const stream = this.#stream;
-    const status = { 'grpc-status': String(code), 'grpc-message': encodedMessage(message) };
-    if (cut) stream.close(constants.NGHTTP2_CANCEL);
-    else if (!stream.destroyed && !stream.closed) {
-      if (stream.headersSent) {
-        stream.once('wantTrailers', () => stream.sendTrailers(status));
-        stream.end();
-      } else stream.respond({ ...CONTENT, ...status }, { endStream: true });
-      // What the client still sends is read and dropped: left alone it would use up the connection's window.
-      if (this.#listener === undefined) stream.on('data', () => {});
-      stream.resume();
-    }
-    this.#end();
-  }
-
-  #closed(): void {
-    if (this.#pending > 0) this.#options.unsent.add(-this.#pending);
-    this.#pending = 0;
-    this.#end();
-  }
-
-  #end(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#cancelDeadline?.();
-    if (this.#listener === undefined) this.onOver?.();
-    else this.#listener.ended();
-  }
-
   taken(): number {
-    return this.#stream.session?.socket?.bytesWritten ?? 0;
+    return this.stream.session?.socket?.bytesWritten ?? 0;
   }
-}
-
-function textOf(header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' ? header : header?.[0];
 }

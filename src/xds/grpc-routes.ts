@@ -4,6 +4,7 @@
 
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { isGrpc, refuse } from '../grpc/refuse.ts';
 
 export type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
@@ -35,16 +36,6 @@ function route(http2: Http2Server, routes: ReadonlyMap<string, StreamHandler>): 
     else if (isGrpc(headers)) handler(stream, headers);
     else refuse(stream);
   });
-}
-
-function isGrpc(headers: IncomingHttpHeaders): boolean {
-  return /^application\/grpc(?:$|[+;])/.test(headers['content-type'] ?? '');
-}
-
-/** Whoever doesn't speak gRPC gets a status of HTTP. */
-function refuse(stream: ServerHttp2Stream): void {
-  stream.on('error', () => {});
-  stream.respond({ ':status': 415 }, { endStream: true });
 }
 
 /** grpc-js keeps its HTTP/2 servers to itself, and has no other way to take a stream from it. */

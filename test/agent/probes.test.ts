@@ -5,7 +5,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { openAuthority } from '../../src/ca/authority.ts';
 import { controlPlaneHosts, openServingCert } from '../../src/ca/serving-cert.ts';
-import { rawMethod } from '../../src/agent/raw-grpc.ts';
+import { rawMethod } from '../support/raw-grpc.ts';
 import { parseAppProbes } from '../../src/agent/probes/app-probes.ts';
 import { checkHealth, parseHealthProbe } from '../../src/agent/probes/health.ts';
 import { parseProbe, type Probe, runProbe } from '../../src/agent/probes/probe.ts';

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { unlinkSync } from 'node:fs';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { sameBytes } from '../../src/agent/raw-grpc.ts';
+import { sameBytes } from '../support/raw-grpc.ts';
 import { serveRelay } from '../../src/agent/relay.ts';
-import { newFolder, recordingLog, recordingMeter, removeFolders } from '../ca/support.ts';
+import { newFolder, realTimers, recordingLog, recordingMeter, removeFolders } from '../ca/support.ts';
 import { type ControlPlane, ownConfig, type RawStream, startControlPlane, systemClock } from './support.ts';
 
 afterAll(removeFolders);
@@ -33,8 +33,8 @@ describe('the ADS relay', () => {
     const socket = join(newFolder(), 'XDS');
     const traffic = { own: [], extensions: undefined, health: undefined };
     const options = { socket, target: config.discovery, identity, traffic };
-    const server = await serveRelay(options, recordingLog().log, meter.meter);
-    closers.push(() => server.forceShutdown());
+    const server = await serveRelay(options, { log: recordingLog().log, meter: meter.meter, timers: realTimers });
+    closers.push(() => server.close());
     const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), {
       'grpc.max_receive_message_length': -1,
     });

@@ -4,9 +4,10 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SecretSource, WorkloadSecret } from '../../src/agent/certificate-sources.ts';
 import { WorkloadCertificates } from '../../src/agent/certificates.ts';
-import { sameBytes } from '../../src/agent/raw-grpc.ts';
+import { sameBytes } from '../support/raw-grpc.ts';
 import { serveSecrets } from '../../src/agent/sds.ts';
 import { parseSecretName, secretTable } from '../../src/agent/secrets.ts';
+import type { SocketServer } from '../../src/grpc/socket-server.ts';
 import { decode, encode } from '../../src/codec/index.ts';
 import { newFolder, realTimers, recordingLog, recordingMeter, removeFolders } from '../ca/support.ts';
 import { configOf, eventually, systemClock } from './support.ts';
@@ -47,7 +48,7 @@ class Mailbox<T> {
 }
 
 describe('SDS over a unix socket', () => {
-  let server: grpc.Server;
+  let server: SocketServer;
   let client: grpc.Client;
   let certificates: WorkloadCertificates;
   let roots = 'roots 1';
@@ -80,13 +81,17 @@ describe('SDS over a unix socket', () => {
       meter: meter.meter,
     });
     const socket = join(newFolder(), 'SDS');
-    server = await serveSecrets(socket, secretTable(certificates, realTimers), log.log, meter.meter);
+    server = await serveSecrets(socket, secretTable(certificates, realTimers), {
+      log: log.log,
+      meter: meter.meter,
+      timers: realTimers,
+    });
     expect(statSync(socket).mode & 0o777).toBe(0o600);
     client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure());
   });
   afterEach(() => {
     client.close();
-    server.forceShutdown();
+    server.close();
     certificates.close();
   });
 
@@ -234,7 +239,7 @@ describe('SDS over a unix socket', () => {
       },
     };
     const socket = join(newFolder(), 'SDS');
-    const counted = await serveSecrets(socket, table, log.log, meter.meter);
+    const counted = await serveSecrets(socket, table, { log: log.log, meter: meter.meter, timers: realTimers });
     const own = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure());
     const one = (end: 'cancel' | 'end') =>
       new Promise<void>((resolve) => {
@@ -250,7 +255,7 @@ describe('SDS over a unix socket', () => {
     }
     await eventually(async () => (watches === 0 ? true : undefined), 'no watches');
     own.close();
-    counted.forceShutdown();
+    counted.close();
   });
 
   it('survives bytes that are no request', async () => {

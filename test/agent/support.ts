@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { resolveConfig, type AgentConfig } from '../../src/agent/config.ts';
 import type { AgentFlags, AgentInputs, ProxyConfig } from '../../src/agent/inputs.ts';
-import { rawMethod } from '../../src/agent/raw-grpc.ts';
+import { rawMethod } from '../support/raw-grpc.ts';
 import { clientCertAuthenticator, jwtAuthenticator } from '../../src/ca/authenticators.ts';
 import { keysOfTokenKey } from '../../src/ca/jwks.ts';
 import { type Authority, openAuthority } from '../../src/ca/authority.ts';

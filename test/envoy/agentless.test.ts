@@ -10,7 +10,7 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { rawMethod } from '../../src/agent/raw-grpc.ts';
+import { rawMethod } from '../support/raw-grpc.ts';
 import { decode, encode } from '../../src/codec/index.ts';
 import { call } from '../support/apps.ts';
 import { newestEnvoy } from '../support/envoy.ts';

@@ -3,13 +3,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AgentFlags, renderBootstrap, runAgent } from '../../agent/run.ts';
-import { createLog } from '../../telemetry/log.ts';
+import { createPlainLog } from '../../telemetry/plain-log.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
-import { type CommandContext, UsageError } from '../program.ts';
+import { type CommandContext, UsageError } from '../context.ts';
 import { packageVersion } from '../package-version.ts';
 import { ensureEnvoy } from '../envoy-binary.ts';
 
-interface LogFlags {
+export interface LogFlags {
   readonly log_output_level?: string;
   readonly log_as_json?: boolean;
 }
@@ -21,7 +21,7 @@ export async function agent(
   context: CommandContext,
 ): Promise<number> {
   const levels = flags.log_output_level ?? context.env['LOG_LEVEL'];
-  const { log } = createLog({ levels, json: flags.log_as_json });
+  const { log } = createPlainLog({ levels, json: flags.log_as_json });
   const metrics = createMetrics();
   const envoyPath = flags.envoyPath ?? (await ensureEnvoy({ env: context.env, onInstall: context.err }));
   const ports = {

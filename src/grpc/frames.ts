@@ -1,7 +1,15 @@
 // Length-prefixed messages of gRPC over HTTP/2.
-// In: chunks of a stream as they arrive, or a response. Out: messages, or buffers to write. Called by the calls; no I/O.
+// In: chunks of a stream as they arrive, or a message. Out: messages, or buffers to write. Called by the calls; no I/O.
 
-import type { Message } from './encode.ts';
+/** A message to write, in pieces that may be shared with other streams. */
+export interface Payload {
+  readonly pieces: readonly Uint8Array[];
+  /** Of all pieces together. */
+  readonly byteLength: number;
+}
+
+/** A message that lies in one piece. */
+export const payload = (bytes: Uint8Array): Payload => ({ pieces: [bytes], byteLength: bytes.byteLength });
 
 /** Why the stream must end: what a gRPC status says. */
 export interface FrameError {
@@ -83,8 +91,8 @@ export class FrameReader {
 /** Pieces below this size are copied together; larger ones are written where they lie. */
 const SMALL = 16 * 1024;
 
-/** A response as buffers to write: no compression, length, message. What many streams are sent stays one buffer. */
-export function framed(message: Message): readonly Uint8Array[] {
+/** A message as buffers to write: no compression, length, message. What many streams are sent stays one buffer. */
+export function framed(message: Payload): readonly Uint8Array[] {
   const prefix = Buffer.alloc(PREFIX);
   prefix.writeUInt32BE(message.byteLength, 1);
   const buffers: Uint8Array[] = [];
@@ -110,6 +118,15 @@ export function encodedMessage(text: string): string {
     out += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
   }
   return out;
+}
+
+/** The text of a `grpc-message`; what isn't percent-encoded rightly stays as it is. */
+export function decodedMessage(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;

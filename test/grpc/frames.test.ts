@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Message } from '../../src/xds/encode.ts';
-import { encodedMessage, FrameReader, framed, timeoutOf } from '../../src/xds/grpc-frames.ts';
+import { encodedMessage, FrameReader, framed, timeoutOf } from '../../src/grpc/frames.ts';
 
 function frame(message: Uint8Array, flag = 0): Buffer {
   const prefix = Buffer.from([flag, 0, 0, 0, 0]);
