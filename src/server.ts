@@ -4,9 +4,9 @@
 
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { authenticate } from './ca/authenticate.ts';
 import {
   type Authenticator,
-  authenticate,
   clientCertAuthenticator,
   jwtAuthenticator,
   type JwtRule,
@@ -32,6 +32,7 @@ import { consolePort } from './server/console.ts';
 import { startWebhooks } from './server/webhooks.ts';
 import type { WebhookPort } from './console/port.ts';
 import { type GrpcSide, startGrpc } from './server/grpc.ts';
+import { REAL_CLOCK, REAL_TIMERS } from './server/real.ts';
 import type { ListenAddress } from './lib/listen.ts';
 import type { Clock, Log, Timers } from './lib/ports.ts';
 import { createLog, type LogRoot } from './telemetry/log.ts';
@@ -83,6 +84,8 @@ export interface ServerOptions {
   readonly maxStreamRate: number;
   /** Connections of proxies are asked to move after this, ms, give or take a tenth. Undefined: never. */
   readonly maxConnectionAge?: number | undefined;
+  /** Processes that hold the connections of proxies, in place of this one; fewer than two: none. */
+  readonly workers?: WorkerOptions | undefined;
   /** How long a stop may take to send proxies elsewhere, ms. */
   readonly shutdownDuration?: number | undefined;
   /** Folder with the files `config` and `values` of injection; where it has none, the ConfigMap counts. */
@@ -96,6 +99,12 @@ export interface ServerOptions {
   readonly entryGraceMs?: number | undefined;
   /** False: whoever connects may register as any workload of a group. */
   readonly validateEntryIdentity?: boolean | undefined;
+}
+
+export interface WorkerOptions {
+  readonly count: number;
+  /** Options of Node.js for them, after those of this process. */
+  readonly execArgv?: readonly string[] | undefined;
 }
 
 export interface Server {
@@ -117,15 +126,6 @@ export interface World {
   readonly clock: Clock;
   readonly timers: Timers;
 }
-
-const REAL_CLOCK: Clock = { now: () => performance.timeOrigin + performance.now() };
-
-export const REAL_TIMERS: Timers = {
-  setTimeout: (fn, ms) => {
-    const timer = setTimeout(fn, ms);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** Starts everything; what was started is stopped again if a later part fails. */
 export async function startServer(options: ServerOptions): Promise<Server> {

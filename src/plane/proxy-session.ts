@@ -199,9 +199,13 @@ export class PlaneSession implements ProxySession {
     if (snapshot !== undefined) this.#refreshSecrets(snapshot);
   }
 
+  followsNames(typeUrl: string): boolean {
+    return typeUrl === TYPE_URL.secret || (ASKED_TYPES.has(typeUrl) && this.classState?.views?.onDemand !== undefined);
+  }
+
   sent(typeUrl: string, event: SentEvent): void {
     this.record.sent(typeUrl, event, this.#options.clock.now());
-    const view = this.view(typeUrl);
+    const { view } = event;
     if (view !== undefined) this.#sentViews.set(typeUrl, view);
     // Whoever is sent something did not have it.
     if (this.#takenViews.get(typeUrl) === view) this.#takenViews.delete(typeUrl);

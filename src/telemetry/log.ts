@@ -13,6 +13,8 @@ export interface LogRoot {
   scopes(): ReadonlyMap<string, Level>;
   /** `default` sets all scopes without a level of their own. Returns false for an unknown level. */
   setLevel(scope: string, level: string): boolean;
+  /** Hears of each level that is set. */
+  onLevel(listener: (scope: string, level: Level) => void): void;
 }
 
 export interface LogOptions {
@@ -33,10 +35,12 @@ export function createLog(options: LogOptions): LogRoot {
     destination,
   );
   const levels = new Map<string, Level>([['default', 'info']]);
+  const listeners: ((scope: string, level: Level) => void)[] = [];
   const seen = new Set<string>(['default']);
   const setLevel = (scope: string, level: string): boolean => {
     if (!isLevel(level)) return false;
     levels.set(scope, level);
+    for (const listener of listeners) listener(scope, level);
     return true;
   };
   parseLevels(options.levels ?? 'info', setLevel);
@@ -55,6 +59,9 @@ export function createLog(options: LogOptions): LogRoot {
     log: scoped('default'),
     scopes: () => new Map([...seen].sort().map((scope) => [scope, levelOf(scope)])),
     setLevel,
+    onLevel: (listener) => {
+      listeners.push(listener);
+    },
   };
 }
 
