@@ -5,12 +5,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { authenticate } from './ca/authenticate.ts';
-import {
-  type Authenticator,
-  clientCertAuthenticator,
-  jwtAuthenticator,
-  type JwtRule,
-} from './ca/authenticators.ts';
+import { type Authenticator, clientCertAuthenticator, jwtAuthenticator, type JwtRule } from './ca/authenticators.ts';
 import { keysOfTokenKey, openJwksFile } from './ca/jwks.ts';
 import { type Authority, openAuthority } from './ca/authority.ts';
 import { fileRootStore } from './ca/root-store.ts';

@@ -45,9 +45,14 @@ interface Doors {
 export async function startGrpc(options: ServerOptions, world: World, parts: GrpcParts): Promise<GrpcSide> {
   const doors = await openDoors(options, world, parts);
   const addresses: Partial<Record<Entrance, ListenAddress>> = {};
-  for (const entrance of ENTRANCES) {
-    const address = options[entrance];
-    if (address !== undefined) addresses[entrance] = { ...address, port: await doors.listen(entrance, address) };
+  try {
+    for (const entrance of ENTRANCES) {
+      const address = options[entrance];
+      if (address !== undefined) addresses[entrance] = { ...address, port: await doors.listen(entrance, address) };
+    }
+  } catch (error) {
+    await doors.stop(0);
+    throw error;
   }
   const grace = options.shutdownDuration ?? STOP_GRACE;
   return { addresses, streams: () => doors.streams(), stop: () => doors.stop(grace) };
@@ -57,7 +62,12 @@ async function openDoors(options: ServerOptions, world: World, parts: GrpcParts)
   const { version, maxStreamRate, maxConnectionAge, workers } = options;
   const port = viewPort(options, parts);
   const identifier = formatControlPlaneId({ component: 'meltemi', id: hostname(), version });
-  const settings: DoorSettings = { identifier, maxStreamRate, maxConnectionAge, sharers: Math.max(1, workers?.count ?? 1) };
+  const settings: DoorSettings = {
+    identifier,
+    maxStreamRate,
+    maxConnectionAge,
+    sharers: Math.max(1, workers?.count ?? 1),
+  };
   if (workers !== undefined && workers.count > 1) {
     // Who has none doesn't load what starts them.
     const { startWorkers } = await import('./workers.ts');

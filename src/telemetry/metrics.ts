@@ -47,7 +47,7 @@ export function createMetrics(): MetricsRoot {
   return {
     meter,
     render: async () => {
-      await Promise.all(refreshers.map((refresh) => refresh()));
+      await Promise.all(refreshers.map(async (refresh) => refresh()));
       return registry.metrics();
     },
     contentType: registry.contentType,

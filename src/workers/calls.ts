@@ -52,7 +52,8 @@ export class Calls {
 
   /** Nobody answers any more. */
   end(): void {
-    for (const { reject } of this.#pending.values()) reject(new CallError({ message: 'the process is gone', code: undefined }));
+    for (const { reject } of this.#pending.values())
+      reject(new CallError({ message: 'the process is gone', code: undefined }));
     this.#pending.clear();
   }
 

@@ -77,7 +77,9 @@ export class Exporter {
     );
     this.#buckets = new Numbers(
       (bucket, id) => {
-        const groups = [...bucket].map(([key, group]) => [key, group.map((each) => this.#resources.hold(each))] as const);
+        const groups = [...bucket].map(
+          ([key, group]) => [key, group.map((each) => this.#resources.hold(each))] as const,
+        );
         this.#growing.buckets.push([id, new Map(groups)]);
       },
       (bucket, id) => {
@@ -122,10 +124,6 @@ export class Exporter {
 
   view(id: Id): View | undefined {
     return this.#views.at(id);
-  }
-
-  resource(id: Id): Resource | undefined {
-    return this.#resources.at(id);
   }
 
   /** What has come and gone since the last time. */

@@ -8,6 +8,9 @@ import type { Definitions, Id, ResourceDefinition } from './messages.ts';
 
 type ResourceBucket = Bucket<readonly Resource[]>;
 
+/** Who explains asks the process that translates. */
+const NONE: Resource['origins'] = [];
+
 const EMPTY: ResourceBucket = new Map<string, readonly Resource[]>();
 
 export class Importer {
@@ -15,7 +18,7 @@ export class Importer {
   readonly #buckets = new Map<Id, ResourceBucket>([[0, EMPTY]]);
   readonly #tables = new Map<Id, ResourceTable>();
   readonly #views = new Map<Id, View>();
-  readonly #ids = new WeakMap<Resource | View, Id>();
+  readonly #ids = new WeakMap<View, Id>();
   readonly #types = new Map<string, string>();
 
   /** What is known, for tests that nothing stays. */
@@ -45,9 +48,9 @@ export class Importer {
     return known(this.#views, id);
   }
 
-  /** The number of a view or resource; 0 for what is not of the other side. */
-  idOf(object: Resource | View): Id {
-    return this.#ids.get(object) ?? 0;
+  /** The number of a view; 0 for what is not of the other side. */
+  idOf(view: View): Id {
+    return this.#ids.get(view) ?? 0;
   }
 
   #bucket(groups: ReadonlyMap<string, readonly Id[]>): ResourceBucket {
@@ -56,9 +59,8 @@ export class Importer {
 
   #add({ id, typeUrl, name, version, bytes }: ResourceDefinition): void {
     // The bytes lie in the message, which would stay for as long as one of them.
-    const resource = { typeUrl: this.#type(typeUrl), name, version, bytes: new Uint8Array(bytes), origins: [] };
+    const resource = { typeUrl: this.#type(typeUrl), name, version, bytes: new Uint8Array(bytes), origins: NONE };
     this.#resources.set(id, resource);
-    this.#ids.set(resource, id);
   }
 
   #type(typeUrl: string): string {

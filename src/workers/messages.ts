@@ -65,10 +65,16 @@ export type SessionEvent =
       readonly typeUrl: string;
       readonly nonce: string;
       readonly message: string;
-      readonly suspects: readonly Id[];
+      readonly suspects: readonly Suspect[];
     }
   | { readonly kind: 'health'; readonly problem: string | undefined }
   | { readonly kind: 'close' };
+
+/** A resource that was rejected, as it is found again in what the proxy is to have: if it isn't there, it is history. */
+export interface Suspect {
+  readonly name: string;
+  readonly version: string;
+}
 
 export type NamesEvent =
   | {

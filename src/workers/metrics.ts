@@ -124,7 +124,10 @@ function taken<T>(
 export class Absorbed {
   readonly #meter: Meter;
   /** By gauge and labels, what each worker measures. */
-  readonly #gauges = new Map<string, { readonly make: Counted<number>; readonly labels: Labels; readonly of: Map<number, number> }>();
+  readonly #gauges = new Map<
+    string,
+    { readonly make: Counted<number>; readonly labels: Labels; readonly of: Map<number, number> }
+  >();
 
   constructor(meter: Meter) {
     this.#meter = meter;
@@ -161,7 +164,15 @@ export class Absorbed {
     this.#show(gauge);
   }
 
-  #show({ make, labels, of }: { readonly make: Counted<number>; readonly labels: Labels; readonly of: ReadonlyMap<number, number> }): void {
+  #show({
+    make,
+    labels,
+    of,
+  }: {
+    readonly make: Counted<number>;
+    readonly labels: Labels;
+    readonly of: ReadonlyMap<number, number>;
+  }): void {
     const values = [...of.values()];
     const value = LARGEST.has(make.name) ? Math.max(0, ...values) : values.reduce((sum, one) => sum + one, 0);
     const gauge = this.#meter.gauge(make.name, make.help, make.labelNames);

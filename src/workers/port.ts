@@ -2,7 +2,6 @@
 // In: the calls of streams, batches of views. Out: batches of events, wakes. Called by the xDS server of the worker.
 // A session is not ready while something that it has asked waits for an answer: its stream then sends nothing.
 
-import type { Resource } from '../resources/resource.ts';
 import { emptyView, type View } from '../resources/view.ts';
 import type { NackEvent, NodeInfo, Peer, ProxySession, Refusal, SentEvent, ViewPort } from '../xds/port.ts';
 import { Importer } from './importer.ts';
@@ -81,8 +80,8 @@ export class RemotePort implements ViewPort {
     this.#tell(event);
   }
 
-  idOf(object: View | Resource): Id {
-    return this.#importer.idOf(object);
+  idOf(view: View): Id {
+    return this.#importer.idOf(view);
   }
 
   left(id: Id, session: RemoteSession): void {
@@ -207,8 +206,8 @@ class RemoteSession implements ProxySession {
   }
 
   nacked(typeUrl: string, { nonce, message, suspects }: NackEvent): void {
-    const ids = suspects.map((suspect) => this.#port.idOf(suspect));
-    this.#port.tell({ kind: 'nacked', session: this.#id, typeUrl, nonce, message, suspects: ids });
+    const named = suspects.map(({ name, version }) => ({ name, version }));
+    this.#port.tell({ kind: 'nacked', session: this.#id, typeUrl, nonce, message, suspects: named });
   }
 
   health(problem: string | undefined): void {

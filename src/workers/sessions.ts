@@ -7,10 +7,19 @@
 
 import type { Log, Timers } from '../lib/ports.ts';
 import type { ProxySession, Refusal, ViewPort } from '../xds/port.ts';
-import type { View } from '../resources/view.ts';
+import { type View, viewGet } from '../resources/view.ts';
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../xds/types.ts';
 import type { Exporter } from './exporter.ts';
-import type { EventBatch, Id, ProgressReport, SessionUpdate, StreamProgress, ViewBatch, ViewUpdate, WorkerEvent } from './messages.ts';
+import type {
+  EventBatch,
+  Id,
+  ProgressReport,
+  SessionUpdate,
+  StreamProgress,
+  ViewBatch,
+  ViewUpdate,
+  WorkerEvent,
+} from './messages.ts';
 import { KnownSets } from './name-sets.ts';
 
 export interface SessionsOptions {
@@ -34,6 +43,9 @@ interface Remote {
   /** The batch by which it was last told something. */
   batch: number;
 }
+
+/** Status of a stream for which something of ours failed. */
+const FAILED: Refusal = { kind: 'refused', code: 13, message: 'internal error' };
 
 /** What every Envoy asks for is told before it does, which spares it the way there and back for each. */
 const COMMON = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
@@ -96,7 +108,9 @@ export class WorkerSessions {
       const remote = this.#remotes.get(session);
       if (remote === undefined) return [];
       const behind = this.#dirty.has(session) || remote.batch > report.taken;
-      const late = types.map((type) => (type.progress === 'taken' ? { ...type, progress: 'under-way' as const } : type));
+      const late = types.map((type) =>
+        type.progress === 'taken' ? { ...type, progress: 'under-way' as const } : type,
+      );
       return [{ connectionId: remote.connectionId, types: behind ? late : types }];
     });
   }
@@ -125,7 +139,11 @@ export class WorkerSessions {
         return;
       case 'nacked': {
         const { nonce, message } = event;
-        const suspects = event.suspects.flatMap((suspect) => this.#options.exporter.resource(suspect) ?? []);
+        const view = session?.view(event.typeUrl);
+        const suspects = event.suspects.flatMap(({ name, version }) => {
+          const found = view === undefined ? undefined : viewGet(view, name);
+          return found?.version === version ? [found] : [];
+        });
         session?.nacked(event.typeUrl, { nonce, message, suspects });
         return;
       }
@@ -206,7 +224,18 @@ export class WorkerSessions {
   /** Undefined while the session has no views, and where nothing is to be told. */
   #update(id: Id): SessionUpdate | undefined {
     const remote = this.#remotes.get(id);
-    if (remote === undefined || remote.session?.ready === false) return undefined;
+    if (remote === undefined) return undefined;
+    try {
+      return this.#changes(id, remote);
+    } catch (error) {
+      const connectionId = remote.session?.connectionId ?? '';
+      this.#options.log.error({ connection: connectionId, error }, 'a stream failed');
+      return { session: id, connectionId, changedAt: undefined, refusal: FAILED, views: [] };
+    }
+  }
+
+  #changes(id: Id, remote: Remote): SessionUpdate | undefined {
+    if (remote.session?.ready === false) return undefined;
     const { session, refusal, changedAt } = remote;
     const connectionId = session?.connectionId ?? '';
     const fresh = remote.connectionId !== connectionId || refusal !== undefined;

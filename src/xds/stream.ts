@@ -4,9 +4,10 @@
 
 import type { Clock, Log, Timers } from '../lib/ports.ts';
 import type { View } from '../resources/view.ts';
+import { type Conversation, conversationAbout } from './conversation.ts';
 import { deltaEvents } from './delta.ts';
 import type { Encoder, Message, Mode } from './encode.ts';
-import { Exchange, type ExchangeEvent, type Need } from './exchange.ts';
+import type { Exchange, ExchangeEvent, Need } from './exchange.ts';
 import type { XdsMetrics } from './metrics.ts';
 import type { NamePool } from './names.ts';
 import { mayChange, mayRemove, type Progress } from './ordering.ts';
@@ -16,7 +17,7 @@ import { readDeltaRequest, readSotwRequest } from './requests.ts';
 import type { Pumped, Scheduler } from './scheduler.ts';
 import { sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
-import { type StreamStatus, type Tally, typeStatus } from './status.ts';
+import { type StreamStatus, typeStatus } from './status.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
 import type { Unsent } from './unsent.ts';
 import { WireError } from './wire.ts';
@@ -56,15 +57,6 @@ const INTERNAL = 13;
 const UNAVAILABLE = 14;
 /** Unserved types remembered, to log each once. */
 const MAX_UNKNOWN = 16;
-
-interface Conversation {
-  readonly exchange: Exchange;
-  readonly tally: Tally;
-  /** When it first had to wait for other types. */
-  blockedSince: number | undefined;
-  /** When to look again although nothing has happened. */
-  retryAt: number | undefined;
-}
 
 interface SendHow {
   readonly onlyAsked: boolean;
@@ -156,7 +148,9 @@ export class XdsStream implements Pumped {
   }
 
   #refuse({ code, message }: Refusal): void {
-    this.#context.metrics.refused.inc({ code: String(code) });
+    const { metrics } = this.#context;
+    if (code === INTERNAL) metrics.internalErrors.inc();
+    else metrics.refused.inc({ code: String(code) });
     this.close(code, message);
   }
 
@@ -167,13 +161,7 @@ export class XdsStream implements Pumped {
       this.#notServed(typeUrl);
       return undefined;
     }
-    const exchange = new Exchange(typeUrl, this.#mode, this.#context.pool);
-    const conversation: Conversation = {
-      exchange,
-      blockedSince: undefined,
-      retryAt: undefined,
-      tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 },
-    };
+    const conversation = conversationAbout(typeUrl, this.#mode, this.#context.pool);
     this.#types = [...this.#types, conversation].sort((a, b) => a.exchange.traits.rank - b.exchange.traits.rank);
     return conversation;
   }

@@ -60,6 +60,7 @@ describe.each(MODES)('a slow client, %s', (mode) => {
     // Answers to pings are no reading.
     link.taken += 100;
     host.timers.advance(60_000);
+    host.run();
     expect(link.ended).toMatchObject({ code: 14, cut: true });
     expect(host.metrics.of('pilot_xds_write_timeout')).toBe(1);
     expect(world.sessions.size).toBe(0);
@@ -137,6 +138,7 @@ describe('a stream', () => {
     expect(session?.ackedNonces).toEqual([session?.sentEvents[0]?.nonce]);
     link.stream.closed();
     link.stream.closed();
+    link.host.run();
     expect(session?.closed).toBe(1);
   });
 
@@ -177,6 +179,7 @@ describe('what streams share', () => {
     expect(host.pool.size).toBe(1);
     expect(bodies).toBeLessThan(400_000);
     for (const link of links) link.stream.closed();
+    host.run();
     expect(world.sessions.size).toBe(0);
     expect(host.context.scheduler.waiting).toBe(0);
   });
