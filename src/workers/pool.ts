@@ -88,6 +88,8 @@ export class WorkerPool<Settings, Pair> {
       for (let number = 1; number <= this.#options.count; number++) {
         this.#start(number);
         void this.#workers.get(number)?.ended.then(() => {
+          if (this.#started === undefined) return;
+          this.#stopping = true;
           for (const { child } of this.#workers.values()) child.kill('SIGKILL');
           reject(new Error('a worker ended before it had started'));
         });

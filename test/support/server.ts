@@ -203,7 +203,7 @@ export interface ChildControlPlane extends ControlPlane {
 export async function startChildControlPlane(
   folder: TestFolder,
   host = '127.0.0.1',
-  workers = 1,
+  more: readonly string[] = ['--workers', '1'],
 ): Promise<ChildControlPlane> {
   const [xds = 0, tls = 0, http = 0] = await freePorts(3, host);
   const log: string[] = [];
@@ -215,7 +215,7 @@ export async function startChildControlPlane(
         ...['--import', 'tsx', join(ROOT, 'src', 'main.ts'), 'serve', '--configDir', folder.configDir],
         ...['--stateDir', folder.stateDir, '--meshConfig', folder.meshConfig, '--caDir', join(folder.path, 'no-ca')],
         ...['--grpcAddr', `${host}:${xds}`, '--secureGRPCAddr', `${host}:${tls}`, '--httpAddr', `${host}:${http}`],
-        ...['--httpsAddr', '', '--monitoringAddr', '', '--workers', String(workers)],
+        ...['--httpsAddr', '', '--monitoringAddr', '', ...more],
       ],
       { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: process.env['HOME'] } },
     );

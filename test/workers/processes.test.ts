@@ -15,6 +15,7 @@ import { until } from '../support/wait.ts';
 
 const envoy = newestEnvoy();
 const WORKERS = 2;
+const FLAGS = ['--workers', String(WORKERS), '--shutdownDuration', '500ms'];
 const TYPES = [TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];
 const ROUTES = ['8080'];
 
@@ -39,7 +40,7 @@ const far = (address: string): object =>
 class FakeProxy {
   readonly client: AdsClient;
   ends = 0;
-  responses = 0;
+  #closed = false;
 
   constructor(address: string, mode: Mode, index: number) {
     const id = `sidecar~10.9.0.${index + 1}~fake-${index}.elsewhere~elsewhere.svc.cluster.local`;
@@ -47,19 +48,25 @@ class FakeProxy {
       address,
       credentials: ChannelCredentials.createInsecure(),
       mode,
-      node: Buffer.from(encode('envoy.config.core.v3.Node', { id, metadata: { NAMESPACE: 'elsewhere' } })),
+      node: Buffer.from(encode('envoy.config.core.v3.Node', { id, userAgentName: 'envoy', metadata: { NAMESPACE: 'elsewhere' } })),
       onUpdate: ({ typeUrl }) => {
-        this.responses++;
         if (typeUrl === TYPE_URL.cluster) this.#follow();
       },
       onEnd: () => {
         this.ends++;
-        setTimeout(() => this.client.reconnect(), 50);
+        setTimeout(() => {
+          if (!this.#closed) this.client.reconnect();
+        }, 50);
       },
     });
     this.client.subscribe(TYPE_URL.cluster);
     this.client.subscribe(TYPE_URL.listener);
     this.client.subscribe(TYPE_URL.route, ROUTES);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.client.close();
   }
 
   #follow(): void {
@@ -93,15 +100,15 @@ describe.skipIf(envoy === '')('a control plane with workers', () => {
   beforeAll(async () => {
     mesh = await startMeshAround(
       { envoy, workloads: WORKLOADS, objects: () => [versions('web', ['v1']), split(500), far('10.1.1.1')] },
-      (folder) => startChildControlPlane(folder, '127.0.0.1', WORKERS),
+      (folder) => startChildControlPlane(folder, '127.0.0.1', FLAGS),
     );
     const modes: readonly Mode[] = ['delta', 'sotw', 'delta', 'sotw', 'delta', 'sotw'];
     fakes = modes.map((mode, index) => new FakeProxy(mesh.plane.plaintextAddress, mode, index));
     await until(async () => fakes.every((fake) => fake.has('10.1.1.1') && fake.has('web.')), 'all fake proxies');
   }, 60_000);
   afterAll(async () => {
-    for (const { client } of fakes) client.close();
-    await mesh?.finish();
+    for (const fake of fakes) fake.close();
+    await mesh?.stop();
   });
 
   const all = (): number => fakes.length + mesh.proxies.length;
@@ -116,7 +123,7 @@ describe.skipIf(envoy === '')('a control plane with workers', () => {
       await until(async () => other.has('10.1.1.1') && fakes.every(({ held }) => sameKeys(held, other.held)), 'the same');
       for (const { held } of fakes) expect(held).toEqual(other.held);
     } finally {
-      other.client.close();
+      other.close();
       await alone.stop();
     }
     expect(await streams()).toBe(all());
@@ -157,6 +164,7 @@ describe.skipIf(envoy === '')('a control plane with workers', () => {
 
   it('ends in order, and its workers with it', async () => {
     const [first = 0] = workersOf(mesh.plane.pid);
+    await mesh.verify();
     await mesh.plane.stop();
     expect(() => process.kill(first, 0)).toThrow('ESRCH');
     await until(async () => fakes.every(({ ends }) => ends > 0), 'all to be told');
