@@ -23,7 +23,7 @@ import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
 import { openKube, type KubeSide } from './server/kube.ts';
-import { consolePort } from './server/console.ts';
+import { consolePort, type Phase } from './server/console.ts';
 import { startWebhooks } from './server/webhooks.ts';
 import type { WebhookPort } from './console/port.ts';
 import { type GrpcSide, startGrpc } from './server/grpc.ts';
@@ -158,10 +158,10 @@ async function startParts(
   const security = await startSecurity(options, config, world, kube);
   keys.of = security.workloadSecrets;
   closers.push(() => security.stop());
-  let leaving = false;
+  let phase: Phase = 'starting';
   const webhooks = await startWebhooks(options, world, config);
   closers.push(() => webhooks.stop());
-  const port = consolePort(options, world, config, { leaving: () => leaving, injection: webhooks });
+  const port = consolePort(options, world, config, { phase: () => phase, injection: webhooks });
   const pages = await startPages(options, security, { console: port, webhooks }, closers);
   // From here on the order of stopping is: unready, no longer leading, streams ended one after the other, pages closed.
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
@@ -170,8 +170,9 @@ async function startParts(
     kube.start({ config, authority: security.authority, streams: () => grpc.streams() });
     closers.push(() => kube.stop());
   }
+  phase = 'serving';
   closers.push(() => {
-    leaving = true;
+    phase = 'leaving';
   });
   return {
     log: world.log,

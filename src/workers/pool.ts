@@ -155,6 +155,10 @@ export class WorkerPool<Settings, Pair> {
       ...{ port, log: log.child('workers'), timers, exporter: new Exporter(meter) },
       defer: setImmediate,
       send: (batch) => channel.send(batch),
+      stuck: () => {
+        log.child('workers').error({ worker: number }, 'a worker does not answer, it is ended');
+        child.kill('SIGKILL');
+      },
     });
     const calls = new Calls((call) => channel.send(call), answers);
     const ended = new Promise<void>((resolve) => {

@@ -30,6 +30,8 @@ export interface SessionsOptions {
   /** Runs a function once the event loop has come round. */
   readonly defer: (run: () => void) => void;
   readonly send: (batch: ViewBatch) => void;
+  /** The worker has not taken a batch in for a minute. */
+  readonly stuck: () => void;
 }
 
 interface Remote {
@@ -50,6 +52,9 @@ const FAILED: Refusal = { kind: 'refused', code: 13, message: 'internal error' }
 /** What every Envoy asks for is told before it does, which spares it the way there and back for each. */
 const COMMON = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
 
+/** A batch takes milliseconds, ms. */
+const STUCK_MS = 60_000;
+
 /** Longer than it takes proxies to reconnect, ms. */
 const REST_MS = 30_000;
 
@@ -60,6 +65,7 @@ export class WorkerSessions {
   readonly #dirty = new Set<Id>();
   #batch = 0;
   #underWay = false;
+  #cancelStuck = (): void => undefined;
   #scheduled = false;
   /** The last batch of events that asks for something, and the last that was answered. */
   #asked = 0;
@@ -87,6 +93,7 @@ export class WorkerSessions {
     if (asks) this.#asked = batch;
     if (this.#underWay && taken >= this.#batch) {
       this.#underWay = false;
+      this.#cancelStuck();
       for (const view of this.#replaced.splice(0)) this.#options.exporter.release(view);
     }
     this.#schedule();
@@ -95,6 +102,7 @@ export class WorkerSessions {
   /** The worker is gone, and all of its connections. */
   end(): void {
     this.#ended = true;
+    this.#cancelStuck();
     for (const cancel of this.#resting) cancel();
     for (const [id, { session }] of this.#remotes) {
       this.#remotes.delete(id);
@@ -217,6 +225,7 @@ export class WorkerSessions {
     this.#dirty.clear();
     this.#answered = this.#asked;
     this.#underWay = true;
+    this.#cancelStuck = this.#options.timers.setTimeout(() => this.#options.stuck(), STUCK_MS);
     const definitions = this.#options.exporter.take();
     this.#options.send({ kind: 'views', batch: this.#batch, answered: this.#answered, definitions, sessions });
   }

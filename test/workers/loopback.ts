@@ -7,7 +7,7 @@ import type { EventBatch, ViewBatch } from '../../src/workers/messages.ts';
 import { RemotePort } from '../../src/workers/port.ts';
 import { WorkerSessions } from '../../src/workers/sessions.ts';
 import type { ViewPort } from '../../src/xds/port.ts';
-import { Metrics, silentLog } from '../xds/support.ts';
+import { between, ManualTimers, Metrics, silentLog } from '../xds/support.ts';
 
 export interface Loopback {
   readonly port: RemotePort;
@@ -35,8 +35,17 @@ export function loopback(world: ViewPort, { defer, timers, log = silentLog }: Lo
       batches.push(batch);
       defer(() => port.take(copy<ViewBatch>(batch)));
     },
+    stuck: () => log.error({}, 'stuck'),
   });
   return { port, sessions, exporter, metrics, batches };
+}
+
+/** Puts a worker between all streams of this file and their views; gives the errors that it logs. */
+export function loopbackBetween(): readonly object[] {
+  const errors: object[] = [];
+  const log: Log = { ...silentLog, error: (fields) => errors.push(fields), child: () => log };
+  between.port = (views, defer) => loopback(views, { defer, timers: new ManualTimers(), log }).port;
+  return errors;
 }
 
 function copy<T>(message: T): T {

@@ -48,7 +48,9 @@ class FakeProxy {
       address,
       credentials: ChannelCredentials.createInsecure(),
       mode,
-      node: Buffer.from(encode('envoy.config.core.v3.Node', { id, userAgentName: 'envoy', metadata: { NAMESPACE: 'elsewhere' } })),
+      node: Buffer.from(
+        encode('envoy.config.core.v3.Node', { id, userAgentName: 'envoy', metadata: { NAMESPACE: 'elsewhere' } }),
+      ),
       onUpdate: ({ typeUrl }) => {
         if (typeUrl === TYPE_URL.cluster) this.#follow();
       },
@@ -120,7 +122,10 @@ describe.skipIf(envoy === '')('a control plane with workers', () => {
     const alone = await startLocalControlPlane(folder);
     const other = new FakeProxy(`127.0.0.1:${alone.server.addresses.grpc?.port}`, 'delta', 99);
     try {
-      await until(async () => other.has('10.1.1.1') && fakes.every(({ held }) => sameKeys(held, other.held)), 'the same');
+      await until(
+        async () => other.has('10.1.1.1') && fakes.every(({ held }) => sameKeys(held, other.held)),
+        'the same',
+      );
       for (const { held } of fakes) expect(held).toEqual(other.held);
     } finally {
       other.close();
