@@ -212,7 +212,7 @@ describe.each(MODES)('%s', (mode) => {
           for (const op of list) bout.play(op);
           bout.finish();
         }),
-        { numRuns: between.runs },
+        { numRuns: 300 * between.scale },
       );
     });
   }

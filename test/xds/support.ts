@@ -214,8 +214,8 @@ export class Session implements ProxySession {
 
 type Defer = (run: () => void) => void;
 
-/** What stands between the streams of a test and their views: nothing. Tests of workers put one there, and make fewer runs. */
-export const between = { port: (views: ViewPort, _defer: Defer): ViewPort => views, runs: 300 };
+/** What stands between the streams of a test and their views: nothing. Tests of workers put one there, and do less. */
+export const between = { port: (views: ViewPort, _defer: Defer): ViewPort => views, scale: 1 };
 
 /** What all streams of a test share; `run` does the work that streams have asked for. */
 export class Host {
