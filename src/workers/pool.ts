@@ -148,8 +148,10 @@ export class WorkerPool<Settings, Pair> {
   #start(number: number): void {
     const { port, log, meter, timers, clock, start, settings, answers } = this.#options;
     const child = start(number);
-    // Undefined where the process could not be made: its error is told as its end.
-    const pipe = child.stdio[PIPE] as Duplex;
+    // A message that cannot be sent any more is one too; the end of the process says all.
+    child.on('error', () => {});
+    const pipe = child.stdio?.[PIPE] as Duplex | undefined;
+    if (pipe === undefined) throw new Error('no process could be made');
     const channel = new Channel<FromWorker, ToWorker<Settings, Pair>>(pipe, (message) => this.#take(worker, message));
     const sessions = new WorkerSessions({
       ...{ port, log: log.child('workers'), timers, exporter: new Exporter(meter) },
@@ -224,13 +226,23 @@ export class WorkerPool<Settings, Pair> {
     if (this.#stopping || this.#started !== undefined) return;
     this.#restarts.inc();
     this.#log.error({ worker: number, ...how, proxies }, 'a worker has ended, its proxies have to connect anew');
-    const { clock, timers } = this.#options;
-    const before = clock.now() - startedAt > LASTED ? 0 : (this.#delays.get(number) ?? 0);
-    const delay = Math.min(LONGEST_DELAY, before === 0 ? FIRST_DELAY : before * 2);
+    if (this.#options.clock.now() - startedAt > LASTED) this.#delays.delete(number);
+    this.#startLater(number);
+  }
+
+  #startLater(number: number): void {
+    const before = this.#delays.get(number);
+    const delay = before === undefined ? FIRST_DELAY : Math.min(LONGEST_DELAY, before * 2);
     this.#delays.set(number, delay);
-    const cancel = timers.setTimeout(() => {
+    const cancel = this.#options.timers.setTimeout(() => {
       this.#waiting.delete(cancel);
-      this.#start(number);
+      try {
+        this.#start(number);
+      } catch (error) {
+        // The machine has no room for another process now.
+        this.#log.error({ worker: number, error: String(error) }, 'a worker could not be started');
+        this.#startLater(number);
+      }
     }, delay);
     this.#waiting.add(cancel);
   }
