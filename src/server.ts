@@ -4,13 +4,8 @@
 
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Authenticator,
-  authenticate,
-  clientCertAuthenticator,
-  jwtAuthenticator,
-  type JwtRule,
-} from './ca/authenticators.ts';
+import { authenticate } from './ca/authenticate.ts';
+import { type Authenticator, clientCertAuthenticator, jwtAuthenticator, type JwtRule } from './ca/authenticators.ts';
 import { keysOfTokenKey, openJwksFile } from './ca/jwks.ts';
 import { type Authority, openAuthority } from './ca/authority.ts';
 import { fileRootStore } from './ca/root-store.ts';
@@ -28,10 +23,11 @@ import type { HttpServer } from './console/http.ts';
 import { serveHttp } from './console/http.ts';
 import { type ConfigSide, startConfig } from './server/config.ts';
 import { openKube, type KubeSide } from './server/kube.ts';
-import { consolePort } from './server/console.ts';
+import { consolePort, type Phase } from './server/console.ts';
 import { startWebhooks } from './server/webhooks.ts';
 import type { WebhookPort } from './console/port.ts';
 import { type GrpcSide, startGrpc } from './server/grpc.ts';
+import { REAL_CLOCK, REAL_TIMERS } from './server/real.ts';
 import type { ListenAddress } from './lib/listen.ts';
 import type { Clock, Log, Timers } from './lib/ports.ts';
 import { createLog, type LogRoot } from './telemetry/log.ts';
@@ -83,6 +79,8 @@ export interface ServerOptions {
   readonly maxStreamRate: number;
   /** Connections of proxies are asked to move after this, ms, give or take a tenth. Undefined: never. */
   readonly maxConnectionAge?: number | undefined;
+  /** Processes that hold the connections of proxies, in place of this one; fewer than two: none. */
+  readonly workers?: WorkerOptions | undefined;
   /** How long a stop may take to send proxies elsewhere, ms. */
   readonly shutdownDuration?: number | undefined;
   /** Folder with the files `config` and `values` of injection; where it has none, the ConfigMap counts. */
@@ -96,6 +94,12 @@ export interface ServerOptions {
   readonly entryGraceMs?: number | undefined;
   /** False: whoever connects may register as any workload of a group. */
   readonly validateEntryIdentity?: boolean | undefined;
+}
+
+export interface WorkerOptions {
+  readonly count: number;
+  /** Options of Node.js for them, after those of this process. */
+  readonly execArgv?: readonly string[] | undefined;
 }
 
 export interface Server {
@@ -117,15 +121,6 @@ export interface World {
   readonly clock: Clock;
   readonly timers: Timers;
 }
-
-const REAL_CLOCK: Clock = { now: () => performance.timeOrigin + performance.now() };
-
-export const REAL_TIMERS: Timers = {
-  setTimeout: (fn, ms) => {
-    const timer = setTimeout(fn, ms);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** Starts everything; what was started is stopped again if a later part fails. */
 export async function startServer(options: ServerOptions): Promise<Server> {
@@ -163,10 +158,10 @@ async function startParts(
   const security = await startSecurity(options, config, world, kube);
   keys.of = security.workloadSecrets;
   closers.push(() => security.stop());
-  let leaving = false;
+  let phase: Phase = 'starting';
   const webhooks = await startWebhooks(options, world, config);
   closers.push(() => webhooks.stop());
-  const port = consolePort(options, world, config, { leaving: () => leaving, injection: webhooks });
+  const port = consolePort(options, world, config, { phase: () => phase, injection: webhooks });
   const pages = await startPages(options, security, { console: port, webhooks }, closers);
   // From here on the order of stopping is: unready, no longer leading, streams ended one after the other, pages closed.
   const grpc: GrpcSide = await startGrpc(options, world, { config, security, console: port });
@@ -175,8 +170,9 @@ async function startParts(
     kube.start({ config, authority: security.authority, streams: () => grpc.streams() });
     closers.push(() => kube.stop());
   }
+  phase = 'serving';
   closers.push(() => {
-    leaving = true;
+    phase = 'leaving';
   });
   return {
     log: world.log,

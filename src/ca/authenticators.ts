@@ -1,6 +1,5 @@
 // Who is calling: a chain of authenticators, the first that accepts decides.
-// In: the credentials a peer showed; out: a Caller with its identities, or the reasons of all who refused (for the log only).
-// Called by service for CSRs and by the xDS server for streams.
+// In: the credentials a peer showed; out: a Caller with its identities, or why not. Asked by authenticate.ts.
 
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Clock } from '../lib/ports.ts';
@@ -38,22 +37,6 @@ export type AuthDecision =
 
 const ABSENT: AuthOutcome = { kind: 'absent' };
 const rejected = (reason: string): AuthOutcome => ({ kind: 'rejected', reason });
-
-/** Asks one authenticator after the other. The refusal's reason names each; it is for the log and never for the peer. */
-export async function authenticate(
-  authenticators: readonly Authenticator[],
-  credentials: PeerCredentials,
-): Promise<AuthDecision> {
-  const reasons: string[] = [];
-  let temporary = false;
-  for (const authenticator of authenticators) {
-    const outcome = await authenticator.authenticate(credentials);
-    if (outcome.kind === 'accepted') return outcome;
-    temporary ||= outcome.kind === 'rejected' && outcome.temporary === true;
-    reasons.push(`${authenticator.name}: ${outcome.kind === 'absent' ? 'nothing presented' : outcome.reason}`);
-  }
-  return { kind: 'refused', reason: reasons.join('; '), ...(temporary ? { temporary } : {}) };
-}
 
 /**
  * Accepts a certificate that TLS has verified against the mesh's roots. A root may also sign for others than the mesh, hence

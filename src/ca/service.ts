@@ -14,7 +14,8 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { Log, Meter } from '../lib/ports.ts';
-import { authenticate, type Authenticator } from './authenticators.ts';
+import { authenticate } from './authenticate.ts';
+import type { Authenticator } from './authenticators.ts';
 import type { Authority } from './authority.ts';
 import { type AuthenticatedCall, credentialsOf } from './credentials.ts';
 import { attempt, type CaError, type CaErrorCode } from './errors.ts';
@@ -39,7 +40,7 @@ const OPAQUE = 'caller could not be authenticated';
 
 /** The service, ready for `server.addService(definition, handlers)`. */
 export function certificateService(
-  authority: Authority,
+  authority: Pick<Authority, 'certify'>,
   authenticators: readonly Authenticator[],
   log: Log,
   meter: Meter,

@@ -6,13 +6,14 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { experimental, type ServerCredentials } from '@grpc/grpc-js';
+import type { ServerCredentials } from '@grpc/grpc-js';
 import type { Clock, Log, Timers } from '../lib/ports.ts';
 import type { Authority } from './authority.ts';
 import { newKeyPair } from './csr-request.ts';
 import { reasonOf } from './errors.ts';
 import { watchDirectory } from './file-watch.ts';
 import { bundleOf } from './pem.ts';
+import { type PairSource, type ServingPair, servingCredentials } from './serving-credentials.ts';
 
 export interface ServingFiles {
   readonly certificate: string;
@@ -30,12 +31,6 @@ export interface ServingPorts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
-}
-
-export interface ServingPair {
-  readonly certificatePem: string;
-  readonly keyPem: string;
-  readonly rootsPem: string;
 }
 
 const LIFETIME_SECONDS = 90 * 24 * 3600;
@@ -85,15 +80,10 @@ function checkPair(certificatePem: string, keyPem: string): void {
   throw new Error('the serving key does not belong to the serving certificate');
 }
 
-type CaListener = (update: { caCertificate: Buffer } | null) => void;
-type IdentityListener = (update: { certificate: Buffer; privateKey: Buffer } | null) => void;
-
-export class ServingCert {
+export class ServingCert implements PairSource {
   readonly #obtain: () => Promise<ServingPair>;
   readonly #ports: ServingPorts;
   readonly #log: Log;
-  readonly #caListeners = new Set<CaListener>();
-  readonly #identityListeners = new Set<IdentityListener>();
   readonly #listeners = new Set<(pair: ServingPair) => void>();
   readonly #stops: (() => void)[] = [];
   #cancelTimer: () => void = () => undefined;
@@ -114,20 +104,7 @@ export class ServingCert {
 
   /** Credentials for a grpc-js server. Established connections live on through a renewal, new ones see the new pair. */
   credentials(): ServerCredentials {
-    // grpc-js registers its own watcher after it has added its listeners: answering in the same tick would be missed.
-    const provider = {
-      addCaCertificateListener: (listener: CaListener) => {
-        this.#caListeners.add(listener);
-        queueMicrotask(() => listener({ caCertificate: Buffer.from(this.#pair.rootsPem) }));
-      },
-      removeCaCertificateListener: (listener: CaListener) => void this.#caListeners.delete(listener),
-      addIdentityCertificateListener: (listener: IdentityListener) => {
-        this.#identityListeners.add(listener);
-        queueMicrotask(() => listener(identityOf(this.#pair)));
-      },
-      removeIdentityCertificateListener: (listener: IdentityListener) => void this.#identityListeners.delete(listener),
-    };
-    return experimental.createCertificateProviderServerCredentials(provider, provider, false);
+    return servingCredentials(this);
   }
 
   /** Hears of each new pair; returns the unsubscribe. HTTPS servers use it for `setSecureContext`. */
@@ -168,8 +145,6 @@ export class ServingCert {
     if (old.certificatePem === pair.certificatePem && old.rootsPem === pair.rootsPem && old.keyPem === pair.keyPem)
       return;
     this.#pair = pair;
-    for (const listener of this.#caListeners) listener({ caCertificate: Buffer.from(pair.rootsPem) });
-    for (const listener of this.#identityListeners) listener(identityOf(pair));
     for (const listener of this.#listeners) listener(pair);
     this.#schedule(this.#halfLife());
   }
@@ -188,8 +163,4 @@ export class ServingCert {
     const next = left > MAX_WAIT_MS ? () => this.#schedule(at) : () => void this.renew();
     this.#cancelTimer = this.#ports.timers.setTimeout(next, Math.min(left, MAX_WAIT_MS));
   }
-}
-
-function identityOf(pair: ServingPair): { certificate: Buffer; privateKey: Buffer } {
-  return { certificate: Buffer.from(pair.certificatePem), privateKey: Buffer.from(pair.keyPem) };
 }

@@ -80,6 +80,10 @@ class DebugSession implements ProxySession {
     this.#views.delete(typeUrl);
   }
 
+  followsNames(): boolean {
+    return true;
+  }
+
   sent(): void {}
   acked(): void {}
   nacked(): void {}

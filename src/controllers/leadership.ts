@@ -29,7 +29,7 @@ export interface LeadershipOptions {
   readonly replica: string;
   readonly plane: Plane;
   readonly store: Store;
-  readonly streams: () => readonly StreamProgress[];
+  readonly streams: () => Promise<readonly StreamProgress[]>;
   /** Lets waiting events be handled. */
   readonly yieldLoop: () => Promise<void>;
   /** Whether conditions of the user's objects are kept. */
@@ -142,8 +142,8 @@ export class Leadership {
   async #count(): Promise<Report> {
     const { plane, streams, yieldLoop } = this.#options;
     const steps = reachOf({
+      streams: await streams(),
       sessions: plane.sessions,
-      streams: streams(),
       refusals: plane.nacks.refusals(),
       generation: (key) => this.#accepted(key),
     });

@@ -208,10 +208,14 @@ export class PlaneSession implements ProxySession {
     if (snapshot !== undefined) this.#refreshSecrets(snapshot);
   }
 
+  followsNames(typeUrl: string): boolean {
+    return typeUrl === TYPE_URL.secret || (ASKED_TYPES.has(typeUrl) && this.classState?.views?.onDemand !== undefined);
+  }
+
   sent(typeUrl: string, event: SentEvent): void {
     this.record.sent(typeUrl, event, this.#options.clock.now());
     this.#options.plane.moved();
-    const view = this.view(typeUrl);
+    const { view } = event;
     if (view !== undefined) this.#sentViews.set(typeUrl, view);
     // Whoever is sent something did not have it.
     if (this.#takenViews.get(typeUrl) === view) this.#takenViews.delete(typeUrl);

@@ -20,10 +20,18 @@ const PREVIEW_SLICE = 5;
 /** Kinds whose objects hold secrets: the pages say that they exist and nothing more. */
 const HIDDEN = new Set(['Secret']);
 
+/** Before its listeners are open, and once it is being stopped, nobody should be sent to the server. */
+export type Phase = 'starting' | 'serving' | 'leaving';
+
+const UNREADY: Readonly<Record<Phase, readonly string[]>> = {
+  starting: ['listeners are still being opened'],
+  serving: [],
+  leaving: ['shutting down'],
+};
+
 /** What the pages show beside the configuration. */
 interface Beside {
-  /** The server is being stopped, and nobody should be sent here any more. */
-  readonly leaving: () => boolean;
+  readonly phase: () => Phase;
   /** Its findings are carried by no object of the store. */
   readonly injection: { readonly findings: () => readonly Finding[]; readonly describe: () => object };
 }
@@ -38,7 +46,7 @@ export function consolePort(options: ServerOptions, world: World, config: Config
   };
   return {
     version: options.version,
-    unready: () => (beside.leaving() ? ['shutting down'] : config.unready()),
+    unready: () => (beside.phase() === 'leaving' ? UNREADY.leaving : [...UNREADY[beside.phase()], ...config.unready()]),
     connections: () => [...config.plane.sessions].map((session) => connectionInfo(session, config)),
     snapshot: () => config.plane.snapshot,
     findings: () => [...config.findings(), ...beside.injection.findings()],

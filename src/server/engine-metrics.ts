@@ -1,22 +1,18 @@
 // What the engine counts for itself, on the page of metrics: work done and saved, and how long the event loop was held.
 // Called once per server; whatever is cheaper to read than to keep is read when a page is asked for.
 
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MemoCounts } from '../lib/memo.ts';
 import { ENCODED } from '../resources/resource.ts';
 import type { MetricsRoot } from '../telemetry/metrics.ts';
 import { RENDER_COUNTS } from '../translate/counts.ts';
-
-/** Of the event loop's delay since the page before. */
-const QUANTILES = [0.5, 0.9, 0.99, 1] as const;
-
-/** How often the delay is looked at, ms: shorter ones are within it. */
-const RESOLUTION = 20;
+import { watchLoop } from './event-loop.ts';
 
 export function engineMetrics(metrics: MetricsRoot): { stop(): void } {
   countRenders(metrics);
   countEncoded(metrics);
-  return watchLoop(metrics);
+  const loop = watchLoop(metrics.meter);
+  metrics.onScrape(() => loop.refresh());
+  return loop;
 }
 
 /** Renderers count for themselves; a page takes over what was added since the last. */
@@ -45,22 +41,4 @@ function countEncoded(metrics: MetricsRoot): void {
     bytes.inc(undefined, ENCODED.bytes - seen.bytes);
     Object.assign(seen, ENCODED);
   });
-}
-
-function watchLoop(metrics: MetricsRoot): { stop(): void } {
-  const delay = metrics.meter.gauge(
-    'meltemi_event_loop_delay_seconds',
-    'How much later than due the event loop came round, since the page of metrics before.',
-    ['quantile'],
-  );
-  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION });
-  histogram.enable();
-  metrics.onScrape(() => {
-    for (const quantile of QUANTILES) {
-      const late = histogram.count === 0 ? 0 : histogram.percentile(quantile * 100) / 1e9 - RESOLUTION / 1000;
-      delay.set(Math.max(0, late), { quantile: String(quantile) });
-    }
-    histogram.reset();
-  });
-  return { stop: () => histogram.disable() };
 }

@@ -1,29 +1,24 @@
-// The gRPC half of the server: xDS in plaintext and over TLS, certificates over TLS, on two listeners.
+// The gRPC half of the server: who answers proxies, and whether the calls come to this process or to workers.
 
 import { hostname } from 'node:os';
-import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
-import { authenticate } from '../ca/authenticators.ts';
-import { credentialsOf } from '../ca/credentials.ts';
-import { certificateService } from '../ca/service.ts';
 import { formatControlPlaneId } from '../console/control-plane-id.ts';
 import { debugSession, isDebugClient } from '../console/debug-session.ts';
 import type { ConsolePort } from '../console/port.ts';
 import type { PodSpec } from '../config/core.ts';
-import { formatListen, type ListenAddress } from '../lib/listen.ts';
-import type { Log } from '../lib/ports.ts';
+import type { ListenAddress } from '../lib/listen.ts';
 import type { SecuritySide, ServerOptions, World } from '../server.ts';
 import { objectIn } from '../store/state.ts';
 import type { Store } from '../store/store.ts';
-import type { CallPeer } from '../xds/grpc-call.ts';
+import type { StreamProgress } from '../workers/messages.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
-import { startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
 import type { ConfigSide } from './config.ts';
+import { Door, type DoorSettings, type Entrance } from './door.ts';
 import { connectRegistered } from './registration.ts';
 
 export interface GrpcSide {
-  readonly addresses: Readonly<Partial<Record<'grpc' | 'secureGrpc', ListenAddress>>>;
-  /** What the proxies hold, as their streams know it. */
-  streams(): ReturnType<XdsServer['streams']>;
+  readonly addresses: Readonly<Partial<Record<Entrance, ListenAddress>>>;
+  /** What the proxies have taken, as their streams know it. */
+  streams(): Promise<readonly StreamProgress[]>;
   stop(): Promise<void>;
 }
 
@@ -33,75 +28,58 @@ interface GrpcParts {
   readonly console: ConsolePort;
 }
 
-const UNAUTHENTICATED = 16;
-const UNAVAILABLE = 14;
 const PERMISSION_DENIED = 7;
 
 /** How long streams may take to end when the server stops, ms, unless told otherwise. */
 const STOP_GRACE = 500;
-/** How long last words may take to arrive, ms. */
-const FLUSH = 500;
-/** A connection that was asked to move and didn't is cut after this, ms. */
-const AGE_GRACE = 10_000;
 
-/** An aged connection is told to go away (GOAWAY), with a tenth of jitter so that those of one moment part. */
-function channelOptions({ maxConnectionAge }: ServerOptions): ChannelOptions {
-  if (maxConnectionAge === undefined) return XDS_CHANNEL_OPTIONS;
-  const age = {
-    'grpc.max_connection_age_ms': maxConnectionAge,
-    'grpc.max_connection_age_grace_ms': Math.min(AGE_GRACE, maxConnectionAge),
-  };
-  return { ...XDS_CHANNEL_OPTIONS, ...age };
+const ENTRANCES = ['grpc', 'secureGrpc'] as const;
+
+/** What takes the calls: this process, or workers. */
+interface Doors {
+  listen(entrance: Entrance, address: ListenAddress): Promise<number>;
+  streams(): Promise<readonly StreamProgress[]>;
+  stop(grace: number): Promise<void>;
 }
 
 export async function startGrpc(options: ServerOptions, world: World, parts: GrpcParts): Promise<GrpcSide> {
-  const { log, clock, timers } = world;
-  const { meter } = world.metrics;
-  const xds = startXds({
-    port: viewPort(options, parts),
-    log,
-    meter,
-    clock,
-    timers,
-    peerOf: (call) => provenPeer(call, parts, log),
-    identifier: formatControlPlaneId({ component: 'meltemi', id: hostname(), version: options.version }),
-    newStreamsPerSecond: options.maxStreamRate,
-  });
-  const servers: Server[] = [];
-  const addresses: Partial<Record<'grpc' | 'secureGrpc', ListenAddress>> = {};
-  if (options.grpc !== undefined) {
-    const server = new Server(channelOptions(options));
-    // The port decides: a call over TLS without a client certificate looks like one without TLS.
-    const peerOf = (call: CallPeer): Peer => plaintextPeer(call.getPeer());
-    const port = await xds.bind(server, formatListen(options.grpc), ServerCredentials.createInsecure(), peerOf);
-    addresses.grpc = { host: options.grpc.host, port };
-    servers.push(server);
-  }
-  if (options.secureGrpc !== undefined) {
-    const server = new Server(channelOptions(options));
-    const { authority, authenticators, serving } = parts.security;
-    const service = certificateService(authority, authenticators, log, meter);
-    server.addService(service.definition, service.handlers);
-    const port = await xds.bind(server, formatListen(options.secureGrpc), serving.credentials());
-    addresses.secureGrpc = { host: options.secureGrpc.host, port };
-    servers.push(server);
+  const doors = await openDoors(options, world, parts);
+  const addresses: Partial<Record<Entrance, ListenAddress>> = {};
+  try {
+    for (const entrance of ENTRANCES) {
+      const address = options[entrance];
+      if (address !== undefined) addresses[entrance] = { ...address, port: await doors.listen(entrance, address) };
+    }
+  } catch (error) {
+    await doors.stop(0);
+    throw error;
   }
   const grace = options.shutdownDuration ?? STOP_GRACE;
-  return { addresses, streams: () => xds.streams(), stop: () => stop(xds, servers, grace) };
+  return { addresses, streams: () => doors.streams(), stop: () => doors.stop(grace) };
 }
 
-async function stop(xds: XdsServer, servers: readonly Server[], grace: number): Promise<void> {
-  await xds.close(grace);
-  await Promise.all(servers.map(goAway));
-}
-
-/** Lets what was said last reach the peers, and cuts those that stay. */
-async function goAway(server: Server): Promise<void> {
-  let late: NodeJS.Timeout | undefined;
-  const gone = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-  await Promise.race([gone, new Promise((resolve) => (late = setTimeout(resolve, FLUSH)))]);
-  clearTimeout(late);
-  server.forceShutdown();
+async function openDoors(options: ServerOptions, world: World, parts: GrpcParts): Promise<Doors> {
+  const { version, maxStreamRate, maxConnectionAge, workers } = options;
+  const port = viewPort(options, parts);
+  const identifier = formatControlPlaneId({ component: 'meltemi', id: hostname(), version });
+  const settings: DoorSettings = {
+    identifier,
+    maxStreamRate,
+    maxConnectionAge,
+    sharers: Math.max(1, workers?.count ?? 1),
+  };
+  if (workers !== undefined && workers.count > 1) {
+    // Who has none doesn't load what starts them.
+    const { startWorkers } = await import('./workers.ts');
+    return startWorkers({ ...options, workers }, settings, world, { port, security: parts.security });
+  }
+  const { log, clock, timers } = world;
+  const door = new Door(settings, { ...parts.security, port, log, meter: world.metrics.meter, clock, timers });
+  return {
+    listen: (entrance, address) => door.listen(entrance, address),
+    streams: () => Promise.resolve(door.streams()),
+    stop: (grace) => door.stop(grace),
+  };
 }
 
 /** Proxies go to the plane, tools that ask debug types to the console. */
@@ -158,25 +136,4 @@ function accountOfPod(instance: string, store: Store): string | undefined {
 function accountText(accounts: readonly (string | undefined)[]): string {
   const known = [...new Set(accounts.filter((account) => account !== undefined))];
   return known.length === 0 ? '' : `, service account ${known.join(' and ')}`;
-}
-
-function plaintextPeer(address: string): Peer {
-  return { address, plaintext: true, identities: [] };
-}
-
-async function provenPeer(
-  call: Parameters<typeof credentialsOf>[0],
-  { security }: GrpcParts,
-  log: Log,
-): Promise<Peer | Refusal> {
-  const credentials = credentialsOf(call);
-  const decision = await authenticate(security.authenticators, credentials);
-  if (decision.kind === 'refused') {
-    const { address } = credentials;
-    log.child('xds').warn({ peer: address, reason: decision.reason }, 'stream refused: not authenticated');
-    return decision.temporary === true
-      ? { kind: 'refused', code: UNAVAILABLE, message: 'the caller could not be looked up, try again' }
-      : { kind: 'refused', code: UNAUTHENTICATED, message: 'caller could not be authenticated' };
-  }
-  return { address: credentials.address, plaintext: false, identities: decision.caller.identities };
 }

@@ -15,7 +15,7 @@ import type { EntryWriter } from '../registration/port.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import type { MeshSettings, MeshSource } from '../sources/mesh-reading.ts';
 import type { ServerOptions, World } from '../server.ts';
-import type { StreamStatus } from '../xds/status.ts';
+import type { StreamProgress } from '../workers/messages.ts';
 import type { ConfigSide } from './config.ts';
 
 export interface KubeSide {
@@ -35,7 +35,7 @@ export interface KubeSide {
 export interface LeaderParts {
   readonly config: ConfigSide;
   readonly authority: Authority;
-  readonly streams: () => readonly StreamStatus[];
+  readonly streams: () => Promise<readonly StreamProgress[]>;
 }
 
 /** What only a cluster needs is loaded for those who have one. */

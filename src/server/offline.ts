@@ -17,7 +17,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
 import { readNode } from '../xds/node.ts';
 import { WireReader } from '../xds/wire.ts';
-import { REAL_TIMERS } from '../server.ts';
+import { REAL_TIMERS } from './real.ts';
 import type { PreviewParts } from './preview.ts';
 
 export interface OfflineOptions {

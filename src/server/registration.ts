@@ -49,6 +49,7 @@ function registered(session: ProxySession, registration: Registration): ProxySes
     },
     view: (typeUrl) => session.view(typeUrl),
     names: (typeUrl, names) => session.names(typeUrl, names),
+    followsNames: (typeUrl) => session.followsNames?.(typeUrl) ?? false,
     sent: (typeUrl, event) => session.sent(typeUrl, event),
     acked: (typeUrl, nonce) => session.acked(typeUrl, nonce),
     nacked: (typeUrl, event) => session.nacked(typeUrl, event),

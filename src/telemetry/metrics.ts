@@ -16,13 +16,13 @@ export interface MetricsRoot {
   /** The Prometheus text page. */
   render(): Promise<string>;
   readonly contentType: string;
-  /** Called before each page, to refresh gauges that are cheaper to read than to keep. */
-  onScrape(refresh: () => void): void;
+  /** Called before each page, to refresh what is cheaper to read than to keep; the page waits for it. */
+  onScrape(refresh: () => void | Promise<void>): void;
 }
 
 export function createMetrics(): MetricsRoot {
   const registry = new Registry();
-  const refreshers: (() => void)[] = [];
+  const refreshers: (() => void | Promise<void>)[] = [];
   const named = <T>(name: string, make: () => T): T => (registry.getSingleMetric(name) as T | undefined) ?? make();
   const meter: Meter = {
     counter: (name, help, labelNames = []) => {
@@ -46,8 +46,8 @@ export function createMetrics(): MetricsRoot {
   };
   return {
     meter,
-    render: () => {
-      for (const refresh of refreshers) refresh();
+    render: async () => {
+      await Promise.all(refreshers.map(async (refresh) => refresh()));
       return registry.metrics();
     },
     contentType: registry.contentType,

@@ -12,6 +12,8 @@ export interface LogRoot {
   scopes(): ReadonlyMap<string, Level>;
   /** `default` sets all scopes without a level of their own. Returns false for an unknown level. */
   setLevel(scope: string, level: string): boolean;
+  /** Hears of each level that is set. */
+  onLevel(listener: (scope: string, level: Level) => void): void;
 }
 
 export interface LogOptions {
@@ -31,10 +33,12 @@ export const LEVEL_NUMBERS: Readonly<Record<LineLevel, number>> = { debug: 20, i
 
 export function scopedLog(levelsText: string | undefined, write: LineWriter): LogRoot {
   const levels = new Map<string, Level>([['default', 'info']]);
+  const listeners: ((scope: string, level: Level) => void)[] = [];
   const seen = new Set<string>(['default']);
   const setLevel = (scope: string, level: string): boolean => {
     if (!isLevel(level)) return false;
     levels.set(scope, level);
+    for (const listener of listeners) listener(scope, level);
     return true;
   };
   parseLevels(levelsText ?? 'info', setLevel);
@@ -53,6 +57,9 @@ export function scopedLog(levelsText: string | undefined, write: LineWriter): Lo
     log: scoped('default'),
     scopes: () => new Map([...seen].sort().map((scope) => [scope, levelOf(scope)])),
     setLevel,
+    onLevel: (listener) => {
+      listeners.push(listener);
+    },
   };
 }
 

@@ -3,8 +3,11 @@
 // belongs to a connection: TLS and its renewal, pings, age, GOAWAY, shutdown.
 
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
 import { isGrpc, refuse } from '../grpc/refuse.ts';
+
+const HIDDEN = 'the gRPC server hides its HTTP/2 server';
 
 export type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
@@ -22,8 +25,24 @@ export async function bindWithRoutes(
       else reject(error);
     });
   });
-  for (const http2 of http2ServersOf(server)) route(http2, routes);
+  const bound = http2ServersOf(server);
+  if (bound.length === 0) throw new Error(HIDDEN);
+  for (const http2 of bound) route(http2, routes);
   return port;
+}
+
+/** As `bindWithRoutes`, for connections that others have accepted and hand over, before TLS. */
+export function injectorWithRoutes(
+  server: Server,
+  credentials: ServerCredentials,
+  routes: ReadonlyMap<string, StreamHandler>,
+): (connection: Socket) => void {
+  const before = new Set(http2ServersOf(server));
+  const injector = server.createConnectionInjector(credentials);
+  const made = http2ServersOf(server).filter((http2) => !before.has(http2));
+  if (made.length === 0) throw new Error(HIDDEN);
+  for (const http2 of made) route(http2, routes);
+  return (connection) => injector.injectConnection(connection);
 }
 
 function route(http2: Http2Server, routes: ReadonlyMap<string, StreamHandler>): void {
@@ -41,6 +60,6 @@ function route(http2: Http2Server, routes: ReadonlyMap<string, StreamHandler>): 
 /** grpc-js keeps its HTTP/2 servers to itself, and has no other way to take a stream from it. */
 function http2ServersOf(server: Server): readonly Http2Server[] {
   const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<Http2Server, unknown> };
-  if (http2Servers === undefined || http2Servers.size === 0) throw new Error('the gRPC server hides its HTTP/2 server');
+  if (http2Servers === undefined) throw new Error(HIDDEN);
   return [...http2Servers.keys()];
 }

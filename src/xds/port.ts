@@ -37,6 +37,8 @@ export interface ProxySession {
   readonly connectionId: string;
   /** False while views are still being made: nothing is sent before the wake that follows. True if left out. */
   readonly ready?: boolean | undefined;
+  /** It turned out that the proxy may not connect: its stream ends with this. */
+  readonly refusal?: Refusal | undefined;
   /**
    * The resources of that type that the proxy is meant to have now. Undefined: a type that this control plane doesn't
    * serve. The same object as long as nothing changed for this proxy.
@@ -47,6 +49,8 @@ export interface ProxySession {
    * the view can hold them. For all other types a no-op.
    */
   names(typeUrl: string, names: ReadonlySet<string>): void;
+  /** True for types of which the view follows the names that were told. Left out: of none. */
+  followsNames?(typeUrl: string): boolean;
   /** Called by the stream on what the proxy says and on what was sent; feeds status, metrics, provenance. */
   sent(typeUrl: string, event: SentEvent): void;
   acked(typeUrl: string, nonce: string): void;
@@ -62,6 +66,8 @@ export interface SentEvent {
   readonly resources: number;
   readonly removed: number;
   readonly bytes: number;
+  /** What it was made from. */
+  readonly view: View | undefined;
 }
 
 export interface NackEvent {

@@ -53,7 +53,9 @@ export function reportSent(subject: Subject, sent: SentResponse, accounts: Accou
   }
   if (late) metrics.orderTimeouts.inc(labels);
   const { version, resources } = response;
-  accounts.session?.sent(exchange.typeUrl, { nonce, version, resources, removed: response.removed.length, bytes });
+  const { typeUrl } = exchange;
+  const view = accounts.session?.view(typeUrl);
+  accounts.session?.sent(typeUrl, { nonce, version, resources, removed: response.removed.length, bytes, view });
 }
 
 /** A client has answered, or has answered something outdated. */

@@ -3,12 +3,13 @@
 // process, which makes the gRPC server with XDS_CHANNEL_OPTIONS, has this bind it, and closes it in the end.
 
 import { randomInt } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
 import { Encoder, type Mode } from './encode.ts';
 import { type CallPeer, GrpcCall } from './grpc-call.ts';
-import { bindWithRoutes, type StreamHandler } from './grpc-routes.ts';
+import { bindWithRoutes, injectorWithRoutes, type StreamHandler } from './grpc-routes.ts';
 import { Intake } from './intake.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
@@ -49,6 +50,8 @@ export interface XdsServer {
    * service, and tell callers each in its own way.
    */
   bind(server: Server, address: string, credentials: ServerCredentials, peerOf?: PeerOf): Promise<number>;
+  /** The same for a server that doesn't listen: what it returns takes connections that others have accepted, before TLS. */
+  injector(server: Server, credentials: ServerCredentials, peerOf?: PeerOf): (connection: Socket) => void;
   streams(): readonly StreamStatus[];
   /** Streams admitted and not ended, including those that haven't said who they are. */
   connected(): number;
@@ -57,7 +60,7 @@ export interface XdsServer {
 }
 
 /** Some twenty first responses of a large mesh. */
-const MAX_UNSENT = 64 * 1024 * 1024;
+export const MAX_UNSENT = 64 * 1024 * 1024;
 /** Longest wait of a first sync for those before it to be read, ms. */
 const MAX_WAIT = 5_000;
 const MAX_REQUEST = 32 * 1024 * 1024;
@@ -134,6 +137,18 @@ class AggregatedDiscovery implements XdsServer {
     credentials: ServerCredentials,
     peerOf = this.#options.peerOf,
   ): Promise<number> {
+    return bindWithRoutes(server, address, credentials, this.#routes(peerOf));
+  }
+
+  injector(
+    server: Server,
+    credentials: ServerCredentials,
+    peerOf = this.#options.peerOf,
+  ): (connection: Socket) => void {
+    return injectorWithRoutes(server, credentials, this.#routes(peerOf));
+  }
+
+  #routes(peerOf: PeerOf): ReadonlyMap<string, StreamHandler> {
     const routes = new Map<string, StreamHandler>();
     const options = {
       timers: this.#shared.timers,
@@ -146,7 +161,7 @@ class AggregatedDiscovery implements XdsServer {
         this.#open(mode, new GrpcCall(stream, headers, options), peerOf),
       );
     }
-    return bindWithRoutes(server, address, credentials, routes);
+    return routes;
   }
 
   #open(mode: Mode, call: GrpcCall, peerOf: PeerOf): void {

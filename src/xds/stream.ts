@@ -4,19 +4,20 @@
 
 import type { Clock, Log, Timers } from '../lib/ports.ts';
 import type { View } from '../resources/view.ts';
+import { type Conversation, conversationAbout } from './conversation.ts';
 import { deltaEvents } from './delta.ts';
 import type { Encoder, Message, Mode } from './encode.ts';
-import { Exchange, type ExchangeEvent, type Need } from './exchange.ts';
+import type { Exchange, ExchangeEvent, Need } from './exchange.ts';
 import type { XdsMetrics } from './metrics.ts';
 import type { NamePool } from './names.ts';
 import { mayChange, mayRemove, type Progress } from './ordering.ts';
-import type { NodeInfo, Peer, ProxySession, ViewPort } from './port.ts';
+import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from './port.ts';
 import { type Accounts, reportAnswer, reportSent } from './report.ts';
 import { readDeltaRequest, readSotwRequest } from './requests.ts';
 import type { Pumped, Scheduler } from './scheduler.ts';
 import { sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
-import { type StreamStatus, type Tally, typeStatus } from './status.ts';
+import { type StreamStatus, typeStatus } from './status.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
 import type { Unsent } from './unsent.ts';
 import { WireError } from './wire.ts';
@@ -56,15 +57,6 @@ const INTERNAL = 13;
 const UNAVAILABLE = 14;
 /** Unserved types remembered, to log each once. */
 const MAX_UNKNOWN = 16;
-
-interface Conversation {
-  readonly exchange: Exchange;
-  readonly tally: Tally;
-  /** When it first had to wait for other types. */
-  blockedSince: number | undefined;
-  /** When to look again although nothing has happened. */
-  retryAt: number | undefined;
-}
 
 interface SendHow {
   readonly onlyAsked: boolean;
@@ -147,8 +139,7 @@ export class XdsStream implements Pumped {
     const { port } = this.#context;
     const session = port.connect(node, this.#peer, (changedAt) => this.wake(changedAt), this.#mode);
     if (session.kind === 'refused') {
-      this.#context.metrics.refused.inc({ code: String(session.code) });
-      this.close(session.code, session.message);
+      this.#refuse(session);
       return false;
     }
     this.#session = session;
@@ -156,26 +147,31 @@ export class XdsStream implements Pumped {
     return true;
   }
 
+  #refuse({ code, message }: Refusal): void {
+    const { metrics } = this.#context;
+    if (code === INTERNAL) metrics.internalErrors.inc();
+    else metrics.refused.inc({ code: String(code) });
+    this.close(code, message);
+  }
+
   #begin(typeUrl: string): Conversation | undefined {
     if (this.#unknown.has(typeUrl)) return undefined;
-    if (this.#session?.view(typeUrl) === undefined) {
-      this.#context.metrics.unknownTypes.inc();
-      if (this.#unknown.size < MAX_UNKNOWN) {
-        this.#unknown.add(typeUrl);
-        const connection = this.#session?.connectionId;
-        this.#context.log.warn({ connection, typeUrl }, 'a type was requested that is not served');
-      }
+    // While views are still being made nobody knows which types there are.
+    if (this.#session?.view(typeUrl) === undefined && this.#session?.ready !== false) {
+      this.#notServed(typeUrl);
       return undefined;
     }
-    const exchange = new Exchange(typeUrl, this.#mode, this.#context.pool);
-    const conversation: Conversation = {
-      exchange,
-      blockedSince: undefined,
-      retryAt: undefined,
-      tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 },
-    };
+    const conversation = conversationAbout(typeUrl, this.#mode, this.#context.pool);
     this.#types = [...this.#types, conversation].sort((a, b) => a.exchange.traits.rank - b.exchange.traits.rank);
     return conversation;
+  }
+
+  #notServed(typeUrl: string): void {
+    this.#context.metrics.unknownTypes.inc();
+    if (this.#unknown.size >= MAX_UNKNOWN) return;
+    this.#unknown.add(typeUrl);
+    const connection = this.#session?.connectionId;
+    this.#context.log.warn({ connection, typeUrl }, 'a type was requested that is not served');
   }
 
   #apply(conversation: Conversation, events: readonly ExchangeEvent[]): void {
@@ -221,8 +217,10 @@ export class XdsStream implements Pumped {
 
   /** Sends what may be sent now. Called by the scheduler. */
   pump(): void {
+    const refusal = this.#session?.refusal;
     const able = this.#session !== undefined && this.#session.ready !== false && this.#blockedSince === undefined;
-    if (able && !this.#closed) this.#guarded(() => this.#sendAll());
+    if (refusal !== undefined) this.#refuse(refusal);
+    else if (able && !this.#closed) this.#guarded(() => this.#sendAll());
     this.#context.unsent.done(this);
   }
 
@@ -235,13 +233,22 @@ export class XdsStream implements Pumped {
     this.#cancelOrder?.();
     this.#cancelOrder = undefined;
     // All types first learn of their change, so that the early ones know what the late ones still have to take.
-    for (const { exchange } of this.#types) this.#refresh(exchange);
+    for (const { exchange } of this.#types) {
+      if (this.#session?.view(exchange.typeUrl) === undefined) this.#drop(exchange.typeUrl);
+      else this.#refresh(exchange);
+    }
     for (const conversation of this.#types) {
       this.#sendOne(conversation);
       if (this.#closed || this.#blockedSince !== undefined) return;
     }
     if (this.#types.every(({ retryAt }) => retryAt === undefined)) this.#changedAt = undefined;
     this.#awaitOrder();
+  }
+
+  /** It was asked for before anybody knew that it isn't served. */
+  #drop(typeUrl: string): void {
+    this.#types = this.#types.filter(({ exchange }) => exchange.typeUrl !== typeUrl);
+    this.#notServed(typeUrl);
   }
 
   #refresh(exchange: Exchange): Need | undefined {

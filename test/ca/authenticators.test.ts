@@ -4,9 +4,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, describe, expect, it } from 'vitest';
+import { authenticate } from '../../src/ca/authenticate.ts';
 import {
   type Authenticator,
-  authenticate,
   clientCertAuthenticator,
   jwtAuthenticator,
   kubernetesAuthenticator,

@@ -115,7 +115,9 @@ describe('text', () => {
         const bytes = encodeJson('envoy.config.core.v3.DataSource', { inlineString: value });
         const expected = utf8.encode(value);
         expect(Buffer.compare(bytes.subarray(bytes.length - expected.length), expected)).toBe(0);
-        expect(decodeJson('envoy.config.core.v3.DataSource', bytes)).toEqual({ inlineString: value.toWellFormed() });
+        expect(decodeJson('envoy.config.core.v3.DataSource', bytes)).toEqual({
+          inlineString: Buffer.from(value).toString(),
+        });
       }),
       { numRuns: 1000 },
     );

@@ -10,7 +10,7 @@ import { Scheduler } from '../../src/xds/scheduler.ts';
 import { XdsStream } from '../../src/xds/stream.ts';
 import { Unsent } from '../../src/xds/unsent.ts';
 import { bytesField, stringField, WireReader } from '../../src/xds/wire.ts';
-import { ManualTimers, Metrics, silentLog } from '../xds/support.ts';
+import { between, ManualTimers, Metrics, silentLog } from '../xds/support.ts';
 import { connection, consoleOf } from './support.ts';
 
 const DUMP = 'istio.io/debug/config_dump';
@@ -42,16 +42,17 @@ class Tool {
       taken: () => 0,
     };
     const metrics = xdsMetrics(new Metrics());
+    const defer = (run: () => void): void => void this.#due.push(run);
     this.#stream = new XdsStream('sotw', PEER, outlet, {
       unsent: new Unsent({ timers, limit: 0, maxWait: 1000, waiting: metrics.waiting }),
-      port: { connect: (node, peer) => debugSession(port, peer, node) },
+      port: between.port({ connect: (node, peer) => debugSession(port, peer, node) }, defer),
       clock,
       timers,
       log: silentLog,
       metrics,
       pool: new NamePool(),
       encoder: new Encoder(),
-      scheduler: new Scheduler({ clock, defer: (run) => this.#due.push(run) }),
+      scheduler: new Scheduler({ clock, defer }),
       orderTimeout: 1000,
       writeTimeout: 1000,
       serial: 's',
@@ -61,7 +62,7 @@ class Tool {
   ask(typeUrl: string, nonce: string, ...names: string[]): readonly number[] {
     const asked = names.map((name) => bytesField(3, Buffer.from(name)));
     this.#stream.request(Buffer.concat([NODE, ...asked, stringField(4, typeUrl), stringField(5, nonce)]));
-    for (const run of this.#due.splice(0)) run();
+    for (let run = this.#due.shift(); run !== undefined; run = this.#due.shift()) run();
     return this.answers;
   }
 }

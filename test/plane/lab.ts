@@ -21,7 +21,7 @@ import type { Peer } from '../../src/xds/port.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { type StreamContext, XdsStream } from '../../src/xds/stream.ts';
 import { Unsent } from '../../src/xds/unsent.ts';
-import { Metrics, silentLog } from '../xds/support.ts';
+import { between, Metrics, silentLog } from '../xds/support.ts';
 
 export const { cluster: CLUSTER, endpoint: ENDPOINT, listener: LISTENER, route: ROUTE } = TYPE_URL;
 
@@ -97,12 +97,13 @@ export class Lab {
       },
     });
     const metrics = xdsMetrics(this.metrics);
+    const defer = (run: () => void): void => void this.#deferred.push(run);
     this.#context = {
       unsent: new Unsent({ timers, limit: 0, maxWait: 5_000, waiting: metrics.waiting }),
-      port: this.plane,
+      port: between.port(this.plane, defer),
       pool: this.pool,
       encoder: this.encoder,
-      scheduler: new Scheduler({ clock, defer: (run) => this.#deferred.push(run) }),
+      scheduler: new Scheduler({ clock, defer }),
       metrics,
       clock,
       timers,

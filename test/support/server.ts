@@ -189,6 +189,10 @@ export function sumOf(page: string, name: string, labels: Readonly<Record<string
 }
 
 export interface ChildControlPlane extends ControlPlane {
+  /** host:port of xDS in plaintext. */
+  readonly plaintextAddress: string;
+  /** Of the process now. */
+  readonly pid: number;
   /** SIGKILL: no goodbye to anyone. */
   kill(): Promise<void>;
   /** Starts it again on the same ports, with the same folder. */
@@ -196,7 +200,11 @@ export interface ChildControlPlane extends ControlPlane {
 }
 
 /** Starts a control plane as a process of its own. */
-export async function startChildControlPlane(folder: TestFolder, host = '127.0.0.1'): Promise<ChildControlPlane> {
+export async function startChildControlPlane(
+  folder: TestFolder,
+  host = '127.0.0.1',
+  more: readonly string[] = ['--workers', '1'],
+): Promise<ChildControlPlane> {
   const [xds = 0, tls = 0, http = 0] = await freePorts(3, host);
   const log: string[] = [];
   let child: ChildProcess | undefined;
@@ -207,7 +215,7 @@ export async function startChildControlPlane(folder: TestFolder, host = '127.0.0
         ...['--import', 'tsx', join(ROOT, 'src', 'main.ts'), 'serve', '--configDir', folder.configDir],
         ...['--stateDir', folder.stateDir, '--meshConfig', folder.meshConfig, '--caDir', join(folder.path, 'no-ca')],
         ...['--grpcAddr', `${host}:${xds}`, '--secureGRPCAddr', `${host}:${tls}`, '--httpAddr', `${host}:${http}`],
-        ...['--httpsAddr', '', '--monitoringAddr', ''],
+        ...['--httpsAddr', '', '--monitoringAddr', '', ...more],
       ],
       { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: process.env['HOME'] } },
     );
@@ -229,6 +237,10 @@ export async function startChildControlPlane(folder: TestFolder, host = '127.0.0
   return {
     folder,
     discoveryAddress: `${host}:${tls}`,
+    plaintextAddress: `${host}:${xds}`,
+    get pid() {
+      return child?.pid ?? 0;
+    },
     ...pages(host, http),
     kill: () => end('SIGKILL'),
     restart: start,

@@ -43,7 +43,10 @@ export interface WorldOptions {
 /** A mesh of these objects. */
 export function world(objects: readonly ConfigObject[], { mesh, options, features }: WorldOptions = {}): World {
   const settings = mesh === undefined ? DEFAULT_MESH_CONFIG : parseMeshConfig(mesh).mesh;
-  return build(undefined, tables(...objects), withFeatures(settings, features), { ...DEFAULT_SNAPSHOT_OPTIONS, ...options });
+  return build(undefined, tables(...objects), withFeatures(settings, features), {
+    ...DEFAULT_SNAPSHOT_OPTIONS,
+    ...options,
+  });
 }
 
 function build(before: World | undefined, next: TestTables, mesh: MeshConfig, options: SnapshotOptions): World {

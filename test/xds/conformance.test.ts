@@ -538,7 +538,7 @@ describe('delta only', () => {
     world.set(ENDPOINT, { a: '1', b: '1' });
     link.subscribe(ENDPOINT, ['a', 'b']).settle();
     expect(link.subscribe(ENDPOINT, ['a']).settle().map(names)).toEqual([['a']]);
-    world.set(CLUSTER, { a: '1', b: '1' });
+    world.set(CLUSTER, { a: '1', b: '1' }).wake();
     link.subscribe(CLUSTER, ['*']).settle();
     expect(link.subscribe(CLUSTER, ['*']).settle().map(names)[0]).toEqual(['a', 'b']);
   });

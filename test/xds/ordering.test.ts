@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Mode } from '../../src/xds/encode.ts';
 import {
+  between,
   CLUSTER,
   changeOf,
   ENDPOINT,
@@ -235,7 +236,7 @@ describe.each(MODES)('%s', (mode) => {
         expect(link.ended).toBeUndefined();
         expect(host.timers.pending).toBe(0);
       }),
-      { numRuns: 300 },
+      { numRuns: 300 * between.scale },
     );
   });
 });

@@ -12,6 +12,7 @@ import { readDeltaRequest, readSotwRequest } from '../../src/xds/requests.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
 import {
+  between,
   CLUSTER,
   changeOf,
   ENDPOINT,
@@ -60,6 +61,7 @@ describe.each(MODES)('a slow client, %s', (mode) => {
     // Answers to pings are no reading.
     link.taken += 100;
     host.timers.advance(60_000);
+    host.run();
     expect(link.ended).toMatchObject({ code: 14, cut: true });
     expect(host.metrics.of('pilot_xds_write_timeout')).toBe(1);
     expect(world.sessions.size).toBe(0);
@@ -67,7 +69,7 @@ describe.each(MODES)('a slow client, %s', (mode) => {
   });
 
   it('that never answers costs bounded memory', () => {
-    const names = Array.from({ length: 500 }, (_, i) => `e${i}`);
+    const names = Array.from({ length: 500 * between.scale }, (_, i) => `e${i}`);
     const world = new World().set(ENDPOINT, Object.fromEntries(names.map((name) => [name, '1'])));
     const link = new Link(new Host(world), 'delta');
     for (const name of names) link.subscribe(ENDPOINT, [name]);
@@ -137,6 +139,7 @@ describe('a stream', () => {
     expect(session?.ackedNonces).toEqual([session?.sentEvents[0]?.nonce]);
     link.stream.closed();
     link.stream.closed();
+    link.host.run();
     expect(session?.closed).toBe(1);
   });
 
@@ -162,9 +165,9 @@ describe('what streams share', () => {
   const many = Array.from({ length: 1000 }, (_, i) => `outbound|80||svc${i}.ns.svc.cluster.local`);
   const world = new World().set(ENDPOINT, Object.fromEntries(many.map((name) => [name, 'x'.repeat(50)])));
 
-  it.each(MODES)('500 streams that subscribe to the same 1000 names keep one set and one body, %s', (mode) => {
+  it.each(MODES)('hundreds of streams that subscribe to the same 1000 names keep one set and one body, %s', (mode) => {
     const host = new Host(world);
-    const links = Array.from({ length: 500 }, (_, i) => new Link(host, mode, `proxy-${i}`));
+    const links = Array.from({ length: 500 * between.scale }, (_, i) => new Link(host, mode, `proxy-${i}`));
     const [request = Buffer.alloc(0)] = links.slice(-1).map((link) => link.client.subscribe(ENDPOINT, many));
     for (const link of links) link.raw(Buffer.from(request));
     const bodies = host.encoder.built;
@@ -177,6 +180,7 @@ describe('what streams share', () => {
     expect(host.pool.size).toBe(1);
     expect(bodies).toBeLessThan(400_000);
     for (const link of links) link.stream.closed();
+    host.run();
     expect(world.sessions.size).toBe(0);
     expect(host.context.scheduler.waiting).toBe(0);
   });

@@ -212,6 +212,11 @@ export class Session implements ProxySession {
   }
 }
 
+type Defer = (run: () => void) => void;
+
+/** What stands between the streams of a test and their views: nothing. Tests of workers put one there, and do less. */
+export const between = { port: (views: ViewPort, _defer: Defer): ViewPort => views, scale: 1 };
+
 /** What all streams of a test share; `run` does the work that streams have asked for. */
 export class Host {
   readonly world: World;
@@ -227,14 +232,14 @@ export class Host {
   constructor(world: World) {
     this.world = world;
     const clock = { now: () => this.timers.now };
-    const defer = (run: () => void): void => {
+    const defer: Defer = (run) => {
       this.#deferred.push(run);
     };
     const metrics = xdsMetrics(this.metrics);
     this.unsent = new Unsent({ timers: this.timers, limit: 1_000, maxWait: 5_000, waiting: metrics.waiting });
     this.context = {
       unsent: this.unsent,
-      port: world,
+      port: between.port(world, defer),
       pool: this.pool,
       encoder: this.encoder,
       scheduler: new Scheduler({ clock, defer }),

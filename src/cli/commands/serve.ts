@@ -5,7 +5,8 @@ import { availableParallelism } from 'node:os';
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
-import { trimMemory, tuneEngine } from '../engine.ts';
+import { coresGiven, workersFor } from '../cores.ts';
+import { engineFlags, trimMemory, tuneEngine } from '../engine.ts';
 import { type Server, type ServerOptions, startServer } from '../../server.ts';
 import { environmentOf } from '../environment.ts';
 import { packageVersion } from '../package-version.ts';
@@ -33,6 +34,7 @@ export interface ServeFlags {
   readonly debounceMax: string;
   readonly maxRequestsPerSecond: string;
   readonly keepaliveMaxServerConnectionAge: string;
+  readonly workers: string;
   readonly shutdownDuration: string;
   readonly injectionDirectory: string;
 }
@@ -107,6 +109,7 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     validateEntryIdentity: env['ISTIO_WORKLOAD_ENTRY_VALIDATE_IDENTITY'] !== 'false',
     maxStreamRate: rate > 0 ? rate : 250 * availableParallelism(),
     maxConnectionAge: age === undefined || age === 0 ? undefined : age,
+    workers: { count: workerCount(flags.workers), execArgv: engineFlags(process.versions.node) },
     shutdownDuration: span('shutdownDuration', flags.shutdownDuration),
     injectionDirectory: flags.injectionDirectory,
     nativeSidecars: nativeSidecarsOf(env['ENABLE_NATIVE_SIDECARS']),
@@ -121,6 +124,16 @@ function span(name: string, text: string): number | undefined {
   if (duration === undefined || duration.seconds < 0)
     throw new UsageError(`--${name} ${text}: expected a duration such as 30m or 10s`, 64);
   return duration.seconds * 1000 + duration.nanos / 1e6;
+}
+
+/** More are a slip of the hand. */
+const MAX_WORKERS = 64;
+
+function workerCount(text: string): number {
+  if (text === 'auto') return workersFor(coresGiven());
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= MAX_WORKERS) return count;
+  throw new UsageError(`--workers ${text}: expected auto, or a number from 1 to ${MAX_WORKERS}`, 64);
 }
 
 function nativeSidecarsOf(text: string | undefined): 'auto' | 'true' | 'false' {

@@ -1,0 +1,24 @@
+// One type on one stream: its exchange, and when it has waited, sent, and been answered. Called by the stream.
+
+import type { Mode } from './encode.ts';
+import { Exchange } from './exchange.ts';
+import type { NamePool } from './names.ts';
+import type { Tally } from './status.ts';
+
+export interface Conversation {
+  readonly exchange: Exchange;
+  readonly tally: Tally;
+  /** When it first had to wait for other types. */
+  blockedSince: number | undefined;
+  /** When to look again although nothing has happened. */
+  retryAt: number | undefined;
+}
+
+export function conversationAbout(typeUrl: string, mode: Mode, pool: NamePool): Conversation {
+  return {
+    exchange: new Exchange(typeUrl, mode, pool),
+    blockedSince: undefined,
+    retryAt: undefined,
+    tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 },
+  };
+}
