@@ -1,6 +1,6 @@
 // How a cluster finds its endpoints: the `type` of the cluster and the fields that go with it.
 
-import { anyOf } from '../../codec/index.ts';
+import { anyOf, lasting } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
 import type { TrafficPolicy } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
@@ -33,12 +33,15 @@ export function discovery(
   if (service.resolution === 'DNSRoundRobinLB') return dns('LOGICAL_DNS', assignment, context);
   return {
     type: 'EDS',
-    edsClusterConfig: {
-      serviceName: name,
-      edsConfig: { ads: {}, initialFetchTimeout: '0s', resourceApiVersion: 'V3' },
-    },
+    edsClusterConfig: { serviceName: name, edsConfig: ADS },
   };
 }
+
+const ADS: Messages['envoy.config.core.v3.ConfigSource'] = lasting({
+  ads: {},
+  initialFetchTimeout: '0s',
+  resourceApiVersion: 'V3',
+});
 
 /** Bytes go where the client meant them to; a ServiceEntry may still move the port. */
 function originalDst(service: Service, port: ServicePort): Partial<Cluster> {

@@ -1,6 +1,6 @@
 // One outbound cluster: a port of a service, or a subset of it, as one class of clients sees it.
 
-import { anyOf, encode } from '../../codec/index.ts';
+import { anyOf, encode, lasting } from '../../codec/index.ts';
 import type { Subset, TrafficPolicy } from '../../config/generated/types.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
@@ -126,12 +126,16 @@ function balancing(policy: TrafficPolicy, originalDst: boolean, dynamic: boolean
 
 function commonLb(service: Service, policy: TrafficPolicy, context: ClusterContext): Cluster['commonLbConfig'] {
   const minimum = policy.outlierDetection?.minHealthPercent ?? 0;
+  const locality = localityConfig(service, policy, context.mesh);
+  if (minimum <= 0 && service.persistentSession === undefined && Object.keys(locality).length === 0) return NO_PANIC;
   return {
     healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },
-    ...localityConfig(service, policy, context.mesh),
+    ...locality,
     overrideHostStatus: service.persistentSession === undefined ? undefined : SESSION_STATUSES,
   };
 }
+
+const NO_PANIC: Cluster['commonLbConfig'] = lasting({ healthyPanicThreshold: {} });
 
 /** A session goes on with its endpoint while that drains; nobody else is sent there. */
 const SESSION_STATUSES: Messages['envoy.config.core.v3.HealthStatusSet'] = {

@@ -1,5 +1,6 @@
 // DestinationRule settings as fields of envoy.config.cluster.v3.Cluster.
 
+import { lasting } from '../../codec/index.ts';
 import type {
   ConnectionPoolSettings,
   LoadBalancerSettings,
@@ -17,9 +18,19 @@ const UNLIMITED = 4294967295;
 
 type Fields = Partial<Cluster>;
 
+/** Of most clusters. */
+const OFF: Fields = {
+  circuitBreakers: lasting({
+    thresholds: [
+      { maxConnections: UNLIMITED, maxPendingRequests: UNLIMITED, maxRequests: UNLIMITED, maxRetries: UNLIMITED },
+    ],
+  }),
+};
+
 /** Circuit breakers: every limit is off unless the pool sets it. */
 export function circuitBreakers(pool: ConnectionPoolSettings | undefined, policy?: TrafficPolicy): Fields {
   const budget = policy?.retryBudget;
+  if (pool === undefined && budget === undefined) return OFF;
   return {
     circuitBreakers: {
       thresholds: [

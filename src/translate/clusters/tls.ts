@@ -1,6 +1,6 @@
 // Transport sockets towards endpoints: mesh mTLS (inferred or asked for), TLS origination, or none.
 
-import { anyOf } from '../../codec/index.ts';
+import { anyOf, lasting } from '../../codec/index.ts';
 import type { ClientTLSSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect } from '../../ir/proxy.ts';
@@ -18,6 +18,7 @@ type OwnTlsContext = Messages[typeof TLS] & { readonly commonTlsContext: CommonT
 type SdsSecretConfig = Messages['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig'];
 type ValidationContext = Messages['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext'];
 type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
+type SocketMatch = Messages['envoy.config.cluster.v3.Cluster.TransportSocketMatch'];
 
 const TLS_PARAMS = { tlsMinimumProtocolVersion: 'TLSv1_2', tlsMaximumProtocolVersion: 'TLSv1_3' } as const;
 
@@ -46,10 +47,14 @@ export interface UpstreamTls {
 
 const PLAIN: UpstreamTls = { fields: {}, autoSni: false, autoSanValidation: false, originated: false };
 
-const RAW_BUFFER: TransportSocket = {
-  name: 'envoy.transport_sockets.raw_buffer',
-  typedConfig: anyOf('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
-};
+const PLAIN_MATCH: SocketMatch = lasting({
+  name: 'tlsMode-disabled',
+  match: {},
+  transportSocket: {
+    name: 'envoy.transport_sockets.raw_buffer',
+    typedConfig: anyOf('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
+  },
+});
 
 export function upstreamTls(inputs: UpstreamTlsInputs): UpstreamTls {
   const own = certificatesOfNode(inputs);
@@ -95,7 +100,7 @@ function automatic(inputs: UpstreamTlsInputs): UpstreamTls {
     fields: {
       transportSocketMatches: [
         { name: 'tlsMode-istio', match: { tlsMode: 'istio' }, transportSocket: socket },
-        { name: 'tlsMode-disabled', match: {}, transportSocket: RAW_BUFFER },
+        PLAIN_MATCH,
       ],
     },
   };
@@ -112,25 +117,33 @@ function meshSocket(inputs: UpstreamTlsInputs): TransportSocket {
   const { tls, context } = inputs;
   const sans =
     tls?.subjectAltNames !== undefined && tls.subjectAltNames.length > 0 ? tls.subjectAltNames : inputs.identities;
-  const { clientCertChain, clientKey, clientRootCert } = context;
+  return tlsSocket(context, {
+    sni: (tls?.sni ?? '') === '' ? inputs.sni || undefined : tls?.sni,
+    commonTlsContext: meshTls(context, inputs.protocol === 'http2', sans.join(SAN_SEPARATOR)),
+  });
+}
+
+/** In no subject alternative name. */
+const SAN_SEPARATOR = '\n';
+
+/** The same for all services that run as the same accounts. */
+const meshTls = memo((context: ClusterContext, http2: boolean, sans: string): CommonTlsContext => {
+  const { clientCertChain, clientKey, clientRootCert, dialect } = context;
   const certificate =
     clientCertChain === '' || clientKey === ''
       ? workloadSecret('default')
       : fileSecret(`file-cert:${clientCertChain}~${clientKey}`);
   const root = clientRootCert === '' ? workloadSecret('ROOTCA') : fileSecret(`file-root:${clientRootCert}`);
-  return tlsSocket(context, {
-    sni: (tls?.sni ?? '') === '' ? inputs.sni || undefined : tls?.sni,
-    commonTlsContext: {
-      alpnProtocols: inputs.protocol === 'http2' ? ['istio', 'h2'] : ['istio'],
-      tlsParams: TLS_PARAMS,
-      tlsCertificateSdsSecretConfigs: [certificate],
-      combinedValidationContext: {
-        defaultValidationContext: sanMatchers(sans, context.dialect),
-        validationContextSdsSecretConfig: root,
-      },
+  return lasting({
+    alpnProtocols: http2 ? ['istio', 'h2'] : ['istio'],
+    tlsParams: TLS_PARAMS,
+    tlsCertificateSdsSecretConfigs: [certificate],
+    combinedValidationContext: {
+      defaultValidationContext: sanMatchers(sans === '' ? [] : sans.split(SAN_SEPARATOR), dialect),
+      validationContextSdsSecretConfig: root,
     },
   });
-}
+});
 
 /** TLS to whatever host is asked for; undefined where the mesh asks for none. */
 export function anyHostTls(tls: ClientTLSSettings | undefined, context: ClusterContext): UpstreamTls | undefined {

@@ -1,5 +1,6 @@
 // Retry policies of routes: VirtualService `retries`, else the mesh's default, else the built-in one.
 
+import { lasting } from '../../codec/index.ts';
 import type { HTTPRetry } from '../../config/generated/types.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
@@ -31,19 +32,20 @@ const PREVIOUS_PRIORITIES: RetryPolicy['retryPriority'] = extension(
   { updateFrequency: 2 },
 );
 
+/** The built-in policy; and where a retry goes to another host. */
+const SAME_HOST: RetryPolicy = lasting({
+  retryOn: OUTBOUND_RETRY_ON,
+  numRetries: NUM_RETRIES,
+  hostSelectionRetryMaxAttempts: 5,
+});
+const OTHER_HOST: RetryPolicy = lasting({ ...SAME_HOST, retryHostPredicate: PREVIOUS_HOSTS });
+
 /**
  * The policy of a route towards a service; undefined = none. With consistent hashing a retry may go to the same host,
  * since the hash leads there again.
  */
 export function retryPolicy(retries: HTTPRetry | undefined, consistentHash: boolean): RetryPolicy | undefined {
-  if (retries === undefined) {
-    return {
-      retryOn: OUTBOUND_RETRY_ON,
-      numRetries: NUM_RETRIES,
-      hostSelectionRetryMaxAttempts: 5,
-      retryHostPredicate: consistentHash ? undefined : PREVIOUS_HOSTS,
-    };
-  }
+  if (retries === undefined) return consistentHash ? SAME_HOST : OTHER_HOST;
   const attempts = retries.attempts ?? 0;
   if (attempts <= 0) return undefined;
   const otherHosts = retries.retryIgnorePreviousHosts ?? !consistentHash;

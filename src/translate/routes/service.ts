@@ -1,6 +1,6 @@
 // The routes of a service that no VirtualService takes.
 
-import { encode } from '../../codec/index.ts';
+import { encode, lasting } from '../../codec/index.ts';
 import type { ConsistentHashLB, HTTPRetry } from '../../config/generated/types.ts';
 import { originOf } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
@@ -27,6 +27,8 @@ export function serviceRoutes(
   return renderService(service, port, retries, dialect, hash, hash === undefined ? undefined : rule, sessions);
 }
 
+const ANY_PATH = lasting({ prefix: '/' });
+
 /** Counted by tests: one run for each service and port. */
 export const renderService = memo(
   (
@@ -42,7 +44,7 @@ export const renderService = memo(
     const session = sessions ? service.persistentSession : undefined;
     const bytes = encode('envoy.config.route.v3.Route', {
       name: 'default',
-      match: { prefix: '/' },
+      match: ANY_PATH,
       route: {
         cluster: outboundClusterName(port, '', service.hostname),
         ...timeouts('0s', dialect),
