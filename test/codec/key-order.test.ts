@@ -107,7 +107,7 @@ describe('text', () => {
         const expected = utf8.encode(value);
         expect(Buffer.compare(bytes.subarray(bytes.length - expected.length), expected)).toBe(0);
         expect(decodeJson('envoy.config.core.v3.DataSource', bytes)).toEqual({
-          inlineString: new TextDecoder().decode(expected),
+          inlineString: new TextDecoder('utf-8', { ignoreBOM: true }).decode(expected),
         });
       }),
       { numRuns: 1000 },
