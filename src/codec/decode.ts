@@ -67,8 +67,8 @@ function singleReader(field: FieldInfo, siblings: readonly string[]): FieldReade
     if (found !== wireType) return false;
     const name = field.jsonName;
     const value = take === undefined ? scalar?.(reader) : delimited(reader, take, target[name], depth);
-    if (isDefault(value)) delete target[name];
-    else target[name] = value;
+    if (!isDefault(value)) target[name] = value;
+    else if (target[name] !== undefined) delete target[name];
     for (const sibling of siblings) if (target[sibling] !== undefined) delete target[sibling];
     return true;
   };

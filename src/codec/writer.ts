@@ -1,4 +1,5 @@
 import protobuf from 'protobufjs/minimal.js';
+import { isAscii } from './ascii.ts';
 
 /** Writes a value without tag; with its length where the wire type needs one. */
 export type Put = (writer: ReverseWriter, value: unknown) => void;
@@ -156,22 +157,13 @@ export class ReverseWriter {
 
   /** Long text, for which there is room. It is taken for ASCII: otherwise it begins elsewhere, and is written again. */
   private longText(value: string): void {
-    const { native, position } = this;
+    const { native, buffer, view, position } = this;
     const count = value.length;
     const start = position - count;
-    if (native.utf8Write?.(value, start, count) !== count || !this.isAscii(start)) return this.wideText(value);
+    const written = native.utf8Write?.(value, start, count);
+    if (written !== count || !isAscii(buffer, view, start, position)) return this.wideText(value);
     this.position = start;
     this.small(count);
-  }
-
-  /** Whether the bytes from `start` to the position are all of ASCII. */
-  private isAscii(start: number): boolean {
-    const { buffer, view, position } = this;
-    let bits = 0;
-    let at = start;
-    for (; at + 4 <= position; at += 4) bits |= view.getUint32(at);
-    for (; at < position; at++) bits |= buffer[at] as number;
-    return (bits & 0x80808080) === 0;
   }
 
   /** Text beyond ASCII, for which there is room. */

@@ -3,7 +3,7 @@
 import { encode, typeUrlOf } from '../codec/index.ts';
 import type { ObjectRef } from '../config/object.ts';
 import type { Draft, Origin } from '../ir/draft.ts';
-import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
+import { compareNumbers, compareStrings } from '../lib/order.ts';
 import type { Messages } from '../messages/index.ts';
 
 /** Message types that are sent as resources of their own. */
@@ -38,14 +38,16 @@ export function lazyDraftOf(
   };
 }
 
-const byIdentity = orderBy<Origin>(
-  (a, b) => compareStrings(a.kind, b.kind),
-  (a, b) => compareStrings(a.namespace, b.namespace),
-  (a, b) => compareStrings(a.name, b.name),
-  (a, b) => compareNumbers(a.generation, b.generation),
-  (a, b) => compareStrings(a.field ?? '', b.field ?? ''),
-  (a, b) => compareStrings(a.lost ?? '', b.lost ?? ''),
-);
+function byIdentity(a: Origin, b: Origin): number {
+  return (
+    compareStrings(a.kind, b.kind) ||
+    compareStrings(a.namespace, b.namespace) ||
+    compareStrings(a.name, b.name) ||
+    compareNumbers(a.generation, b.generation) ||
+    compareStrings(a.field ?? '', b.field ?? '') ||
+    compareStrings(a.lost ?? '', b.lost ?? '')
+  );
+}
 
 /** Lists of which it is known that each origin is in them once, in order. */
 const sharedLists = new WeakSet<object>();
@@ -61,11 +63,16 @@ export function sharedOrigins(origins: Iterable<Origin>): readonly Origin[] {
 export function uniqueOrigins(origins: Iterable<Origin>): readonly Origin[] {
   // Most resources come from one object: they share its list.
   if (Array.isArray(origins) && (origins.length < 2 || sharedLists.has(origins))) return origins as readonly Origin[];
-  const sorted = [...origins].sort(byIdentity);
-  return sorted.filter((origin, index) => {
-    const before = sorted[index - 1];
-    return before === undefined || byIdentity(before, origin) !== 0;
-  });
+  const list = [...origins];
+  return inOrder(list) ? list : eachOnce(list.sort(byIdentity));
+}
+
+function inOrder(list: readonly Origin[]): boolean {
+  return list.every((origin, index) => index === 0 || byIdentity(list[index - 1] as Origin, origin) < 0);
+}
+
+function eachOnce(sorted: readonly Origin[]): readonly Origin[] {
+  return sorted.filter((origin, index) => index === 0 || byIdentity(sorted[index - 1] as Origin, origin) !== 0);
 }
 
 /** The origin of something known by reference only, such as the objects behind a Service. */

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   anyOf,
   anyOfEncoded,
-  CodecError,
   decode,
   decodeJson,
   Encoded,
@@ -11,6 +10,7 @@ import {
   hasType,
   typeUrlOf,
 } from '../../src/codec/index.ts';
+import { failure } from './failure.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
 const LISTENER = 'envoy.config.listener.v3.Listener';
@@ -18,17 +18,6 @@ const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
-}
-
-/** Path and expectation of the error that encoding gives. */
-function failure(type: string, message: unknown): string {
-  try {
-    encodeJson(type, message);
-  } catch (error) {
-    if (error instanceof CodecError) return `${error.path} | ${error.expected}`;
-    throw error;
-  }
-  return 'none';
 }
 
 describe('encode', () => {
