@@ -55,8 +55,7 @@ export class ServerProcess {
     const mesh = ['--meshConfig', '/nonexistent', '--networksConfig', '/nonexistent'];
     const started = performance.now();
     const node = ['--expose-gc', '--import', PROBE, MAIN];
-    // One process on any machine: figures are compared with those of others.
-    const more = ['--maxRequestsPerSecond', '100000', '--workers', '1', ...(settings.flags ?? [])];
+    const more = ['--maxRequestsPerSecond', '100000', ...(settings.flags ?? [])];
     const child = spawn(process.execPath, [...node, 'serve', '--configDir', configDir, ...listen, ...mesh, ...more], {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
       env: { ...process.env, ...settings.env },

@@ -28,7 +28,8 @@ try {
 /** Starts the packed server on free ports and waits for its first lines. */
 function servesSample(bin: string, sample: string): Promise<void> {
   const ports = ['--grpcAddr', '127.0.0.1:0', '--secureGRPCAddr', '127.0.0.1:0', '--httpAddr', '127.0.0.1:0'];
-  const off = ['--httpsAddr', '', '--monitoringAddr', ''];
+  // With workers, whose entry nothing else would show to be missing.
+  const off = ['--httpsAddr', '', '--monitoringAddr', '', '--workers', '2'];
   const child = spawn(bin, ['serve', '--configDir', sample, ...ports, ...off], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

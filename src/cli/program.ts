@@ -65,7 +65,11 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
     .option('--debounceMax <ms>', 'no change waits longer than this', '500')
     .option('--maxRequestsPerSecond <n>', 'new streams a second; 0 = chosen by the number of cores', '0')
     .option('--keepaliveMaxServerConnectionAge <d>', 'proxies are asked to connect anew after this', 'infinite')
-    .option('--workers <n>', 'processes that hold the connections of proxies; auto: by the number of cores', 'auto')
+    .option(
+      '--workers <n>',
+      'processes that hold the connections of proxies; 1: this one, auto: by the number of cores',
+      '1',
+    )
     .option('--shutdownDuration <d>', 'how long a stop may take to send proxies elsewhere', '10s')
     .action(async (flags) => finish(await (await import('./commands/serve.ts')).serve(flags, context)));
 }

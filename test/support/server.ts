@@ -203,7 +203,7 @@ export interface ChildControlPlane extends ControlPlane {
 export async function startChildControlPlane(
   folder: TestFolder,
   host = '127.0.0.1',
-  more: readonly string[] = ['--workers', '1'],
+  more: readonly string[] = [],
 ): Promise<ChildControlPlane> {
   const [xds = 0, tls = 0, http = 0] = await freePorts(3, host);
   const log: string[] = [];

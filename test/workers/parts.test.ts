@@ -7,6 +7,7 @@ import { CallError, Calls } from '../../src/workers/calls.ts';
 import { Channel } from '../../src/workers/channel.ts';
 import type { Call } from '../../src/workers/messages.ts';
 import { Absorbed, ForwardingMeter } from '../../src/workers/metrics.ts';
+import { commandLine } from '../cli/support.ts';
 import { sumOf } from '../support/server.ts';
 
 describe('a channel', () => {
@@ -106,3 +107,11 @@ it('auto leaves a core for translation, and makes no worker where there are few'
   });
   expect([cores(v1('-1\n')), cores(v1('100000\n'))]).toEqual([all, 1]);
 });
+
+it.each(['none', '0', '65', '2.5', '-1'])(
+  '--workers %s is told to be wrong before anything is started',
+  async (text) => {
+    const { code, err } = await commandLine('serve', '--configDir', '/nonexistent', `--workers=${text}`);
+    expect([code, err.trim()]).toEqual([64, `meltemi: --workers ${text}: expected auto, or a number from 1 to 64`]);
+  },
+);
