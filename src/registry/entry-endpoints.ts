@@ -160,6 +160,11 @@ function selected(entry: ServiceEntry, resolution: Resolution, context: Endpoint
 function fromWorkloadEntry(workload: WorkloadEntry, resolution: Resolution, context: EndpointContext): Backend[] {
   if (!isHealthyEntry(workload)) return [];
   if (!usableAddress(workload.spec, resolution, workload, 'spec.address', context)) return [];
+  if ((workload.spec.address ?? '').startsWith(UNIX) && !isDns(resolution)) {
+    const message = 'a socket can be selected only where names are resolved: write it into the ServiceEntry';
+    context.findings.add('MEL0101', workload, 'spec.address', message);
+    return [];
+  }
   const labels = workloadEntryLabels(workload);
   const name = workloadEntryName(workload);
   const facts = entryFacts(workload.spec, labels, workload.namespace, name, context.placement);

@@ -29,8 +29,8 @@ export function placementOf(options: RegistryOptions, systemNetwork: string): Pl
       if (endpoint.fromRegistry === options.clusterId && registryNetwork === '') registryNetwork = network;
     }
   }
-  // The longest prefix that holds an address decides.
-  prefixes.sort((a, b) => b.cidr.bits - a.cidr.bits);
+  // The widest prefix that holds an address decides, as in istiod.
+  prefixes.sort((a, b) => a.cidr.bits - b.cidr.bits);
   return {
     clusterId: options.clusterId,
     trustDomain: options.trustDomain,
@@ -109,14 +109,13 @@ export const entryFacts = memo(
   ): WorkloadFacts => {
     const locality =
       spec.locality !== undefined && spec.locality !== '' ? spec.locality : (localityLabel(labels) ?? '');
-    const network =
-      spec.network !== undefined && spec.network !== ''
-        ? spec.network
-        : networkOf(placement, spec.address ?? '', labels);
+    const network = spec.network ?? '';
+    // As a label it has the network of its address too, but it is reached directly unless it says so itself.
+    const labelled = network === '' ? networkOf(placement, spec.address ?? '', labels) : network;
     const account = spec.serviceAccount ?? '';
     const declared = labels[LABEL.tlsMode];
     return {
-      labels: placedLabels(labels, placement.clusterId, locality, '', network),
+      labels: placedLabels(labels, placement.clusterId, locality, '', labelled),
       locality,
       network,
       identity: account === '' ? '' : spiffeId(placement.trustDomain, namespace, account),

@@ -81,8 +81,16 @@ export async function settingEffects(
     for (const node of FAR_NODES()) lab.connect(node);
     const base = await under(spec);
     if (base === undefined) throw new Error(`an example of ${of} is refused: ${JSON.stringify(spec)}`);
-    for (const { field, steps, schema } of presentFields(SCHEMAS[of], spec)) {
+    const present = [...presentFields(SCHEMAS[of], spec)];
+    for (const { field, steps, schema } of present) {
       const listed = settingField(field);
+      // What holds others is known by them.
+      if (
+        present.some(
+          (other) => /^(?:\[\]|\{\})?\./.test(other.field.slice(field.length)) && other.field.startsWith(field),
+        )
+      )
+        continue;
       const before = steps.reduce(
         (at: unknown, step) => (at as Readonly<Record<string | number, unknown>>)[step],
         spec,

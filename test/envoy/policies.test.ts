@@ -83,6 +83,7 @@ describe.skipIf(envoy === '')('policies by real proxies', () => {
     mesh = await startMesh({
       envoy,
       mesh: { extensionProviders: PROVIDERS },
+      server: { jwksRefresh: 500 },
       workloads: [
         { name: 'gateway', role: 'router', labels: { istio: 'ingressgateway' } },
         { name: 'client', egress },
@@ -370,6 +371,51 @@ describe.skipIf(envoy === '')('policies by real proxies', () => {
       expect((await enter(undefined, '/vault')).status).toBe(403);
       expect((await enter(token({ plan: { name: 'iron' } }), '/')).status).toBe(200);
     });
+  });
+
+  it('by keys that the control plane fetches, and fetches again', async () => {
+    const [first, second] = [0, 1].map(() => generateKeyPairSync('ec', { namedCurve: 'P-256' }));
+    if (first === undefined || second === undefined) throw new Error('no keys');
+    let page = '';
+    const publish = async (key: KeyObject): Promise<void> => {
+      page = JSON.stringify({ keys: [{ ...(await exportJWK(key)), kid: 'one', alg: 'ES256' }] });
+    };
+    await publish(first.publicKey);
+    const app = await startHttpApp({
+      ...{
+        name: 'keys',
+        address: mesh.at.other(220),
+        port: 8889,
+        handler: () => (page === '' ? { status: 500 } : { body: page }),
+      },
+    });
+    const ask = async ({ privateKey }: { readonly privateKey: KeyObject }): Promise<number> => {
+      const signed = new SignJWT({})
+        .setProtectedHeader({ alg: 'ES256', kid: 'one' })
+        .setIssuer('https://issuer.example');
+      const headers = { authorization: `Bearer ${await signed.setExpirationTime('1h').sign(privateKey)}` };
+      return (await mesh.call('client', { host: 'web', headers })).status;
+    };
+    await mesh.apply('policies', [
+      istio('RequestAuthentication', 'fetched', {
+        ...{
+          ...WEB,
+          jwtRules: [{ issuer: 'https://issuer.example', jwksUri: `http://${mesh.at.other(220)}:8889/keys` }],
+        },
+      }),
+    ]);
+    await until(async () => (await ask(first)) === 200, 'the first key');
+    expect(await ask(second)).toBe(401);
+    await publish(second.publicKey);
+    await until(async () => (await ask(second)) === 200, 'the second key');
+    expect(await ask(first)).toBe(401);
+    // Where there are none to be had the last good ones stay.
+    page = '';
+    const asked = app.seen.length;
+    await until(async () => app.seen.length > asked + 1, 'two failures');
+    expect(await ask(second)).toBe(200);
+    await app.stop();
+    await mesh.apply('policies', []);
   });
 });
 

@@ -244,7 +244,7 @@ describe('network of an endpoint', () => {
     ['the label of the Pod', [system], { 'topology.istio.io/network': 'own' }, NETWORKS, 'own'],
     ['the label of the system namespace', [system], {}, NETWORKS, 'sys'],
     ['the mesh networks by registry', [], {}, NETWORKS, 'n1'],
-    ['the mesh networks by longest prefix', [], {}, PREFIXES, 'n3'],
+    ['the mesh networks by widest prefix', [], {}, PREFIXES, 'n2'],
     ['nothing', [], {}, {}, ''],
   ])('comes from %s', (_from, objects, labels, networks, expected) => {
     const web = pod('web-1', { ip: '10.0.0.1', labels: labels as Record<string, string> });

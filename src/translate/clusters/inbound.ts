@@ -5,7 +5,7 @@ import type { ConnectionPoolSettings } from '../../config/generated/types.ts';
 import { type Draft, originOf } from '../../ir/draft.ts';
 import type { IngressListener } from '../../ir/policy.ts';
 import type { ServiceTarget, Workload } from '../../ir/proxy.ts';
-import type { Protocol, Service } from '../../ir/service.ts';
+import type { Protocol, Service, ServicePort } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
@@ -20,6 +20,7 @@ import { inboundClusterName } from './names.ts';
 import { effectivePolicy, withMeshDefaults } from './policy.ts';
 import { protocolOptions, upstreamProtocol } from './protocol.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
+import { statName } from './stat-name.ts';
 import { staticClusters } from './static.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
@@ -74,9 +75,7 @@ function fromTargets(
     const rule = rules[workload.targets.indexOf(first)];
     const pool = withMeshDefaults(effectivePolicy(rule, first.port.number, undefined), context.mesh).connectionPool;
     const own = workload.sidecar === undefined ? undefined : sidecarPool(workload);
-    return [
-      targetCluster(first.service, first.targetPort, first.port.protocol, own ?? pool, servicesKey(services), context),
-    ];
+    return [targetCluster(first.service, first.targetPort, first.port, own ?? pool, servicesKey(services), context)];
   });
   return keep(workload, drafts);
 }
@@ -96,16 +95,17 @@ const serviceLists = memo((first: Service, ...rest: readonly Service[]): readonl
 
 const targetCluster = memo(
   (
-    _service: Service,
+    service: Service,
     targetPort: number,
-    protocol: Protocol,
+    port: ServicePort,
     pool: ConnectionPoolSettings | undefined,
     services: readonly Service[],
     context: ClusterContext,
   ): Draft => {
     const name = inboundClusterName(targetPort);
     const cluster: Cluster = {
-      ...common(name, protocol, pool, context),
+      ...common(name, port.protocol, pool, context),
+      altStatName: statName(context.mesh.inboundClusterStatName, name, service, port, '', targetPort),
       ...(context.mesh.inboundTrafficPolicy.mode === 'LOCALHOST'
         ? staticAt(name, loopback(context.family), targetPort)
         : { ...originalDst(), ...inboundSource(context.family, isDualStack(context.mesh)) }),
@@ -140,6 +140,14 @@ const ingressCluster = memo(
     const protocol = ingressProtocol(spec.port?.protocol);
     const cluster: Cluster = {
       ...common(name, protocol, spec.connectionPool ?? shared, context),
+      altStatName: statName(
+        context.mesh.inboundClusterStatName,
+        name,
+        services[0] ?? asService(workload),
+        { number: port, name: spec.port?.name ?? '' },
+        '',
+        port,
+      ),
       ...ingressDestination(name, spec.defaultEndpoint ?? '', workload, context),
       metadata: services.length === 0 ? undefined : metadata([...new Set(services)]),
     };
@@ -148,6 +156,12 @@ const ingressCluster = memo(
     return draftOf(CLUSTER, name, cluster, origins);
   },
 );
+
+/** An ingress listener that no service leads to is named after its Sidecar. */
+function asService({ sidecar }: Workload): Pick<Service, 'registry' | 'hostname' | 'name' | 'namespace'> {
+  const { name = '', namespace = '' } = sidecar ?? {};
+  return { registry: 'External', hostname: `${name}.${namespace}`, name, namespace };
+}
 
 /** Ports of a Sidecar name their protocol as ports of a ServiceEntry do. */
 function ingressProtocol(text = ''): Protocol {

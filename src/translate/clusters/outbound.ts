@@ -18,6 +18,7 @@ import { ruleOrigins } from './origins.ts';
 import { withMeshDefaults } from './policy.ts';
 import { protocolOptions, upstreamProtocol } from './protocol.ts';
 import { circuitBreakers, connectTimeout, loadBalancer, outlierDetection, tcpKeepalive } from './settings.ts';
+import { statName } from './stat-name.ts';
 import { type UpstreamTls, upstreamTls } from './tls.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
@@ -93,7 +94,7 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
       });
   return {
     name,
-    altStatName: `${name};`,
+    altStatName: statName(context.mesh.outboundClusterStatName, name, service, port, subsetName, 0),
     ...connectTimeout(pool, context.mesh),
     ...circuitBreakers(pool, policy),
     ...balancing(policy, originalDst, dynamic),

@@ -9,6 +9,8 @@ import { type LocalityRanking, NETWORK_LABEL, type TopologyFacts, topologyValue 
 export interface WeightedEndpoint {
   readonly endpoint: Endpoint;
   readonly weight: number;
+  /** By what labels rank it, where that isn't the endpoint: a gateway has a network and no other place. */
+  readonly facts?: TopologyFacts | undefined;
 }
 
 export interface LocalityGroup {
@@ -131,7 +133,7 @@ function splitByLabels(
 ): readonly LocalityGroup[] {
   const ranks = new Map<number, WeightedEndpoint[]>();
   for (const weighted of group.endpoints) {
-    const rank = labelRank(weighted.endpoint, labels, proxy);
+    const rank = labelRank(weighted.facts ?? weighted.endpoint, labels, proxy);
     const members = ranks.get(rank);
     if (members === undefined) ranks.set(rank, [weighted]);
     else members.push(weighted);
@@ -142,12 +144,13 @@ function splitByLabels(
 }
 
 /** The earlier in the list the first label that differs, the worse. Another network is worse than any of the rest. */
-function labelRank(endpoint: Endpoint, labels: readonly string[], proxy: TopologyFacts): number {
+function labelRank(endpoint: TopologyFacts, labels: readonly string[], proxy: TopologyFacts): number {
   const differs = (label: string): boolean => {
     const equals = label.indexOf('=');
     const key = equals < 0 ? label : label.slice(0, equals);
     const wanted = equals < 0 ? topologyValue(key, proxy) : label.slice(equals + 1);
-    return topologyValue(key, endpoint) !== wanted;
+    const found = key === NETWORK_LABEL ? (endpoint.labels[key] ?? '') : topologyValue(key, endpoint);
+    return found !== wanted;
   };
   const [first, ...rest] = labels;
   if (first === NETWORK_LABEL && differs(first)) {

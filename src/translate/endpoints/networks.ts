@@ -6,6 +6,7 @@ import type { NetworkGateway, Networks } from '../../ir/snapshot.ts';
 import { ipVersion } from '../../lib/ip.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { WeightedEndpoint } from './groups.ts';
+import { NETWORK_LABEL } from './locality-setting.ts';
 
 export interface NetworkView {
   readonly networks: Networks;
@@ -98,5 +99,7 @@ function viaGateway({
     hostname: '',
     subdomain: '',
   };
-  return { endpoint, weight: Math.max(weight, 1) };
+  const { network, clusterId } = gateway;
+  const facts = { locality: '', nodeName: '', network, clusterId, labels: { [NETWORK_LABEL]: network } };
+  return { endpoint, weight: Math.max(weight, 1), facts };
 }
