@@ -7,7 +7,7 @@ import type { WorkloadEntrySpec } from '../config/generated/types.ts';
 import type { Proxy, ServiceTarget } from '../ir/proxy.ts';
 import type { Service } from '../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { tableGet } from '../lib/table.ts';
+import { bucketIndex, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
 import { entryFacts, podFacts, type WorkloadFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import { isKubeService } from './host-services.ts';
 import { type KubeService, kubeHostname, type Pod, type ServiceEntry } from './input.ts';
@@ -45,11 +45,34 @@ export function workloadOf(registry: Registry, proxy: Proxy): ProxyWorkload | un
 function podOf(registry: Registry, proxy: Proxy, address: string): Pod | undefined {
   if (!isLocal(registry, proxy)) return undefined;
   const { tables, workloads } = registry.state;
-  const dot = proxy.instance.lastIndexOf('.');
-  const name = dot < 0 ? proxy.instance : proxy.instance.slice(0, dot);
-  const named = tableGet(tables.pods, `${proxy.namespace}/${name}`);
+  const named = tableGet(tables.pods, namedPod(proxy));
   if (named?.status?.podIPs.includes(address) === true) return named;
   return tableGet(workloads.podsByIp, address)?.find((pod) => pod.namespace === proxy.namespace);
+}
+
+/** Key of the Pod that the node id names. */
+function namedPod({ instance, namespace }: Proxy): string {
+  const dot = instance.lastIndexOf('.');
+  return `${namespace}/${dot < 0 ? instance : instance.slice(0, dot)}`;
+}
+
+/** Where in their tables a proxy's Pod is looked for: by name, and by address. */
+export interface PodPlaces {
+  readonly named: number;
+  readonly addressed: number;
+}
+
+export function podPlaces(proxy: Proxy): PodPlaces {
+  const [address = ''] = proxy.addresses;
+  return { named: bucketIndex(namedPod(proxy), TABLE_BUCKETS), addressed: bucketIndex(address, TABLE_BUCKETS) };
+}
+
+/** True where no Pod has come, gone or changed in the places of a proxy. */
+export function samePods({ state: a }: Registry, { state: b }: Registry, { named, addressed }: PodPlaces): boolean {
+  return (
+    a.tables.pods.buckets[named] === b.tables.pods.buckets[named] &&
+    a.workloads.podsByIp.buckets[addressed] === b.workloads.podsByIp.buckets[addressed]
+  );
 }
 
 function isLocal(registry: Registry, proxy: Proxy): boolean {

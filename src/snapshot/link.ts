@@ -6,7 +6,14 @@ import type { MeshConfig } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, ProxySettings, ServiceTarget, Workload } from '../ir/proxy.ts';
 import { keepList, sameList, tableGet } from '../lib/table.ts';
 import { localityLabel, placedLabels } from '../registry/facts.ts';
-import { workloadOf as knownWorkload, type ProxyWorkload, serviceTargets } from '../registry/service-targets.ts';
+import {
+  workloadOf as knownWorkload,
+  podPlaces,
+  type PodPlaces,
+  type ProxyWorkload,
+  samePods,
+  serviceTargets,
+} from '../registry/service-targets.ts';
 import { buildClass, type ClassInput, namespaceInputs, stableText, type WorkloadIdentity } from './classes.ts';
 import { type InternTable, internTable } from './intern.ts';
 import { settingsOf, text, textMap } from './proxy.ts';
@@ -32,6 +39,7 @@ interface LinkMemory {
   targets: readonly ServiceTarget[];
   /** No Service selects it: endpoints say what it is part of. */
   loose: boolean;
+  places: PodPlaces;
   outbound: readonly unknown[];
   inbound: readonly unknown[];
 }
@@ -86,6 +94,10 @@ export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, p
   const before = previous?.memory;
   if (previous !== undefined && before?.snapshot === snapshot) return touched(linker, previous);
   const inputs = inputsOf(linker, snapshot, proxy.namespace);
+  if (previous !== undefined && before !== undefined && standsAsItWas(linker, before, snapshot, proxy, inputs)) {
+    before.snapshot = snapshot;
+    return touched(linker, previous);
+  }
   const memory = nextMemory(linker, snapshot, proxy, inputs, before);
   const { identity, settings, targets } = memory;
   const input: ClassInput = { snapshot, proxy, identity, settings, targets };
@@ -105,6 +117,17 @@ export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, p
     return { proxyClass, workload, memory };
   Object.assign(previous.memory, memory);
   return touched(linker, previous);
+}
+
+function standsAsItWas(
+  linker: Linker,
+  before: LinkMemory,
+  snapshot: LinkedSnapshot,
+  proxy: Proxy,
+  { outbound, inbound }: NamespaceInputs,
+): boolean {
+  const sameLists = before.outbound === outbound && before.inbound === inbound;
+  return sameLists && before.snapshot.mesh === snapshot.mesh && knowsTheSame(linker, before, snapshot, proxy.namespace);
 }
 
 /** What is known of the proxy now; parts that are the same as before are the same objects. */
@@ -133,6 +156,7 @@ function nextMemory(
     targetInputs: targets.inputs,
     targets: targets.list,
     loose: targets.loose,
+    places: before?.places ?? podPlaces(proxy),
     outbound: inputs.outbound,
     inbound: inputs.inbound,
   };
@@ -152,6 +176,7 @@ function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot, 
   }
   return (
     step.same &&
+    samePods(from.registry, next.registry, before.places) &&
     (!before.loose || from.registry.endpoints === next.registry.endpoints) &&
     tableGet(from.index.base.byNamespace, namespace) === tableGet(next.index.base.byNamespace, namespace)
   );
@@ -162,10 +187,8 @@ function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: Lin
   return (
     before.placement === after.placement &&
     before.options.clusterId === after.options.clusterId &&
-    before.tables.pods === after.tables.pods &&
     before.tables.nodes === after.tables.nodes &&
     before.workloads.entriesByIp === after.workloads.entriesByIp &&
-    before.workloads.podsByIp === after.workloads.podsByIp &&
     before.workloads.inlineByIp === after.workloads.inlineByIp
   );
 }
@@ -195,7 +218,9 @@ export function advanceLinker(linker: Linker, snapshot: LinkedSnapshot): void {
     if (inputs.generation + 2 < linker.generation) linker.namespaces.delete(namespace);
 }
 
+/** In every second generation: nothing is forgotten within two. */
 function touched(linker: Linker, link: Link): Link {
+  if (linker.generation % 2 === 1) return link;
   linker.classes.touch(link.proxyClass.key);
   if (link.proxyClass.placeless !== undefined) linker.classes.touch(link.proxyClass.placeless.key);
   linker.classes.touch(link.workload.proxyClass.key);
