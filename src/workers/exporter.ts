@@ -8,51 +8,9 @@ import type { Bucket } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { ResourceTable, View } from '../resources/view.ts';
 import type { Definitions, Id, ObjectKind, ResourceDefinition } from './messages.ts';
+import { Numbers } from './numbers.ts';
 
 type ResourceBucket = Bucket<readonly Resource[]>;
-
-/** Objects of one kind that the worker knows. */
-class Numbers<T extends object> {
-  readonly #known = new Map<T, { readonly id: Id; holders: number }>();
-  readonly #byId = new Map<Id, T>();
-  readonly #define: (object: T, id: Id) => void;
-  readonly #undefine: (object: T, id: Id) => void;
-  #last = 0;
-
-  constructor(define: (object: T, id: Id) => void, undefine: (object: T, id: Id) => void) {
-    this.#define = define;
-    this.#undefine = undefine;
-  }
-
-  get size(): number {
-    return this.#known.size;
-  }
-
-  at(id: Id): T | undefined {
-    return this.#byId.get(id);
-  }
-
-  hold(object: T): Id {
-    const known = this.#known.get(object);
-    if (known !== undefined) {
-      known.holders++;
-      return known.id;
-    }
-    const id = ++this.#last;
-    this.#known.set(object, { id, holders: 1 });
-    this.#byId.set(id, object);
-    this.#define(object, id);
-    return id;
-  }
-
-  release(object: T): void {
-    const known = this.#known.get(object);
-    if (known === undefined || --known.holders > 0) return;
-    this.#known.delete(object);
-    this.#byId.delete(known.id);
-    this.#undefine(object, known.id);
-  }
-}
 
 type Growing = { readonly [Key in Exclude<keyof Definitions, 'gone'>]: Definitions[Key][number][] } & {
   readonly gone: Readonly<Record<ObjectKind, Id[]>>;

@@ -3,41 +3,38 @@
 // (NumberedSets) and by the sessions on the other side (KnownSets).
 
 import type { Id, NamesEvent } from './messages.ts';
+import { Numbers } from './numbers.ts';
 
 type Names = ReadonlySet<string>;
 
 export class NumberedSets {
-  readonly #known = new Map<Names, { readonly id: Id; holders: number }>();
+  readonly #numbers: Numbers<Names, [base: Names | undefined]>;
   readonly #tell: (event: NamesEvent) => void;
-  #last = 0;
 
   constructor(tell: (event: NamesEvent) => void) {
     this.#tell = tell;
+    this.#numbers = new Numbers(
+      (names, set, base) => this.#define(names, set, base),
+      (_, set) => tell({ kind: 'unset', set }),
+    );
   }
 
   /** Holds a set once more; told as what differs from `base` where that is known and shorter. */
   hold(names: Names, base: Names | undefined): Id {
-    const known = this.#known.get(names);
-    if (known !== undefined) {
-      known.holders++;
-      return known.id;
-    }
-    const set = ++this.#last;
-    this.#known.set(names, { id: set, holders: 1 });
-    const from = base === undefined ? undefined : this.#known.get(base)?.id;
+    return this.#numbers.hold(names, base);
+  }
+
+  release(names: Names): void {
+    this.#numbers.release(names);
+  }
+
+  #define(names: Names, set: Id, base: Names | undefined): void {
+    const from = base === undefined ? undefined : this.#numbers.idOf(base);
     const added = base === undefined ? [...names] : [...names].filter((name) => !base.has(name));
     const dropped = base === undefined ? [] : [...base].filter((name) => !names.has(name));
     if (from === undefined || added.length + dropped.length > names.size) {
       this.#tell({ kind: 'set', set, base: 0, added: [...names], dropped: [] });
     } else this.#tell({ kind: 'set', set, base: from, added, dropped });
-    return set;
-  }
-
-  release(names: Names): void {
-    const known = this.#known.get(names);
-    if (known === undefined || --known.holders > 0) return;
-    this.#known.delete(names);
-    this.#tell({ kind: 'unset', set: known.id });
   }
 }
 

@@ -146,7 +146,7 @@ export class WorkerPool<Settings, Pair> {
   }
 
   #start(number: number): void {
-    const { port, log, meter, timers, clock, start, settings, answers } = this.#options;
+    const { port, meter, timers, clock, start, settings, answers } = this.#options;
     const child = start(number);
     // A message that cannot be sent any more is one too; the end of the process says all.
     child.on('error', () => {});
@@ -154,11 +154,11 @@ export class WorkerPool<Settings, Pair> {
     if (pipe === undefined) throw new Error('no process could be made');
     const channel = new Channel<FromWorker, ToWorker<Settings, Pair>>(pipe, (message) => this.#take(worker, message));
     const sessions = new WorkerSessions({
-      ...{ port, log: log.child('workers'), timers, exporter: new Exporter(meter) },
+      ...{ port, log: this.#log, timers, exporter: new Exporter(meter) },
       defer: setImmediate,
       send: (batch) => channel.send(batch),
       stuck: () => {
-        log.child('workers').error({ worker: number }, 'a worker does not answer, it is ended');
+        this.#log.error({ worker: number }, 'a worker does not answer, it is ended');
         child.kill('SIGKILL');
       },
     });
