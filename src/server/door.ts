@@ -17,7 +17,8 @@ import { MAX_UNSENT, startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xd
 import type { StreamStatus } from '../xds/status.ts';
 
 /** What calls arrive at. */
-export type Entrance = 'grpc' | 'secureGrpc';
+export const ENTRANCES = ['grpc', 'secureGrpc'] as const;
+export type Entrance = (typeof ENTRANCES)[number];
 
 export interface DoorSettings {
   /** `control_plane.identifier` of responses. */

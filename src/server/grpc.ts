@@ -12,7 +12,7 @@ import type { Store } from '../store/store.ts';
 import type { StreamProgress } from '../workers/messages.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
 import type { ConfigSide } from './config.ts';
-import { Door, type DoorSettings, type Entrance } from './door.ts';
+import { Door, type DoorSettings, ENTRANCES, type Entrance } from './door.ts';
 import { connectRegistered } from './registration.ts';
 
 export interface GrpcSide {
@@ -32,8 +32,6 @@ const PERMISSION_DENIED = 7;
 
 /** How long streams may take to end when the server stops, ms, unless told otherwise. */
 const STOP_GRACE = 500;
-
-const ENTRANCES = ['grpc', 'secureGrpc'] as const;
 
 /** What takes the calls: this process, or workers. */
 interface Doors {

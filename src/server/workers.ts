@@ -11,7 +11,7 @@ import type { SecuritySide, ServerOptions, WorkerOptions, World } from '../serve
 import type { CertifyQuestion } from './worker-authority.ts';
 import { WorkerPool } from '../workers/pool.ts';
 import type { ViewPort } from '../xds/port.ts';
-import type { DoorSettings, Entrance } from './door.ts';
+import { type DoorSettings, ENTRANCES } from './door.ts';
 import type { WorkerSettings } from './worker.ts';
 
 /** Beside this file, built or not. */
@@ -30,7 +30,7 @@ export async function startWorkers(
 ): Promise<WorkerPool<WorkerSettings, ServingPair>> {
   const { authority, authenticators, serving } = security;
   const { count, execArgv = [] } = options.workers;
-  const entrances = (['grpc', 'secureGrpc'] as const).filter((entrance: Entrance) => options[entrance] !== undefined);
+  const entrances = ENTRANCES.filter((entrance) => options[entrance] !== undefined);
   const pool = new WorkerPool<WorkerSettings, ServingPair>({
     count,
     start: (worker) =>
