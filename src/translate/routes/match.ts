@@ -1,5 +1,6 @@
 // HTTPMatchRequest to RouteMatch.
 
+import { lasting } from '../../codec/index.ts';
 import type { HTTPMatchRequest, StringMatch } from '../../config/generated/types.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
@@ -14,7 +15,8 @@ type MetadataMatcher = Messages['envoy.type.matcher.v3.MetadataMatcher'];
 /** How `uri.prefix` reads: by characters, or by path elements as the Gateway API and Ingress want it. */
 export type PrefixForm = 'characters' | 'elements';
 
-const ANY_PATH: RouteMatch = { prefix: '/' };
+/** Of every route that takes all requests. */
+export const ANY_PATH: RouteMatch = lasting({ prefix: '/' });
 
 /** Undefined where the path can not be expressed: an empty regular expression. */
 export function routeMatch(match: HTTPMatchRequest | undefined, prefixes: PrefixForm): RouteMatch | undefined {

@@ -16,6 +16,7 @@ import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '.
 import { uniqueOrigins } from '../draft.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';
+import { ANY_PATH } from './match.ts';
 import { HTTP_PROXY_ROUTE } from './names.ts';
 import { timeouts } from './settings.ts';
 import type { RouteList } from './virtual-service.ts';
@@ -133,7 +134,7 @@ export const catchAllHost = memo(
     const bytes = encode('envoy.config.route.v3.VirtualHost', {
       name,
       domains: ['*'],
-      routes: [{ name, match: { prefix: '/' }, ...route }],
+      routes: [{ name, match: ANY_PATH, ...route }],
       includeRequestAttemptCount: attemptCount ? true : undefined,
     });
     return { name, message: new Encoded(bytes), origins: [] };

@@ -1,6 +1,6 @@
 // The routes of a service that no VirtualService takes.
 
-import { encode, lasting } from '../../codec/index.ts';
+import { encode } from '../../codec/index.ts';
 import type { ConsistentHashLB, HTTPRetry } from '../../config/generated/types.ts';
 import { originOf } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
@@ -12,6 +12,7 @@ import { outboundClusterName } from '../clusters/names.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import { serviceOperation } from './decorator.ts';
 import { hashPolicy, serviceHash } from './hash-policy.ts';
+import { ANY_PATH } from './match.ts';
 import { retryPolicy } from './retry.ts';
 import { sessionSettings } from './session.ts';
 import { timeouts } from './settings.ts';
@@ -26,8 +27,6 @@ export function serviceRoutes(
   const hash = serviceHash(rule, port);
   return renderService(service, port, retries, dialect, hash, hash === undefined ? undefined : rule, sessions);
 }
-
-const ANY_PATH = lasting({ prefix: '/' });
 
 /** Counted by tests: one run for each service and port. */
 export const renderService = memo(
