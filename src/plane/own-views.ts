@@ -22,30 +22,8 @@ export interface OwnViews {
 }
 
 /** The workload's own resources under a scope: the same object while they are the same. */
-export function ownViews({ scope, resources }: ClassViews, workload: Workload, before?: OwnBefore): OwnViews {
-  if (before !== undefined && before.workload === workload && sameGround(before.views, { scope, resources }, workload))
-    return before.own;
+export function ownViews({ scope, resources }: ClassViews, workload: Workload): OwnViews {
   return viewsOf(translateWorkload(scope, workload, resources), scope.proxyClass.onDemand !== undefined);
-}
-
-/** What a session had, and what it was made from. */
-export interface OwnBefore {
-  readonly own: OwnViews;
-  readonly workload: Workload;
-  readonly views: ClassViews;
-}
-
-function sameGround(
-  a: ClassViews,
-  b: Pick<ClassViews, 'scope' | 'resources'>,
-  { proxyClass: { settings } }: Workload,
-): boolean {
-  return (
-    a.resources.ground === b.resources.ground &&
-    a.resources.surroundings === b.resources.surroundings &&
-    a.scope.services === b.scope.services &&
-    (settings.selfDiscovery === undefined || a.scope === b.scope)
-  );
 }
 
 const viewsOf = memo(({ clusters, endpoints, listeners, findings }: WorkloadResources, sparing: boolean): OwnViews => {

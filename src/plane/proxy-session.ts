@@ -8,12 +8,12 @@ import type { Clock, Timers } from '../lib/ports.ts';
 import { smallTable } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
+import { privateModules } from '../translate/extensions/config.ts';
 import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/port.ts';
 import type { ClassState } from './class-state.ts';
 import type { ClassViews } from './class-views.ts';
 import { ASKED_TYPES, Demand } from './on-demand.ts';
-import { type OwnBefore, type OwnViews, ownViews } from './own-views.ts';
-import { privateModules } from '../translate/extensions/config.ts';
+import { type OwnViews, ownViews } from './own-views.ts';
 import { privateExtensions } from './pull-secrets.ts';
 import type { SecretAccess } from './secret-access.ts';
 import { readableSecrets } from './secrets.ts';
@@ -63,7 +63,9 @@ export class PlaneSession implements ProxySession {
   readonly #options: SessionOptions;
   readonly #views = new Map<string, View>();
   readonly #demanded = new Set<string>();
-  #made: OwnBefore | undefined;
+  #own: OwnViews | undefined;
+  /** What its views were last composed from, beside its own. */
+  #shared: ClassViews | undefined;
   readonly #demand: Demand;
   #cancelTerm: (() => void) | undefined;
   readonly #wanted = new Map<string, ReadonlySet<string>>();
@@ -105,21 +107,21 @@ export class PlaneSession implements ProxySession {
 
   /** False until views were composed for the first time. */
   get ready(): boolean {
-    return this.#made !== undefined;
+    return this.#own !== undefined;
   }
 
   /** Takes over the class's views and the workload's own. True when a view became another object. */
   compose(state: ClassState, workload: Workload, snapshot: Snapshot): boolean {
     const { views } = state;
     if (views === undefined) return false;
-    const before = this.#made;
-    const own = ownViews(views, workload, before);
+    const own = ownViews(views, workload);
     let changed = this.#refreshSecrets(snapshot);
     this.workload = workload;
     // Extensions of its own come with Secrets that only it may read.
-    const same = before?.views === views && before.own === own && privateModules(views.scope).length === 0;
+    const same = this.#shared === views && this.#own === own && privateModules(views.scope).length === 0;
     if (same && views.onDemand === undefined && views.split === undefined) return changed;
-    this.#made = { own, workload, views };
+    this.#own = own;
+    this.#shared = views;
     this.#advance();
     for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
@@ -142,9 +144,9 @@ export class PlaneSession implements ProxySession {
 
   #refreshOnDemand(): boolean {
     const views = this.classState?.views;
-    if (views === undefined || this.#made === undefined) return false;
+    if (views === undefined || this.#own === undefined) return false;
     let changed = false;
-    for (const view of this.#onDemand(views, this.#made.own)) changed = this.#put(view) || changed;
+    for (const view of this.#onDemand(views, this.#own)) changed = this.#put(view) || changed;
     return changed;
   }
 
@@ -170,7 +172,7 @@ export class PlaneSession implements ProxySession {
 
   /** What is wrong with the workload's own part of the configuration. */
   findings(): readonly Finding[] {
-    return this.#made?.own.findings() ?? [];
+    return this.#own?.findings() ?? [];
   }
 
   wake(changedAt?: number): void {
