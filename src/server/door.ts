@@ -13,7 +13,7 @@ import { formatListen, type ListenAddress } from '../lib/listen.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { CallPeer } from '../xds/grpc-call.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
-import { MAX_UNSENT, startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
+import { MAX_UNANSWERED_BYTES, MAX_UNSENT, startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
 import type { StreamStatus } from '../xds/status.ts';
 
 /** What calls arrive at. */
@@ -66,6 +66,7 @@ export class Door {
       peerOf: (call) => provenPeer(call, parts.authenticators, log),
       newStreamsPerSecond: maxStreamRate / sharers,
       maxUnsent: MAX_UNSENT / sharers,
+      maxUnanswered: MAX_UNANSWERED_BYTES / sharers,
     });
   }
 

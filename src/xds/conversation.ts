@@ -4,6 +4,7 @@ import type { Mode } from './encode.ts';
 import { Exchange } from './exchange.ts';
 import type { NamePool } from './names.ts';
 import type { Tally } from './status.ts';
+import type { Flight } from './unanswered.ts';
 
 export interface Conversation {
   readonly exchange: Exchange;
@@ -12,6 +13,8 @@ export interface Conversation {
   blockedSince: number | undefined;
   /** When to look again although nothing has happened. */
   retryAt: number | undefined;
+  /** Its last push, while that is on its way. */
+  flight: Flight | undefined;
 }
 
 export function conversationAbout(typeUrl: string, mode: Mode, pool: NamePool): Conversation {
@@ -19,6 +22,7 @@ export function conversationAbout(typeUrl: string, mode: Mode, pool: NamePool): 
     exchange: new Exchange(typeUrl, mode, pool),
     blockedSince: undefined,
     retryAt: undefined,
+    flight: undefined,
     tally: { sentAt: 0, ackedAt: 0, errorAt: 0, pushes: 0, bytes: 0 },
   };
 }

@@ -26,6 +26,7 @@ export interface XdsMetrics {
   readonly internalErrors: Counter;
   readonly requestMax: Gauge;
   readonly waiting: Gauge;
+  readonly waitingPushes: Gauge;
 }
 
 const SIZES = [1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000];
@@ -75,5 +76,6 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
       'meltemi_waiting_streams',
       'Streams whose first configuration waits for that of others to be read.',
     ),
+    waitingPushes: meter.gauge('meltemi_waiting_pushes', 'Streams whose push waits for those of others to be answered.'),
   };
 }

@@ -8,6 +8,7 @@ import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
 import { Encoder, type Mode } from './encode.ts';
+import { Gate } from './gate.ts';
 import { type CallPeer, GrpcCall } from './grpc-call.ts';
 import { bindWithRoutes, injectorWithRoutes, type StreamHandler } from './grpc-routes.ts';
 import { Intake } from './intake.ts';
@@ -17,7 +18,7 @@ import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
 import { type StreamContext, XdsStream } from './stream.ts';
-import { Unsent } from './unsent.ts';
+import { Unanswered } from './unanswered.ts';
 
 export type PeerOf = (call: CallPeer) => Peer | Refusal | Promise<Peer | Refusal>;
 
@@ -40,6 +41,8 @@ export interface XdsOptions {
   readonly highWater?: number | undefined;
   /** Bytes on their way to all clients together above which first syncs wait; 0: none does. */
   readonly maxUnsent?: number | undefined;
+  /** Bytes pushed to all clients together and not answered above which pushes wait; 0: none does. */
+  readonly maxUnanswered?: number | undefined;
   /** Runs a function once the event loop has come round. */
   readonly defer?: ((run: () => void) => void) | undefined;
 }
@@ -61,6 +64,8 @@ export interface XdsServer {
 
 /** Some twenty first responses of a large mesh. */
 export const MAX_UNSENT = 64 * 1024 * 1024;
+/** Some thirty pushes of a large mesh's routes. */
+export const MAX_UNANSWERED_BYTES = 16 * 1024 * 1024;
 /** Longest wait of a first sync for those before it to be read, ms. */
 const MAX_WAIT = 5_000;
 const MAX_REQUEST = 32 * 1024 * 1024;
@@ -119,11 +124,16 @@ class AggregatedDiscovery implements XdsServer {
       metrics,
       pool: new NamePool(),
       encoder: new Encoder({ identifier: options.identifier }),
-      unsent: new Unsent({
+      unsent: new Gate({
         timers,
         limit: options.maxUnsent ?? MAX_UNSENT,
         maxWait: MAX_WAIT,
         waiting: metrics.waiting,
+      }),
+      unanswered: new Unanswered({
+        timers,
+        limit: options.maxUnanswered ?? MAX_UNANSWERED_BYTES,
+        waiting: metrics.waitingPushes,
       }),
       scheduler: new Scheduler({ clock, defer: options.defer ?? setImmediate }),
       orderTimeout: options.orderTimeout ?? 5_000,

@@ -8,6 +8,7 @@ import { type Conversation, conversationAbout } from './conversation.ts';
 import { deltaEvents } from './delta.ts';
 import type { Encoder, Message, Mode } from './encode.ts';
 import type { Exchange, ExchangeEvent, Need } from './exchange.ts';
+import type { Gate } from './gate.ts';
 import type { XdsMetrics } from './metrics.ts';
 import type { NamePool } from './names.ts';
 import { mayChange, mayRemove, type Progress } from './ordering.ts';
@@ -19,7 +20,7 @@ import { sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
 import { type StreamStatus, typeStatus } from './status.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
-import type { Unsent } from './unsent.ts';
+import type { Unanswered } from './unanswered.ts';
 import { WireError } from './wire.ts';
 import { WriteWatch } from './write-watch.ts';
 
@@ -39,7 +40,10 @@ export interface StreamContext {
   readonly pool: NamePool;
   readonly encoder: Encoder;
   readonly scheduler: Scheduler;
-  readonly unsent: Unsent;
+  /** Of first syncs, by what connections haven't taken yet. */
+  readonly unsent: Gate;
+  /** Of pushes. */
+  readonly unanswered: Unanswered;
   readonly metrics: XdsMetrics;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -62,7 +66,9 @@ interface SendHow {
   readonly onlyAsked: boolean;
   readonly removals: boolean;
   readonly late: boolean;
+  /** When the change behind it was seen; undefined when it answers a request. */
   readonly changedAt: number | undefined;
+  readonly push: boolean;
 }
 
 export class XdsStream implements Pumped {
@@ -179,6 +185,7 @@ export class XdsStream implements Pumped {
     const before = exchange.wants.selection;
     for (const event of events) {
       const awaited = (event.kind === 'ack' || event.kind === 'nack') && exchange.awaits(event.nonce);
+      if (awaited) conversation.flight?.();
       const suspects = exchange.apply(event);
       // Envoy comes back and asks for clusters first: those that changed meanwhile may be warming already.
       if (event.kind === 'initial' && exchange.typeUrl === ENDPOINT) {
@@ -191,7 +198,13 @@ export class XdsStream implements Pumped {
     // What a client says that it holds is long: it is compared with the view at once, not kept until its turn.
     const first = events.some((event) => event.kind === 'initial');
     if (first && this.#session?.ready !== false) this.#refresh(exchange);
-    this.#context.scheduler.add(this, 'answer');
+    this.#context.scheduler.add(this, this.#urgency(events));
+  }
+
+  /** What may follow when a client in sync has taken a change is a push: first all are to learn of the change itself. */
+  #urgency(events: readonly ExchangeEvent[]): 'answer' | 'push' {
+    const asks = events.some(({ kind }) => kind !== 'ack') || this.#types.some(({ exchange }) => exchange.lastNonce === '');
+    return asks ? 'answer' : 'push';
   }
 
   #accounts(): Accounts {
@@ -222,9 +235,10 @@ export class XdsStream implements Pumped {
     if (refusal !== undefined) this.#refuse(refusal);
     else if (able && !this.#closed) this.#guarded(() => this.#sendAll());
     this.#context.unsent.done(this);
+    this.#context.unanswered.done(this);
   }
 
-  /** Its first sync may go on. */
+  /** Its first sync, or its push, may go on. */
   proceed(): void {
     this.#context.scheduler.add(this, 'answer');
   }
@@ -237,11 +251,12 @@ export class XdsStream implements Pumped {
       if (this.#session?.view(exchange.typeUrl) === undefined) this.#drop(exchange.typeUrl);
       else this.#refresh(exchange);
     }
+    let waits = false;
     for (const conversation of this.#types) {
-      this.#sendOne(conversation);
+      if (this.#sendOne(conversation) === 'waits') waits = true;
       if (this.#closed || this.#blockedSince !== undefined) return;
     }
-    if (this.#types.every(({ retryAt }) => retryAt === undefined)) this.#changedAt = undefined;
+    if (!waits && this.#types.every(({ retryAt }) => retryAt === undefined)) this.#changedAt = undefined;
     this.#awaitOrder();
   }
 
@@ -256,17 +271,19 @@ export class XdsStream implements Pumped {
     return view === undefined ? undefined : exchange.refresh(view, this.#wake, this.#parentMark(exchange));
   }
 
-  #sendOne(conversation: Conversation): void {
+  /** Says when it has to wait for what is on its way to others. */
+  #sendOne(conversation: Conversation): 'waits' | undefined {
     const { exchange, tally } = conversation;
     const { clock, orderTimeout } = this.#context;
     const need = this.#refresh(exchange);
     conversation.retryAt = undefined;
     if (need === undefined || !(need.answer || need.changes || need.removals)) {
       conversation.blockedSince = undefined;
-      return;
+      return undefined;
     }
     // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
-    if (exchange.lastNonce === '' && !this.#context.unsent.may(this)) return;
+    if (exchange.lastNonce === '' && !this.#context.unsent.may(this)) return 'waits';
+    if (!need.answer && !this.#context.unanswered.may(this)) return 'waits';
     const now = clock.now();
     // An Envoy acknowledges clusters when they are warm, which may be never: a late answer must not hold all back.
     const overdue = exchange.waiting && now - tally.sentAt >= orderTimeout;
@@ -280,12 +297,13 @@ export class XdsStream implements Pumped {
     if (full || need.answer) {
       const changedAt = need.answer ? undefined : this.#changedAt;
       const removals = mayTake || !need.removals;
-      this.#send(conversation, { onlyAsked: !full, removals, late: late || overdue, changedAt });
+      this.#send(conversation, { onlyAsked: !full, removals, late: late || overdue, changedAt, push: !need.answer });
     }
     const waits = free && ((need.changes && !full) || (need.removals && !mayTake));
     conversation.blockedSince = waits ? (full ? now : (conversation.blockedSince ?? now)) : undefined;
     if (conversation.blockedSince !== undefined) conversation.retryAt = conversation.blockedSince + orderTimeout;
     else if (!full && (need.changes || need.removals)) conversation.retryAt = tally.sentAt + orderTimeout;
+    return undefined;
   }
 
   /** Progress of a type that the client subscribes to. */
@@ -304,6 +322,10 @@ export class XdsStream implements Pumped {
     const message = this.#context.encoder.message(this.#mode, out);
     // A changed cluster warms up until it gets endpoints, even unchanged ones (envoyproxy/envoy issue 13009).
     if (exchange.typeUrl === CLUSTER) this.#find(ENDPOINT)?.exchange.repeat(response.fresh);
+    if (how.push) {
+      conversation.flight?.();
+      conversation.flight = this.#context.unanswered.sent(message.byteLength);
+    }
     if (!this.#outlet.write(message)) {
       this.#blockedSince = this.#context.clock.now();
       this.#writeWatch.start();
@@ -363,7 +385,9 @@ export class XdsStream implements Pumped {
     this.#writeWatch.stop();
     this.#cancelOrder?.();
     this.#context.scheduler.remove(this);
+    for (const { flight } of this.#types) flight?.();
     this.#context.unsent.leave(this);
+    this.#context.unanswered.leave(this);
     try {
       this.#session?.close();
     } catch (error) {

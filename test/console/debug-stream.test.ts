@@ -8,7 +8,8 @@ import { xdsMetrics } from '../../src/xds/metrics.ts';
 import { NamePool } from '../../src/xds/names.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { XdsStream } from '../../src/xds/stream.ts';
-import { Unsent } from '../../src/xds/unsent.ts';
+import { Gate } from '../../src/xds/gate.ts';
+import { Unanswered } from '../../src/xds/unanswered.ts';
 import { bytesField, stringField, WireReader } from '../../src/xds/wire.ts';
 import { between, ManualTimers, Metrics, silentLog } from '../xds/support.ts';
 import { connection, consoleOf } from './support.ts';
@@ -44,7 +45,8 @@ class Tool {
     const metrics = xdsMetrics(new Metrics());
     const defer = (run: () => void): void => void this.#due.push(run);
     this.#stream = new XdsStream('sotw', PEER, outlet, {
-      unsent: new Unsent({ timers, limit: 0, maxWait: 1000, waiting: metrics.waiting }),
+      unsent: new Gate({ timers, limit: 0, maxWait: 1000, waiting: metrics.waiting }),
+      unanswered: new Unanswered({ timers, limit: 0, waiting: metrics.waitingPushes }),
       port: between.port({ connect: (node, peer) => debugSession(port, peer, node) }, defer),
       clock,
       timers,

@@ -20,7 +20,8 @@ import { NamePool } from '../../src/xds/names.ts';
 import type { Peer } from '../../src/xds/port.ts';
 import { Scheduler } from '../../src/xds/scheduler.ts';
 import { type StreamContext, XdsStream } from '../../src/xds/stream.ts';
-import { Unsent } from '../../src/xds/unsent.ts';
+import { Gate } from '../../src/xds/gate.ts';
+import { Unanswered } from '../../src/xds/unanswered.ts';
 import { between, Metrics, silentLog } from '../xds/support.ts';
 
 export const { cluster: CLUSTER, endpoint: ENDPOINT, listener: LISTENER, route: ROUTE } = TYPE_URL;
@@ -99,7 +100,8 @@ export class Lab {
     const metrics = xdsMetrics(this.metrics);
     const defer = (run: () => void): void => void this.#deferred.push(run);
     this.#context = {
-      unsent: new Unsent({ timers, limit: 0, maxWait: 5_000, waiting: metrics.waiting }),
+      unsent: new Gate({ timers, limit: 0, maxWait: 5_000, waiting: metrics.waiting }),
+      unanswered: new Unanswered({ timers, limit: 0, waiting: metrics.waitingPushes }),
       port: between.port(this.plane, defer),
       pool: this.pool,
       encoder: this.encoder,

@@ -22,6 +22,7 @@ import {
   ManualTimers,
   MODES,
   names,
+  ROUTE,
   resource,
   World,
 } from './support.ts';
@@ -435,6 +436,62 @@ describe('when much is on its way already', () => {
     expect(next.inbox).toHaveLength(1);
     next.settle();
     next.stream.closed();
+    expect(host.timers.pending).toBe(0);
+  });
+});
+
+describe('pushes to many', () => {
+  const large = (version: string): string => version.padEnd(12_000, '.');
+
+  function fleet(size: number): { world: World; host: Host; links: readonly Link[] } {
+    const world = new World().set(ROUTE, { a: large('1'), b: '1' });
+    const host = new Host(world);
+    const links = Array.from({ length: size }, (_, i) => new Link(host, 'delta', `p${i}`).subscribe(ROUTE, ['a', 'b']));
+    for (const link of links) link.settle();
+    return { world, host, links };
+  }
+
+  it('large ones wait until those before them are answered, and then bring what is newest', () => {
+    const { world, host, links } = fleet(4);
+    changeOf(world, ROUTE, { a: large('2') });
+    host.run();
+    expect(links.map(({ inbox }) => inbox.length)).toEqual([1, 1, 0, 0]);
+    expect(host.metrics.of('meltemi_waiting_pushes')).toBe(2);
+    changeOf(world, ROUTE, { b: '2' });
+    links[0]?.settle();
+    host.run();
+    expect(links[2]?.inbox).toHaveLength(1);
+    for (const link of [...links, ...links]) link.settle();
+    for (const link of links) expect(link.held(ROUTE)).toEqual({ a: expect.stringContaining('2..') as string, b: '2' });
+    expect(host.metrics.of('pilot_xds_pushes{rds}')).toBe(4 + 2 * 2 + 2);
+    expect(host.metrics.of('meltemi_waiting_pushes')).toBe(0);
+  });
+
+  it('small ones and answers do not wait, nor does anything long for a silent proxy', () => {
+    const { world, host, links } = fleet(4);
+    changeOf(world, ROUTE, { a: large('2') });
+    host.run();
+    const late = new Link(host, 'delta', 'late').subscribe(ROUTE, ['a']);
+    expect(late.inbox).toHaveLength(1);
+    host.timers.advance(1_000);
+    host.run();
+    expect(links.map(({ inbox }) => inbox.length)).toEqual([1, 1, 1, 1]);
+    for (const link of [...links, late]) link.settle();
+    changeOf(world, ROUTE, { b: '2' });
+    host.run();
+    expect(links.map(({ inbox }) => inbox.length)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('a proxy that goes makes room', () => {
+    const { world, host, links } = fleet(3);
+    changeOf(world, ROUTE, { a: large('2') });
+    host.run();
+    expect(links[2]?.inbox).toHaveLength(0);
+    links[0]?.stream.closed();
+    host.run();
+    expect(links[2]?.inbox).toHaveLength(1);
+    for (const link of links) link.stream.closed();
+    host.timers.advance(1_000);
     expect(host.timers.pending).toBe(0);
   });
 });

@@ -21,7 +21,8 @@ import { Scheduler } from '../../src/xds/scheduler.ts';
 import type { StreamStatus } from '../../src/xds/status.ts';
 import { type StreamContext, XdsStream } from '../../src/xds/stream.ts';
 import { CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../src/xds/types.ts';
-import { Unsent } from '../../src/xds/unsent.ts';
+import { Gate } from '../../src/xds/gate.ts';
+import { Unanswered } from '../../src/xds/unanswered.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
 
 export { CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAME_TABLE, ROUTE, SECRET };
@@ -224,7 +225,7 @@ export class Host {
   readonly metrics = new Metrics();
   readonly pool = new NamePool();
   readonly encoder = new Encoder();
-  readonly unsent: Unsent;
+  readonly unsent: Gate;
   readonly context: Omit<StreamContext, 'serial'>;
   #deferred: (() => void)[] = [];
   serial = 0;
@@ -236,9 +237,10 @@ export class Host {
       this.#deferred.push(run);
     };
     const metrics = xdsMetrics(this.metrics);
-    this.unsent = new Unsent({ timers: this.timers, limit: 1_000, maxWait: 5_000, waiting: metrics.waiting });
+    this.unsent = new Gate({ timers: this.timers, limit: 1_000, maxWait: 5_000, waiting: metrics.waiting });
     this.context = {
       unsent: this.unsent,
+      unanswered: new Unanswered({ timers: this.timers, limit: 20_000, waiting: metrics.waitingPushes }),
       port: between.port(world, defer),
       pool: this.pool,
       encoder: this.encoder,

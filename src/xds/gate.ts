@@ -1,16 +1,15 @@
-// What is on its way to all clients together, and whose first sync has to wait until it is less.
-// In: bytes written and taken, by the calls; streams that are about to send something for the first time. Out: leave to do so,
-// now or later, first come first served. Called by the calls and the streams; one per server.
-// A thousand proxies that come at once would otherwise be written three megabytes each before the first has read them. What
-// changes for those who are in sync never waits here.
+// How much may be on its way to all clients together, and who has to wait until it is less.
+// In: bytes that set out and that have arrived; streams that are about to send. Out: leave to do so, now or later, first come
+// first served. Called by the calls and the streams; a server has one for first syncs (bytes that connections haven't taken)
+// and one for pushes (bytes that proxies haven't answered, see unanswered.ts).
 
 import type { Gauge, Timers } from '../lib/ports.ts';
 
-export interface UnsentOptions {
+export interface GateOptions {
   readonly timers: Timers;
-  /** Bytes above which first syncs wait; 0: none does. */
+  /** Bytes on their way above which streams wait; 0: none does. */
   readonly limit: number;
-  /** Longest wait, ms: clients that don't read must not keep the others out. */
+  /** Longest wait, ms: slow clients must not keep the others out. */
   readonly maxWait: number;
   readonly waiting: Gauge;
 }
@@ -20,15 +19,15 @@ export interface Waiter {
   proceed(): void;
 }
 
-export class Unsent {
-  readonly #options: UnsentOptions;
+export class Gate {
+  readonly #options: GateOptions;
   #bytes = 0;
   /** In the order of their coming, with what cancels their time limit. */
   readonly #waiting = new Map<Waiter, () => void>();
   readonly #overdue = new Set<Waiter>();
   #next: Waiter | undefined;
 
-  constructor(options: UnsentOptions) {
+  constructor(options: GateOptions) {
     this.#options = options;
   }
 
@@ -36,13 +35,13 @@ export class Unsent {
     return this.#bytes;
   }
 
-  /** Bytes written, or (negative) taken by the connection. */
+  /** Bytes that set out, or (negative) have arrived. */
   add(bytes: number): void {
     this.#bytes += bytes;
     if (bytes < 0) this.#turn();
   }
 
-  /** True when a first sync may go on now; otherwise its `proceed` is called when it is to ask again. */
+  /** True when it may send now; otherwise its `proceed` is called when it is to ask again. */
   may(waiter: Waiter): boolean {
     if (waiter === this.#next || this.#overdue.has(waiter)) return true;
     const { limit, maxWait, timers } = this.#options;

@@ -1,0 +1,65 @@
+// Pushes that are on their way: sent, and not yet answered by their proxies.
+// In: pushes sent and answered. Out: leave for the next. Called by the streams; one per server.
+// One change may concern a thousand proxies, half a megabyte for each. Sent at once it would fill every connection, and all would
+// work on it at the same moment; and what waits here is compared with the newest view when its turn comes, so that changes
+// that follow each other quickly become one.
+
+import type { Gauge, Timers } from '../lib/ports.ts';
+import { Gate, type Waiter } from './gate.ts';
+
+export interface UnansweredOptions {
+  readonly timers: Timers;
+  /** Bytes on their way above which pushes wait; 0: none does. */
+  readonly limit: number;
+  readonly waiting: Gauge;
+}
+
+/** Pushes below this, bytes, are not worth counting: a thousand of them are less than the limit. */
+const SMALL = 8 * 1024;
+/** What isn't answered after this, ms, counts as arrived: a proxy far away, or an Envoy that warms its clusters first. */
+export const PATIENCE_MS = 1_000;
+/** Longest wait of a push, ms. */
+const MAX_WAIT_MS = 2_000;
+
+/** Takes a push out of the count, once: it is answered, or its stream is gone. */
+export type Flight = () => void;
+
+export class Unanswered {
+  readonly #timers: Timers;
+  readonly #gate: Gate;
+
+  constructor({ timers, limit, waiting }: UnansweredOptions) {
+    this.#timers = timers;
+    this.#gate = new Gate({ timers, limit, waiting, maxWait: MAX_WAIT_MS });
+  }
+
+  /** True when a push may set out now; otherwise its `proceed` is called when it is to ask again. */
+  may(stream: Waiter): boolean {
+    return this.#gate.may(stream);
+  }
+
+  /** A push has set out; undefined when it is too small to count. */
+  sent(bytes: number): Flight | undefined {
+    if (bytes < SMALL) return undefined;
+    let flies = true;
+    const arrived = (): void => {
+      if (!flies) return;
+      flies = false;
+      cancel();
+      this.#gate.add(-bytes);
+    };
+    const cancel = this.#timers.setTimeout(arrived, PATIENCE_MS);
+    this.#gate.add(bytes);
+    return arrived;
+  }
+
+  /** It has sent what it had to send for now. */
+  done(stream: Waiter): void {
+    this.#gate.done(stream);
+  }
+
+  /** It is gone. */
+  leave(stream: Waiter): void {
+    this.#gate.leave(stream);
+  }
+}
