@@ -39,6 +39,8 @@ const BOTH: readonly Case[] = [
   [when('source.principal', ['cluster.local/ns/shop/*']), ['client']],
   [unless('source.principal', ['cluster.local/ns/shop/*']), ['visitor']],
   [when('source.serviceAccount', ['shop/client']), ['client']],
+  [when('source.trustDomain', ['cluster.local']), ['client', 'visitor']],
+  [unless('source.trustDomain', ['cluster.local']), []],
   [when('destination.ip', ['127.0.0.0/8']), ['client', 'visitor']],
   [when('destination.ip', ['10.0.0.0/8']), []],
   [when('destination.port', [String(HTTP), String(TCP)]), ['client', 'visitor']],
