@@ -29,7 +29,9 @@ export function cappedVisibility(
       return NOBODY;
     case 'NAMESPACE':
       return declared === '*' || declared.has(namespace) ? new Set([namespace]) : NOBODY;
-    default:
+    case 'PUBLIC':
+    case 'VISIBILITY_UNSPECIFIED':
+    case undefined:
       return declared;
   }
 }

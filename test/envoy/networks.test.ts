@@ -93,8 +93,9 @@ describe.skipIf(envoy === '')('several networks', () => {
 
   it('share a service: what is near is reached straight, what is far through the gateway', async () => {
     const before = await connections();
-    const counts = countBy(await many(mesh, 'client', { host: 'web' }, 40, 4), (answer) => answer.echo().app);
-    expect([...counts.keys()].sort()).toEqual(['far', 'near']);
+    const servers = async (): Promise<readonly unknown[]> =>
+      [...countBy(await many(mesh, 'client', { host: 'web' }, 40, 4), (answer) => answer.echo().app).keys()].sort();
+    await expect.poll(servers, { timeout: 8000 }).toEqual(['far', 'near']);
     expect(await connections()).toBeGreaterThan(before);
     const { body } = await ask(mesh.proxy('client').admin, 'GET', '/clusters');
     const hosts = [...body.matchAll(/^outbound\|8080\|\|web\.[^:]*::([\d.]+:\d+)::cx_active/gm)].map(
