@@ -91,7 +91,11 @@ function layeredRuntime(config: AgentConfig): Json {
 
 /** Without a limit of the user's the monitor is there all the same: Envoy warns about every listener otherwise. */
 function overloadManager(config: AgentConfig): Json {
-  const wanted = config.proxyConfig.runtimeValues?.['overload.global_downstream_max_connections'];
+  const { connectionSettings, proxyMetadata, runtimeValues } = config.proxyConfig;
+  const wanted =
+    connectionSettings?.globalDownstreamConnectionLimit ??
+    proxyMetadata?.['ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS'] ??
+    runtimeValues?.['overload.global_downstream_max_connections'];
   const limit = Number(wanted ?? INT32_MAX);
   return {
     resourceMonitors: [

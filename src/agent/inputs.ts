@@ -51,6 +51,7 @@ export interface ProxyConfig {
   readonly concurrency?: number;
   readonly statsCompression?: boolean;
   readonly proxyMetadata?: Readonly<Record<string, string>>;
+  readonly connectionSettings?: { readonly globalDownstreamConnectionLimit?: number | undefined } | undefined;
   readonly runtimeValues?: Readonly<Record<string, string>>;
   readonly proxyStatsMatcher?: {
     readonly inclusionPrefixes?: readonly string[];

@@ -175,6 +175,7 @@ function registryOptions({
     systemNamespace,
     mode,
     defaultServiceExportTo: mesh.defaultServiceExportTo,
+    entryVisibility: mesh.serviceEntryVisibility,
     serviceSettings: mesh.serviceSettings ?? [],
     networks: meshNetworks.networks,
     autoAllocate: true,

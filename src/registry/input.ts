@@ -14,6 +14,7 @@ import { DEFAULT_LABELS } from '../config/features.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from '../config/generated/types.ts';
 import type { ConfigObject, Kind } from '../config/object.ts';
 import type { Table } from '../lib/table.ts';
+import type { EntryVisibility } from './entry-visibility.ts';
 import type { SessionLabels } from './labels.ts';
 
 export type KubeService = ConfigObject<ServiceSpec, ServiceStatus>;
@@ -91,6 +92,8 @@ export interface RegistryOptions {
   readonly mode: 'kubernetes' | 'files';
   /** `defaultServiceExportTo` of the mesh; empty means everywhere. */
   readonly defaultServiceExportTo: readonly string[];
+  /** `serviceEntryVisibility` of the mesh. */
+  readonly entryVisibility?: EntryVisibility | undefined;
   readonly serviceSettings: readonly ServiceSettings[];
   readonly networks: Readonly<Record<string, NetworkDefinition>>;
   /** ServiceEntries without addresses get virtual ones. */

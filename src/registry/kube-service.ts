@@ -3,6 +3,7 @@
 import type { ServiceSpec } from '../config/core.ts';
 import { NO_ADDRESS, type Resolution, type Service } from '../ir/service.ts';
 import { isIp } from '../lib/ip.ts';
+import type { Labels } from '../lib/label-selector.ts';
 import { spiffeId } from './facts.ts';
 import { type KubeService, kubeHostname, type RegistryOptions } from './input.ts';
 import { ANNOTATION, sessionOf } from './labels.ts';
@@ -15,6 +16,7 @@ export interface ServiceContext {
   readonly clusterLocal: (hostname: string) => boolean;
   /** Annotation `networking.istio.io/traffic-distribution` of a namespace. */
   readonly namespaceDistribution: (namespace: string) => string | undefined;
+  readonly namespaceLabels: (namespace: string) => Labels;
 }
 
 export function kubeService(object: KubeService, context: ServiceContext): Service {

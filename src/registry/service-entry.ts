@@ -1,9 +1,10 @@
 // ServiceEntries of one host and namespace as services: one for each address, merged over several objects.
 
 import type { ServiceEntrySpec } from '../config/generated/types.ts';
-import { NO_ADDRESS, type Resolution, type Service, type ServicePort } from '../ir/service.ts';
+import { NO_ADDRESS, type Resolution, type Service, type ServicePort, type Visibility } from '../ir/service.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { isIp, parseCidr } from '../lib/ip.ts';
+import { cappedVisibility } from './entry-visibility.ts';
 import type { Findings } from './findings.ts';
 import type { ServiceEntry } from './input.ts';
 import { annotatedDistribution, type ServiceContext } from './kube-service.ts';
@@ -72,6 +73,11 @@ export function entryServices(
   return [...byAddress].map(([address, group]) => entryService(hostname, address, group, vip, context, findings));
 }
 
+function visibleTo({ spec, namespace }: ServiceEntry, { options, namespaceLabels }: ServiceContext): Visibility {
+  const declared = visibilityOf(spec.exportTo, namespace, options.defaultServiceExportTo);
+  return cappedVisibility(declared, namespace, namespaceLabels(namespace), options.entryVisibility);
+}
+
 function entryService(
   hostname: string,
   address: string,
@@ -96,7 +102,7 @@ function entryService(
     defaultAddress: address,
     clusterVips: new Map(),
     autoAllocated: address === NO_ADDRESS ? vip : undefined,
-    exportTo: visibilityOf(spec.exportTo, namespace, context.options.defaultServiceExportTo),
+    exportTo: visibleTo(lead, context),
     labels,
     selector: selector !== undefined && Object.keys(selector).length > 0 ? selector : undefined,
     // MESH_EXTERNAL is the default of the API.

@@ -58,7 +58,7 @@ export function updateServices(
   const { aliases, touched } = updateAliases(state.aliases, changes.services, options.domain);
   const vips = updateVips(state, kept.vips, tables, changes, options);
   const dirty = new Set<string>([...claims.touched, ...touched, ...vips.touched]);
-  for (const host of hostsOfNamespaces(distributionChanges(changes), claims.index)) dirty.add(host);
+  for (const host of hostsOfNamespaces(namespaceChanges(changes, options), claims.index)) dirty.add(host);
   const context: HostContext = {
     options,
     vips: vips.vips,
@@ -66,6 +66,7 @@ export function updateServices(
     clusterLocal: clusterLocalTest(options),
     namespaceDistribution: (name) =>
       tableGet(tables.namespaces, `/${name}`)?.annotations[ANNOTATION.trafficDistribution],
+    namespaceLabels: (name) => tableGet(tables.namespaces, `/${name}`)?.labels ?? {},
   };
   const next = buildHosts([...dirty], claims.index, context, state, kept);
   return {
@@ -138,14 +139,15 @@ function sameVipInputs(before: ServiceEntry | undefined, after: ServiceEntry | u
   return deepEqual(of(before), of(after));
 }
 
-/** Namespaces whose default traffic distribution changed. */
-function distributionChanges(changes: ChangeSet): ReadonlySet<string> {
+/** Namespaces whose default traffic distribution changed, or the labels that bound what their ServiceEntries export. */
+function namespaceChanges(changes: ChangeSet, { entryVisibility }: RegistryOptions): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [, before, after] of changes.namespaces) {
     const name = (after ?? before)?.name;
-    const changed =
+    const distributes =
       before?.annotations[ANNOTATION.trafficDistribution] !== after?.annotations[ANNOTATION.trafficDistribution];
-    if (name !== undefined && changed) names.add(name);
+    const labelled = entryVisibility?.applyToSidecars === true && !deepEqual(before?.labels, after?.labels);
+    if (name !== undefined && (distributes || labelled)) names.add(name);
   }
   return names;
 }

@@ -103,6 +103,29 @@ const VARIANTS: readonly (readonly [string, ConfigRequest])[] = [
   ],
 ];
 
+it.each([
+  [{}, '2147483647'],
+  [{ runtimeValues: { 'overload.global_downstream_max_connections': '7' } }, '7'],
+  [
+    {
+      runtimeValues: { 'overload.global_downstream_max_connections': '7' },
+      proxyMetadata: { ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS: '8' },
+    },
+    '8',
+  ],
+  [
+    {
+      proxyMetadata: { ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS: '8' },
+      connectionSettings: { globalDownstreamConnectionLimit: 9 },
+    },
+    '9',
+  ],
+])('with %j at most %s connections are open', (proxyConfig, limit) => {
+  expect(bootstrap({ proxyConfig })).toMatchObject({
+    overloadManager: { resourceMonitors: [{ typedConfig: { maxActiveDownstreamConnections: limit } }] },
+  });
+});
+
 describe.skipIf(ENVOY === undefined)('real Envoy takes the bootstrap of', () => {
   it.each(VARIANTS)('%s, without a word', (_name, request) => {
     const path = join(newFolder(), 'bootstrap.json');

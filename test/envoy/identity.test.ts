@@ -11,6 +11,7 @@ import { istio } from './fixtures.ts';
 const envoy = newestEnvoy();
 
 const ISSUER = 'https://issuer.example';
+const JWT = 'type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication';
 
 describe.skipIf(envoy === '')('who is asked to show an identity', () => {
   let mesh: Mesh<LocalControlPlane>;
@@ -118,10 +119,10 @@ describe.skipIf(envoy === '')('who is asked to show an identity', () => {
     });
   });
 
-  it('by tokens whose keys the proxy fetches', async () => {
+  it('by tokens whose keys the proxy fetches, and fetches again when they have got old', async () => {
     const pair = (): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } =>
       generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const first = pair();
+    const [first, second] = [pair(), pair()];
     let page = '';
     const publish = async (key: KeyObject): Promise<void> => {
       page = JSON.stringify({ keys: [{ ...(await exportJWK(key)), kid: 'one', alg: 'ES256' }] });
@@ -133,26 +134,79 @@ describe.skipIf(envoy === '')('who is asked to show an identity', () => {
       port: 8888,
       handler: () => ({ body: page }),
     });
-    const ask = async (key: KeyObject, claims: Record<string, unknown> = {}): Promise<number> => {
-      const token = new SignJWT(claims)
+    const ask = async ({ privateKey }: { readonly privateKey: KeyObject }): Promise<number> => {
+      const token = new SignJWT({})
         .setProtectedHeader({ alg: 'ES256', kid: 'one' })
         .setIssuer(ISSUER)
         .setSubject('ann')
         .setExpirationTime('1h');
-      const headers = { authorization: `Bearer ${await token.sign(key)}` };
+      const headers = { authorization: `Bearer ${await token.sign(privateKey)}` };
       return (await mesh.call('client', { host: 'web', headers })).status;
     };
-    await mesh.apply('tokens', [
-      istio('RequestAuthentication', 'jwt', {
-        selector: { matchLabels: { app: 'web' } },
-        jwtRules: [{ issuer: ISSUER, jwksUri: 'http://keys.example:8888/keys', timeout: '2s' }],
-      }),
-    ]);
-    await until(async () => (await ask(first.privateKey)) === 200, 'the keys fetched');
-    expect(await ask(pair().privateKey)).toBe(401);
+    const tokens = istio('RequestAuthentication', 'jwt', {
+      selector: { matchLabels: { app: 'web' } },
+      jwtRules: [{ issuer: ISSUER, jwksUri: 'http://keys.example:8888/keys', timeout: '2s' }],
+    });
+    await mesh.apply('tokens', [tokens]);
+    await until(async () => (await ask(first)) === 200, 'the keys fetched');
+    expect(await ask(pair())).toBe(401);
     expect(keys.seen.map(({ path, headers }) => [path, headers.host])).toContainEqual(['/keys', 'keys.example:8888']);
     expect(new Set(keys.seen.map(({ from }) => from)).size).toBe(1);
+
+    // What was fetched counts for five minutes.
+    await publish(second.publicKey);
+    const before = keys.seen.length;
+    expect([await ask(first), await ask(second), keys.seen.length]).toEqual([200, 401, before]);
+    await mesh.apply('tokens', [tokens, keptFor('1s', await mesh.proxy('web').dump('dynamic_listeners'))]);
+    await until(async () => (await ask(second)) === 200, 'the second key');
+    expect(await ask(first)).toBe(401);
+    const fetched = keys.seen.length;
+    await publish(first.publicKey);
+    await until(async () => (await ask(first)) === 200, 'the first key again');
+    expect(await ask(second)).toBe(401);
+    expect(keys.seen.length).toBeGreaterThan(fetched);
     await keys.stop();
     await mesh.apply('tokens', []);
   });
 });
+
+/** Makes the proxy that was dumped keep what it fetches for so long, and leaves all else of its providers as it is. */
+function keptFor(cacheDuration: string, dump: string): object {
+  const [authn] = jwtFilters(JSON.parse(dump));
+  if (authn === undefined) throw new Error('no filter for tokens');
+  const providers = Object.entries(authn.providers).map(([name, provider]) => {
+    expect(provider.remote_jwks.cache_duration).toBe('300s');
+    return [name, { ...provider, remote_jwks: { ...provider.remote_jwks, cache_duration: cacheDuration } }] as const;
+  });
+  const http = { name: 'envoy.filters.network.http_connection_manager' };
+  return istio('EnvoyFilter', 'kept', {
+    workloadSelector: { labels: { app: 'web' } },
+    configPatches: [
+      {
+        applyTo: 'HTTP_FILTER',
+        match: {
+          context: 'SIDECAR_INBOUND',
+          listener: { filterChain: { filter: { ...http, subFilter: { name: 'envoy.filters.http.jwt_authn' } } } },
+        },
+        patch: {
+          operation: 'MERGE',
+          value: {
+            name: 'envoy.filters.http.jwt_authn',
+            typed_config: { '@type': JWT, providers: Object.fromEntries(providers) },
+          },
+        },
+      },
+    ],
+  });
+}
+
+interface JwtFilter {
+  readonly providers: Readonly<Record<string, { readonly remote_jwks: { readonly cache_duration: string } }>>;
+}
+
+/** The settings of filters for tokens, wherever they are in a dump. */
+function jwtFilters(value: unknown): readonly JwtFilter[] {
+  if (typeof value !== 'object' || value === null) return [];
+  if ((value as { readonly '@type'?: unknown })['@type'] === JWT) return [value as JwtFilter];
+  return Object.values(value).flatMap(jwtFilters);
+}

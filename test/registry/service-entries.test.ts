@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ServiceEntrySpec } from '../../src/config/generated/types.ts';
 import { unitedService } from '../../src/registry/host-services.ts';
-import { service, serviceEntry } from '../support/builders.ts';
-import { codes, endpointsAt, registryOf, serviceAt, servicesAt, sockets } from './support.ts';
+import { buildRegistry } from '../../src/registry/registry.ts';
+import { namespace, service, serviceEntry, tables } from '../support/builders.ts';
+import { codes, endpointsAt, OPTIONS, registryOf, serviceAt, servicesAt, sockets } from './support.ts';
 
 const HTTP = { number: 80, name: 'http', protocol: 'HTTP' };
 const TCP = { number: 7000, name: 'tcp', protocol: 'TCP' };
@@ -145,5 +146,66 @@ describe('ServiceEntries', () => {
     const registry = registryOf([serviceEntry('x', entry({ hosts: ['*.org'], resolution: 'DNS' }))]);
     expect(codes(registry)).toEqual(['MEL0112']);
     expect(endpointsAt(registry, '*.org')).toEqual([]);
+  });
+});
+
+describe('serviceEntryVisibility of the mesh', () => {
+  const limits = {
+    applyToSidecars: true,
+    defaultVisibility: 'NAMESPACE',
+    policies: [
+      {
+        visibility: 'PUBLIC',
+        matchingRules: [{ namespaceSelector: { matchLabels: { tier: 'shared' } } }],
+      },
+      {
+        visibility: 'NONE',
+        matchingRules: [
+          { namespaceSelector: { matchExpressions: [{ key: 'tier', operator: 'In', values: ['secret', 'lab'] }] } },
+          { namespaceSelector: { matchLabels: { locked: 'yes' } } },
+        ],
+      },
+    ],
+  } as const;
+  const exported = (labels: Record<string, string>, exportTo?: readonly string[], entryVisibility: object = limits) =>
+    serviceAt(
+      registryOf(
+        [
+          namespace('team', { labels }),
+          serviceEntry('x', entry({ ...(exportTo && { exportTo }) }), { namespace: 'team' }),
+        ],
+        { entryVisibility },
+      ),
+      'x.example.com',
+    ).exportTo;
+
+  it.each([
+    [{}, undefined, new Set(['team'])],
+    [{}, ['other', 'team'], new Set(['team'])],
+    [{}, ['other'], new Set()],
+    [{}, ['~'], new Set()],
+    [{ tier: 'shared' }, undefined, '*'],
+    [{ tier: 'shared' }, ['other'], new Set(['other'])],
+    [{ tier: 'lab', locked: 'yes' }, undefined, new Set()],
+    [{ tier: 'lab' }, undefined, new Set(['team'])],
+  ])('for a namespace with %j and exportTo %j', (labels, exportTo, expected) => {
+    expect(exported(labels, exportTo)).toEqual(expected);
+  });
+
+  it('is of no effect on sidecars unless it is told to be, and never on Kubernetes Services', () => {
+    expect(exported({}, undefined, { ...limits, applyToSidecars: false })).toBe('*');
+    const web = registryOf([service('web')], { entryVisibility: limits });
+    expect(serviceAt(web, 'web.default.svc.cluster.local').exportTo).toBe('*');
+  });
+
+  it('follows the labels of a namespace', () => {
+    const x = serviceEntry('x', entry({}), { namespace: 'team' });
+    const options = { ...OPTIONS, entryVisibility: limits };
+    const before = buildRegistry(undefined, tables(namespace('team', {}), x), options);
+    const after = buildRegistry(before, tables(namespace('team', { labels: { tier: 'shared' } }), x), options);
+    expect([serviceAt(before, 'x.example.com').exportTo, serviceAt(after, 'x.example.com').exportTo]).toEqual([
+      new Set(['team']),
+      '*',
+    ]);
   });
 });

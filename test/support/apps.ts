@@ -116,6 +116,8 @@ export interface CallOptions {
   readonly port: number;
   /** A Unix socket, in place of address and port. */
   readonly socket?: string | undefined;
+  /** The address to call from. */
+  readonly localAddress?: string | undefined;
   readonly path?: string | undefined;
   readonly method?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
@@ -137,8 +139,22 @@ export interface CallAnswer {
 
 /** One HTTP request; rejects only when there is no answer at all. */
 export function call(options: CallOptions): Promise<CallAnswer> {
-  const { address, port, path = '/', method = 'GET', headers = {}, body, agent, timeoutMs = 10_000, tls } = options;
-  const where = options.socket === undefined ? { host: address, port } : { socketPath: options.socket };
+  const {
+    address,
+    port,
+    localAddress,
+    path = '/',
+    method = 'GET',
+    headers = {},
+    body,
+    agent,
+    timeoutMs = 10_000,
+    tls,
+  } = options;
+  const where =
+    options.socket === undefined
+      ? { host: address, port, ...(localAddress && { localAddress }) }
+      : { socketPath: options.socket };
   const started = performance.now();
   return new Promise((resolve, reject) => {
     const plain = { ...where, path, method, headers, timeout: timeoutMs };

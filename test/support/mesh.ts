@@ -59,6 +59,8 @@ export interface MeshOptions {
   readonly workloads: readonly WorkloadSpec[];
   /** MeshConfig. */
   readonly mesh?: Readonly<Record<string, unknown>> | undefined;
+  /** MeshNetworks. */
+  readonly networks?: Readonly<Record<string, unknown>> | undefined;
   /** Further objects from the start, given the addresses. */
   readonly objects?: ((at: Addresses) => string | readonly object[]) | undefined;
   /** A control plane of another kind than the one in this process. */
@@ -138,6 +140,7 @@ async function build<Plane extends ControlPlane>(
     closers.push(() => subnet.release());
     const folder = new TestFolder(options.mesh);
     closers.push(() => folder.delete());
+    if (options.networks !== undefined) folder.writeNetworks(options.networks);
     const apps = new Map<string, TestApp>();
     const placed = await place(options.workloads, subnet.prefix, apps, closers);
     const at = addressesOf(placed, subnet.prefix);

@@ -60,6 +60,11 @@ export class TestFolder {
     return marker;
   }
 
+  /** Writes MeshNetworks. */
+  writeNetworks(networks: Readonly<Record<string, unknown>>): void {
+    writeFileSync(join(this.path, 'networks.yaml'), JSON.stringify(networks));
+  }
+
   remove(name: string): void {
     rmSync(join(this.configDir, `${name}.yaml`), { force: true });
   }

@@ -1,31 +1,8 @@
 // TLS of servers (Gateway, Sidecar ingress) and of clients (DestinationRule, mesh providers).
 
 import type { ClientTLSSettings, ServerTLSSettings } from '../generated/types.ts';
+import { isCipher } from '../ciphers.ts';
 import type { Report } from './report.ts';
-
-/** What Envoy's BoringSSL accepts; others are ignored with a warning. */
-const CIPHERS: ReadonlySet<string> = new Set([
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-  'ECDHE-PSK-CHACHA20-POLY1305',
-  'ECDHE-ECDSA-AES128-SHA',
-  'ECDHE-RSA-AES128-SHA',
-  'ECDHE-ECDSA-AES256-SHA',
-  'ECDHE-RSA-AES256-SHA',
-  'ECDHE-PSK-AES128-CBC-SHA',
-  'ECDHE-PSK-AES256-CBC-SHA',
-  'AES128-GCM-SHA256',
-  'AES256-GCM-SHA384',
-  'AES128-SHA',
-  'AES256-SHA',
-  'PSK-AES128-CBC-SHA',
-  'PSK-AES256-CBC-SHA',
-  'DES-CBC3-SHA',
-]);
 
 const filled = (value: string | undefined): boolean => value !== undefined && value !== '';
 
@@ -106,7 +83,7 @@ function checkVersionsAndCiphers(report: Report, path: string, tls: ServerTLSSet
   const seen = new Set<string>();
   for (const [index, cipher] of (tls.cipherSuites ?? []).entries()) {
     const at = `${path}.cipherSuites[${index}]`;
-    if (!CIPHERS.has(cipher))
+    if (!isCipher(cipher))
       report.warn(
         at,
         `${JSON.stringify(cipher)} is no known cipher suite and is ignored`,

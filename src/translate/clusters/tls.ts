@@ -1,6 +1,7 @@
 // Transport sockets towards endpoints: mesh mTLS (inferred or asked for), TLS origination, or none.
 
 import { anyOf, lasting } from '../../codec/index.ts';
+import { usableCiphers } from '../../config/ciphers.ts';
 import type { ClientTLSSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect } from '../../ir/proxy.ts';
@@ -78,7 +79,7 @@ export function upstreamTls(inputs: UpstreamTlsInputs): UpstreamTls {
 function certificatesOfNode(inputs: UpstreamTlsInputs): ClientTLSSettings | undefined {
   const { tls, service, mtls, context, identities } = inputs;
   const { clientCertChain: clientCertificate, clientKey: privateKey, clientRootCert: caCertificates } = context;
-  if (caCertificates === '') return undefined;
+  if (clientCertificate === '') return undefined;
   const files = { mode: 'MUTUAL', clientCertificate, privateKey, caCertificates } as const;
   if (tls?.mode === 'MUTUAL' || tls?.mode === 'ISTIO_MUTUAL') {
     const { subjectAltNames, sni, insecureSkipVerify } = tls;
@@ -128,19 +129,14 @@ const SAN_SEPARATOR = '\n';
 
 /** The same for all services that run as the same accounts. */
 const meshTls = memo((context: ClusterContext, http2: boolean, sans: string): CommonTlsContext => {
-  const { clientCertChain, clientKey, clientRootCert, dialect } = context;
-  const certificate =
-    clientCertChain === '' || clientKey === ''
-      ? workloadSecret('default')
-      : fileSecret(`file-cert:${clientCertChain}~${clientKey}`);
-  const root = clientRootCert === '' ? workloadSecret('ROOTCA') : fileSecret(`file-root:${clientRootCert}`);
+  const names = sans === '' ? [] : sans.split(SAN_SEPARATOR);
   return lasting({
     alpnProtocols: http2 ? ['istio', 'h2'] : ['istio'],
     tlsParams: TLS_PARAMS,
-    tlsCertificateSdsSecretConfigs: [certificate],
+    tlsCertificateSdsSecretConfigs: [workloadSecret('default')],
     combinedValidationContext: {
-      defaultValidationContext: sanMatchers(sans === '' ? [] : sans.split(SAN_SEPARATOR), dialect),
-      validationContextSdsSecretConfig: root,
+      defaultValidationContext: sanMatchers(names, context.dialect),
+      validationContextSdsSecretConfig: workloadSecret('ROOTCA'),
     },
   });
 });
@@ -187,11 +183,11 @@ function originated(inputs: OriginationInputs, tls: ClientTLSSettings): Upstream
 
 /** The mesh's `tlsDefaults` are for TLS with others. */
 function originationParams({ tlsDefaults }: MeshConfig): CommonTlsContext['tlsParams'] {
-  const { ecdhCurves = [], cipherSuites = [] } = tlsDefaults ?? {};
+  const { ecdhCurves = [], cipherSuites } = tlsDefaults ?? {};
   return {
     ...TLS_PARAMS,
     ecdhCurves: ecdhCurves.length > 0 ? ecdhCurves : undefined,
-    cipherSuites: cipherSuites.length > 0 ? cipherSuites : undefined,
+    cipherSuites: usableCiphers(cipherSuites),
   };
 }
 

@@ -26,7 +26,7 @@ export function throughGateways(
   mtls: (endpoint: Endpoint) => boolean,
 ): readonly WeightedEndpoint[] {
   if (view.networks.all.length === 0) return endpoints;
-  const scale = scaleOf(view.networks);
+  const scale = scaleOf(view);
   const kept: WeightedEndpoint[] = [];
   const shares = new Map<string, { readonly gateway: NetworkGateway; weight: number; readonly like: Endpoint }>();
   for (const { endpoint, weight } of endpoints) {
@@ -63,9 +63,12 @@ function reaches(gateway: NetworkGateway, { family, dns }: NetworkView): boolean
   return (version === 6) === (family === 'v6');
 }
 
-function scaleOf({ gateways }: Networks): number {
+function scaleOf({ networks, dns }: NetworkView): number {
   let scale = 1;
-  for (const list of gateways.values()) if (list.length > 0) scale = leastCommonMultiple(scale, list.length);
+  for (const list of networks.gateways.values()) {
+    const count = dns ? list.length : list.filter(({ address }) => ipVersion(address) !== undefined).length;
+    if (count > 0) scale = leastCommonMultiple(scale, count);
+  }
   return scale;
 }
 

@@ -213,6 +213,12 @@ const joinedRoutes = memo((server: RouteList, ...lists: readonly RouteList[]): R
   };
 });
 
+/** Hosts of several Gateways stay apart: EnvoyFilters know virtual hosts by their names. */
+function isAlike(a: HostEntry, b: HostEntry): boolean {
+  const together = a.lists.length === 0 || a.server.gatewayName === b.server.gatewayName;
+  return together && a.requireTls === b.requireTls && sameList(a.lists, b.lists);
+}
+
 /** Hosts with the very same routes become one virtual host: routes are large, domains are small. */
 function collapsed(
   entries: readonly HostEntry[],
@@ -222,9 +228,7 @@ function collapsed(
   for (const entry of [...entries].sort((a, b) => compareSpecificity(a.host, b.host))) {
     const alike = byFirst.get(entry.lists[0]) ?? [];
     byFirst.set(entry.lists[0], alike);
-    const group = alike.find(
-      (each) => each.entry.requireTls === entry.requireTls && sameList(each.entry.lists, entry.lists),
-    );
+    const group = alike.find((each) => isAlike(each.entry, entry));
     if (group !== undefined) group.domains.push(entry.host);
     else {
       const made = { entry, domains: [entry.host] };

@@ -27,7 +27,9 @@ const CLUSTER_SET = '.clusterset.local';
 
 /** The table of a class. */
 export function nameTable(scope: Scope): Draft {
-  const { proxyClass, mesh, egress, endpoints } = scope;
+  const { proxyClass, mesh, endpoints } = scope;
+  // Gateways call nobody by themselves: their agents leave names to other resolvers.
+  const egress = proxyClass.type === 'router' ? NOBODY : scope.egress;
   const fixed = fixedNames(egress, proxyClass, isDualStack(mesh));
   const headless = fixed.headless.flatMap(({ service }) => {
     const known = tableGet(endpoints, service.hostname);
@@ -35,6 +37,8 @@ export function nameTable(scope: Scope): Draft {
   });
   return tableDraft(fixed, ...headless);
 }
+
+const NOBODY: readonly EgressListener[] = [];
 
 /** What one service adds: its host, and the hosts of its pods. */
 interface Names {

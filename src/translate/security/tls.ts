@@ -2,6 +2,7 @@
 // In: mesh, proxy, ServerTLSSettings. Out: a transport socket. Called by listeners and gateway.
 
 import { lasting } from '../../codec/index.ts';
+import { usableCiphers } from '../../config/ciphers.ts';
 import type { ServerTLSSettings } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, ProxyClass } from '../../ir/proxy.ts';
@@ -76,11 +77,10 @@ const meshSocket = memo(
 
 function meshTlsParameters({ meshMTLS }: MeshConfig): TlsParameters {
   const curves = meshMTLS?.ecdhCurves ?? [];
-  const ciphers = meshMTLS?.cipherSuites ?? [];
   return {
     tlsMinimumProtocolVersion: protocolVersion(meshMTLS?.minProtocolVersion) ?? 'TLSv1_2',
     tlsMaximumProtocolVersion: 'TLSv1_3',
-    cipherSuites: ciphers.length > 0 ? ciphers : MESH_CIPHERS,
+    cipherSuites: usableCiphers(meshMTLS?.cipherSuites) ?? MESH_CIPHERS,
     ecdhCurves: curves.length > 0 ? curves : undefined,
   };
 }
@@ -233,7 +233,7 @@ function serverTlsParameters(tls: ServerTLSSettings, mesh: MeshConfig): TlsParam
   const parameters: TlsParameters = {
     tlsMinimumProtocolVersion: protocolVersion(tls.minProtocolVersion) ?? protocolVersion(defaults?.minProtocolVersion),
     tlsMaximumProtocolVersion: protocolVersion(tls.maxProtocolVersion),
-    cipherSuites: orUndefined(tls.cipherSuites) ?? orUndefined(defaults?.cipherSuites),
+    cipherSuites: usableCiphers(tls.cipherSuites) ?? usableCiphers(defaults?.cipherSuites),
     ecdhCurves: orUndefined(tls.ecdhCurves) ?? orUndefined(defaults?.ecdhCurves),
   };
   return Object.values(parameters).some((value) => value !== undefined) ? parameters : undefined;

@@ -6,15 +6,18 @@ export type TrustDomains = readonly string[];
 /** In policies this name stands for the mesh's own trust domain, whatever that is. */
 const LOCAL_DOMAIN = 'cluster.local';
 
+/** `DOMAIN/ns/NAMESPACE/sa/ACCOUNT` */
+const PARTS = 5;
+
 export function expandPrincipals(principals: readonly string[], domains: TrustDomains): readonly string[] {
   return principals.flatMap((principal) => expandPrincipal(principal, domains));
 }
 
 function expandPrincipal(principal: string, domains: TrustDomains): readonly string[] {
   const slash = principal.indexOf('/');
-  const domain = slash < 0 ? principal : principal.slice(0, slash);
-  // A wildcard in place of the domain covers every one already.
-  if (domain === '*' || slash < 0) return [principal];
+  const domain = principal.slice(0, slash);
+  // A wildcard in place of the domain covers every one already; patterns of another shape name what they mean.
+  if (domain === '*' || principal.split('/').length !== PARTS) return [principal];
   const covers = (candidate: string): boolean =>
     domain.startsWith('*') ? candidate.endsWith(domain.slice(1)) : candidate === domain;
   if (domain !== LOCAL_DOMAIN && !domains.some(covers)) return [principal];

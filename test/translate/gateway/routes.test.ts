@@ -31,6 +31,23 @@ describe('hosts', () => {
     ]);
   });
 
+  it('of several Gateways stay apart, also with the same routes', () => {
+    const gateways = ['istio-system/gw', 'istio-system/other'];
+    const hosts = ['a.example.com', 'b.example.com', 'c.example.com'];
+    const [draft] = gatewayRoutes(
+      gatewayScope([
+        ...services(['http:80'], 'web'),
+        edge('gw', [server('http:80', ['a.example.com', 'b.example.com'])]),
+        edge('other', [server('http:80', ['c.example.com'])]),
+        virtualService('web', { hosts, gateways, http: [{ route: [to('web')] }] }),
+      ]),
+    );
+    expect(hostsOf(draft).map((host) => [host.name, host.domains])).toEqual([
+      ['a.example.com:80', ['a.example.com', 'b.example.com']],
+      ['c.example.com:80', ['c.example.com']],
+    ]);
+  });
+
   it('with a namespace are for VirtualServices of that namespace', () => {
     const drafts = gatewayRoutes(
       gatewayScope([

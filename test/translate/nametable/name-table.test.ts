@@ -51,6 +51,11 @@ it('a dual stack pod is answered with both addresses', () => {
   expect(tableAt(world([both, chosen]))['db.example.com']?.ips).toEqual(['10.0.0.7']);
 });
 
+it('gateways are given no names', () => {
+  const web = service('web', { clusterIPs: ['10.96.0.1'] });
+  expect(Object.keys(table([web], { ...CAPTURING, type: 'router' }))).toEqual([]);
+});
+
 describe('services', () => {
   it('are answered with their addresses, Kubernetes ones by short names too', () => {
     const objects = [

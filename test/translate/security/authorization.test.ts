@@ -240,6 +240,8 @@ describe('trust domains', () => {
     ['cluster.local/ns/a/sa/b', ['spiffe://new.io/ns/a/sa/b', 'spiffe://old.io/ns/a/sa/b']],
     ['else.io/ns/a/sa/b', ['spiffe://else.io/ns/a/sa/b']],
     ['*/ns/a/sa/b', ['spiffe://.*/ns/a/sa/b']],
+    // Not the name of one account.
+    ['old.io/ns/a/*', ['spiffe://old.io/ns/a/']],
   ])('%s', (principal, expected) => {
     expect(names(principal)).toEqual(expected);
   });

@@ -1,0 +1,208 @@
+import { createHmac } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CallAnswer, call } from '../support/apps.ts';
+import { newestEnvoy } from '../support/envoy.ts';
+import { type Mesh, startMesh } from '../support/mesh.ts';
+import type { LocalControlPlane } from '../support/server.ts';
+import { istio } from './fixtures.ts';
+
+const envoy = newestEnvoy();
+
+const ISSUER = 'https://issuer.example';
+const SECRET = 'of nobody else';
+const HTTP = 8080;
+const TCP = 7000;
+
+/** What a rule asks, and who gets through by it: `NAME` of a caller below. */
+type Case = readonly [rule: object, callers: readonly string[]];
+
+const source = (from: object): object => ({ from: [{ source: from }] });
+const operation = (to: object): object => ({ to: [{ operation: to }] });
+const when = (key: string, values: readonly string[]): object => ({ when: [{ key, values }] });
+const unless = (key: string, notValues: readonly string[]): object => ({ when: [{ key, notValues }] });
+
+/** Every class of condition that both HTTP and plain connections have. */
+const BOTH: readonly Case[] = [
+  [source({ principals: ['cluster.local/ns/shop/sa/client'] }), ['client']],
+  [source({ principals: ['*/sa/visitor'] }), ['visitor']],
+  [source({ notPrincipals: ['cluster.local/ns/shop/*'] }), ['visitor']],
+  [source({ namespaces: ['vis*'] }), ['visitor']],
+  [source({ notNamespaces: ['visitors'] }), ['client']],
+  [source({ serviceAccounts: ['visitors/visitor'] }), ['visitor']],
+  [source({ ipBlocks: ['127.0.0.0/8'] }), ['client', 'visitor']],
+  [source({ notIpBlocks: ['127.0.0.0/8'] }), []],
+  [operation({ ports: [String(HTTP), String(TCP)] }), ['client', 'visitor']],
+  [operation({ notPorts: [String(HTTP), String(TCP)] }), []],
+  [when('source.ip', ['10.0.0.0/8', '127.0.0.1']), ['client', 'visitor']],
+  [unless('source.ip', ['127.0.0.1']), []],
+  [when('source.namespace', ['shop']), ['client']],
+  [when('source.principal', ['cluster.local/ns/shop/*']), ['client']],
+  [unless('source.principal', ['cluster.local/ns/shop/*']), ['visitor']],
+  [when('source.serviceAccount', ['shop/client']), ['client']],
+  [when('source.trustDomain', ['cluster.local']), ['client', 'visitor']],
+  [unless('source.trustDomain', ['cluster.local']), []],
+  [when('destination.ip', ['127.0.0.0/8']), ['client', 'visitor']],
+  [when('destination.ip', ['10.0.0.0/8']), []],
+  [when('destination.port', [String(HTTP), String(TCP)]), ['client', 'visitor']],
+  [when('connection.sni', ['outbound_*']), ['client', 'visitor']],
+  [unless('connection.sni', ['outbound_*']), []],
+];
+
+describe.skipIf(envoy === '')('conditions of AuthorizationPolicies', () => {
+  let mesh: Mesh<LocalControlPlane>;
+
+  beforeAll(async () => {
+    const egress = [
+      { name: 'http', number: HTTP },
+      { name: 'tcp', number: TCP, protocol: 'TCP' },
+    ];
+    mesh = await startMesh({
+      envoy,
+      workloads: [
+        { name: 'client', egress },
+        { name: 'visitor', namespace: 'visitors', egress },
+        { name: 'web', service: 'web', ports: [{ name: 'http', number: HTTP }] },
+        { name: 'ledger', service: 'ledger', ports: [{ name: 'tcp', number: TCP, protocol: 'TCP' }] },
+      ],
+    });
+  });
+  afterAll(() => mesh?.finish());
+
+  const policy = (app: string, rules: readonly object[], action = 'ALLOW'): object =>
+    istio('AuthorizationPolicy', `${app}-${action.toLowerCase()}`, {
+      selector: { matchLabels: { app } },
+      action,
+      rules,
+    });
+  const get = (from: string, path: string, headers: Record<string, string> = {}, method = 'GET') =>
+    mesh.call(from, { host: 'web.shop', path, headers, method });
+  const allowed = async (answer: Promise<CallAnswer>): Promise<boolean> => (await answer).status === 200;
+
+  /** The rule of case N counts for the path `/N` alone: all are told apart in one go. */
+  const onPath = (rule: object, index: number): object => {
+    const { to = [{ operation: {} }], ...rest } = rule as { readonly to?: readonly { readonly operation: object }[] };
+    return { ...rest, to: to.map(({ operation: each }) => ({ operation: { ...each, paths: [`/${index}`] } })) };
+  };
+  /** Connections of before end with their next answer, which is had here. */
+  const apply = async (objects: readonly object[]): Promise<void> => {
+    await mesh.apply('policies', objects);
+    for (const from of ['client', 'visitor']) await get(from, '/last');
+  };
+
+  it('on requests: who calls, from where, and to where', async () => {
+    await apply([
+      policy(
+        'web',
+        BOTH.map(([rule], index) => onPath(rule, index)),
+      ),
+    ]);
+    for (const [index, [rule, callers]] of BOTH.entries()) {
+      for (const caller of ['client', 'visitor'])
+        expect(await allowed(get(caller, `/${index}`)), `${caller} by ${JSON.stringify(rule)}`).toBe(
+          callers.includes(caller),
+        );
+    }
+    expect(await allowed(get('client', '/none'))).toBe(false);
+  });
+
+  it('on connections', async () => {
+    for (const [rule, callers] of BOTH) {
+      await mesh.apply('policies', [policy('ledger', [rule])]);
+      for (const caller of ['client', 'visitor'])
+        expect((await mesh.talk(caller, TCP, 'open')) === 'ledger open', `${caller} by ${JSON.stringify(rule)}`).toBe(
+          callers.includes(caller),
+        );
+    }
+    // What only requests have denies every connection, and allows none.
+    await mesh.apply('policies', [policy('ledger', [operation({ methods: ['PUT'] })])]);
+    expect(await mesh.talk('client', TCP, 'open')).toBeUndefined();
+    await mesh.apply('policies', [policy('ledger', [operation({ methods: ['PUT'], ports: [String(TCP)] })], 'DENY')]);
+    expect(await mesh.talk('client', TCP, 'open')).toBeUndefined();
+    await mesh.apply('policies', [policy('ledger', [operation({ methods: ['PUT'], ports: ['9'] })], 'DENY')]);
+    expect(await mesh.talk('client', TCP, 'open')).toBe('ledger open');
+  });
+
+  it('on requests: what they say, and by whose token', async () => {
+    const token = signed({
+      iss: ISSUER,
+      sub: 'ann',
+      aud: 'shop',
+      azp: 'till',
+      group: ['staff', 'night'],
+      at: { floor: '2' },
+    });
+    const bearer = { authorization: `Bearer ${token}` };
+    const fits: readonly (readonly [object, Record<string, string>, Record<string, string>])[] = [
+      [operation({ hosts: ['WEB.shop', 'other'] }), {}, { host: 'web.shop.svc' }],
+      [operation({ notHosts: ['web.shop.*'] }), {}, { host: 'web.shop.svc' }],
+      [source({ remoteIpBlocks: ['203.0.113.0/24'] }), { 'x-forwarded-for': '203.0.113.9' }, {}],
+      [source({ notRemoteIpBlocks: ['203.0.113.0/24'] }), {}, { 'x-forwarded-for': '203.0.113.9' }],
+      [when('remote.ip', ['203.0.113.9']), { 'x-forwarded-for': '203.0.113.9' }, { 'x-forwarded-for': '203.0.113.8' }],
+      [when('request.headers[x-key]', ['a*']), { 'x-key': 'abc' }, { 'x-key': 'bc' }],
+      [when('request.headers[x-key]', ['*c']), { 'x-key': 'abc' }, { 'x-key': 'ab' }],
+      [when('request.headers[x-key]', ['*']), { 'x-key': 'abc' }, {}],
+      [unless('request.headers[x-key]', ['abc']), { 'x-key': 'bc' }, { 'x-key': 'abc' }],
+      [source({ requestPrincipals: [`${ISSUER}/ann`] }), bearer, {}],
+      [source({ requestPrincipals: ['*'] }), bearer, {}],
+      [source({ notRequestPrincipals: ['*/ann'] }), {}, bearer],
+      [when('request.auth.principal', [`${ISSUER}/*`]), bearer, {}],
+      [when('request.auth.audiences', ['shop']), bearer, {}],
+      [when('request.auth.presenter', ['till']), bearer, {}],
+      [when('request.auth.claims[group]', ['night']), bearer, {}],
+      [unless('request.auth.claims[group]', ['night']), {}, bearer],
+      [when('request.auth.claims[at][floor]', ['2']), bearer, {}],
+    ];
+    const jwks = JSON.stringify({ keys: [{ kty: 'oct', alg: 'HS256', kid: 'one', k: base64url(SECRET) }] });
+    await apply([
+      istio('RequestAuthentication', 'jwt', {
+        selector: { matchLabels: { app: 'web' } },
+        jwtRules: [{ issuer: ISSUER, jwks }],
+      }),
+      policy('web', [
+        ...fits.map(([rule], index) => onPath(rule, index)),
+        operation({ paths: ['/method'], methods: ['PU*'] }),
+        operation({ paths: ['/other'], notMethods: ['DELETE'] }),
+        operation({ paths: ['*/end', '/items/{*}/price', '/deep/{**}/leaf'], notPaths: ['/not/end'] }),
+      ]),
+    ]);
+    // From outside of the sidecars: these headers come from the client itself.
+    const ask = (path: string, headers: Record<string, string>) =>
+      call({
+        address: mesh.at.pod('web'),
+        port: HTTP,
+        path,
+        headers: { host: 'web.shop', connection: 'close', ...headers },
+      });
+    for (const [index, [rule, good, bad]] of fits.entries()) {
+      expect(await allowed(ask(`/${index}`, good)), `allowed by ${JSON.stringify(rule)}`).toBe(true);
+      expect(await allowed(ask(`/${index}`, bad)), `not allowed by ${JSON.stringify(rule)}`).toBe(false);
+    }
+    expect([await allowed(get('client', '/method', {}, 'PUT')), await allowed(get('client', '/method'))]).toEqual([
+      true,
+      false,
+    ]);
+    expect([await allowed(get('client', '/other', {}, 'DELETE')), await allowed(get('client', '/other'))]).toEqual([
+      false,
+      true,
+    ]);
+    const paths = ['/the/end', '/not/end', '/items/7/price', '/items/7/8/price', '/deep/a/b/leaf', '/deep/a/b/stem'];
+    const open: boolean[] = [];
+    for (const path of paths) open.push(await allowed(get('client', path)));
+    expect(open).toEqual([true, false, true, false, true, false]);
+  });
+});
+
+function base64url(text: string): string {
+  return Buffer.from(text).toString('base64url');
+}
+
+/** A token that does not run out within a test. */
+function signed(claims: object): string {
+  const text = [
+    { alg: 'HS256', kid: 'one' },
+    { exp: 4_000_000_000, ...claims },
+  ]
+    .map((part) => base64url(JSON.stringify(part)))
+    .join('.');
+  return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`;
+}
