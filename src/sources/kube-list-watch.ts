@@ -5,6 +5,7 @@
 //   discover -> list (pages of 250) -> watch from the list's resourceVersion -> stream ends -> watch again from the last one
 //      ^  404: the kind is gone           ^ 410: too old                          | network error: wait, then go on as before
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log, Timers } from '../lib/ports.ts';
 import { KubeError, type KubeReader } from './kube-api.ts';
 import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
@@ -169,8 +170,10 @@ export class ListWatch {
       const metadata = isRecord(page) ? page['metadata'] : undefined;
       version = textOf(metadata, 'resourceVersion');
       const token = textOf(metadata, 'continue');
-      // The server makes the next one while this one is taken in.
       next = token === '' ? undefined : read(token);
+      // The server makes the next one while this one is taken in: one turn, in which it is asked. What came of it is seen above.
+      next?.catch(() => undefined);
+      if (next !== undefined) await nextTurn();
       sink.page(itemsOf(page, 'items').filter(isRecord), served);
     }
     // Asked to read anew meanwhile: what was read may be from before.
