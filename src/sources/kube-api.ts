@@ -181,14 +181,14 @@ function withoutUndefined<T extends object>(value: T): Partial<T> {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  try {
-    for await (const chunk of response) chunks.push(chunk as Buffer);
-  } catch (error) {
-    throw new KubeError(0, error instanceof Error ? error.message : 'connection lost');
-  }
-  return Buffer.concat(chunks).toString('utf8');
+function textOf(response: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    response.on('error', (error) => reject(new KubeError(0, error.message)));
+    response.on('close', () => reject(new KubeError(0, 'connection lost')));
+  });
 }
 
 function errorOf(response: IncomingMessage, text: string): KubeError {

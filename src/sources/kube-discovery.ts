@@ -2,7 +2,7 @@
 // In: a kind. Out: the path of its collection. Called by kube-reflector.ts before a list, and again after a 404.
 
 import type { KindInfo } from '../config/kinds.ts';
-import { type KubeApi, KubeError } from './kube-api.ts';
+import { KubeError, type KubeReader } from './kube-api.ts';
 
 export interface Served {
   readonly apiVersion: string;
@@ -10,9 +10,25 @@ export interface Served {
   readonly path: string;
 }
 
+export type Discovery = Pick<KubeReader, 'get'>;
+
+/**
+ * Asks once what is asked again while the answer is on its way: at a start dozens of kinds want to know the same of a few
+ * groups. Answers end with this signal, not with those of who asks.
+ */
+export function shared(api: Discovery, signal: AbortSignal): Discovery {
+  const asked = new Map<string, Promise<unknown>>();
+  const ask = (path: string): Promise<unknown> => {
+    const answer = api.get(path, {}, signal).finally(() => asked.delete(path));
+    asked.set(path, answer);
+    return answer;
+  };
+  return { get: (path) => asked.get(path) ?? ask(path) };
+}
+
 /** Undefined while the server has no such kind. */
 export async function discover(
-  api: KubeApi,
+  api: Discovery,
   info: Pick<KindInfo, 'group' | 'versions' | 'plural'>,
   signal: AbortSignal,
 ): Promise<Served | undefined> {
@@ -27,12 +43,12 @@ export async function discover(
   return undefined;
 }
 
-async function versionsOf(api: KubeApi, group: string, signal: AbortSignal): Promise<readonly string[]> {
+async function versionsOf(api: Discovery, group: string, signal: AbortSignal): Promise<readonly string[]> {
   const body = await orMissing(api.get(`/apis/${group}`, {}, signal));
   return itemsOf(body, 'versions').map((version) => textOf(version, 'version'));
 }
 
-async function hasResource(api: KubeApi, apiVersion: string, plural: string, signal: AbortSignal): Promise<boolean> {
+async function hasResource(api: Discovery, apiVersion: string, plural: string, signal: AbortSignal): Promise<boolean> {
   const body = await orMissing(api.get(`/apis/${apiVersion}`, {}, signal));
   return itemsOf(body, 'resources').some((resource) => textOf(resource, 'name') === plural);
 }

@@ -7,7 +7,7 @@ import { type Parsed, parseKnown } from '../config/parse/index.ts';
 import { deepEqual } from '../lib/equal.ts';
 import type { Counter, Gauge, Log, Timers } from '../lib/ports.ts';
 import type { KubeApi } from './kube-api.ts';
-import { discover, type Served, textOf } from './kube-discovery.ts';
+import { discover, type Discovery, type Served, textOf } from './kube-discovery.ts';
 import { ListWatch, type ListWatchSink, type RawObject, type WatchEvent } from './kube-list-watch.ts';
 import type { Outage } from './kube-outage.ts';
 import { slim } from './kube-slim.ts';
@@ -35,6 +35,8 @@ export interface ObjectScope {
 
 export interface ReflectorOptions {
   readonly api: KubeApi;
+  /** Asked which kinds there are. */
+  readonly discovery: Discovery;
   readonly info: KindInfo;
   readonly clusterId: string;
   readonly log: Log;
@@ -81,12 +83,12 @@ export class Reflector implements ListWatchSink {
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
-    const { api, info, log, timers, random, pageSize, pollAbsentMs, outage, defined } = options;
+    const { api, info, log, timers, random, pageSize, pollAbsentMs, outage, defined, discovery } = options;
     this.#watch = new ListWatch({
       api,
       what: info.kind,
       discover: async (signal) =>
-        defined?.(info) === false ? undefined : this.#within(await discover(api, info, signal)),
+        defined?.(info) === false ? undefined : this.#within(await discover(discovery, info, signal)),
       sink: this,
       log,
       timers,

@@ -10,6 +10,7 @@ import type { Log, Meter, Timers } from '../lib/ports.ts';
 import { kubeAccess } from './kube-access.ts';
 import { kubeApi, type KubeApi } from './kube-api.ts';
 import { DefinitionWatch } from './kube-definitions.ts';
+import { type Discovery, shared } from './kube-discovery.ts';
 import { Outage } from './kube-outage.ts';
 import { Reflector, type ScopeChange } from './kube-reflector.ts';
 import type { Owner } from './kube-scope.ts';
@@ -81,7 +82,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): KubernetesSo
       });
       const read = async (): Promise<void> => {
         await Promise.all([scope?.synced(), definitions?.settled()]);
-        reflectors = reflectorsOf(options, api, sink, { scope, definitions });
+        reflectors = reflectorsOf(options, api, sink, { scope, definitions, discovery: shared(api, stop.signal) });
         await Promise.all(reflectors.map((reflector) => reflector.run(stop.signal)));
       };
       running = Promise.all([
@@ -134,13 +135,14 @@ function kindsOf({ kinds }: KubernetesSourceOptions): readonly KindInfo[] {
 interface Watches {
   readonly scope: ScopeWatch | undefined;
   readonly definitions: DefinitionWatch | undefined;
+  readonly discovery: Discovery;
 }
 
 function reflectorsOf(
   options: KubernetesSourceOptions,
   api: KubeApi,
   sink: SourceSink,
-  { scope, definitions }: Watches,
+  { scope, definitions, discovery }: Watches,
 ): readonly Reflector[] {
   const { meter } = options;
   const kinds = kindsOf(options);
@@ -161,6 +163,7 @@ function reflectorsOf(
     (info) =>
       new Reflector({
         api,
+        discovery,
         info,
         clusterId: options.clusterId ?? 'Kubernetes',
         log: options.log,

@@ -98,6 +98,18 @@ describe('a Kubernetes API server as a source', () => {
     expect(first).toMatchObject({ origin: 'east', spec: { ports: [{ port: 81 }] } });
   });
 
+  it('asks once what a group has, however many of its kinds want to know', async () => {
+    const kinds = ['Sidecar', 'VirtualService', 'DestinationRule', 'Gateway'] as const;
+    const group = '/apis/networking.istio.io';
+    const { api, store } = await rigOf(kinds, (fake) => {
+      for (const plural of ['sidecars', 'virtualservices', 'destinationrules', 'gateways'])
+        fake.serve(`${group}/v1/${plural}`);
+    });
+    await store.ready();
+    expect(api.asked.filter((line) => line === group || line === `${group}/v1`)).toEqual([group, `${group}/v1`]);
+    expect(api.asked.filter((line) => line.startsWith(`${group}/v1/`) && line.includes('limit='))).toHaveLength(4);
+  });
+
   it('goes on from the last bookmark when a watch ends', async () => {
     const { api, store } = await rigOf(['Service'], (fake) => {
       fake.serve(SERVICES);

@@ -165,21 +165,27 @@ function assemble(
   body: Body,
   options: ParseOptions,
 ): ConfigObject {
-  const annotations = Object.fromEntries(
-    Object.entries(metadata.annotations ?? {}).filter(([key]) => !IGNORED_ANNOTATIONS.has(key)),
-  );
-  return {
-    ...ref,
+  // Field by field: thousands are made at a start, and spreading what may be there took more time than all the rest.
+  const object: { -readonly [Field in keyof ConfigObject]: ConfigObject[Field] } = {
+    kind: ref.kind,
+    namespace: ref.namespace,
+    name: ref.name,
     apiVersion,
     labels: metadata.labels ?? {},
-    annotations,
+    annotations: meaningful(metadata.annotations ?? {}),
     created: parseTimestamp(metadata.creationTimestamp ?? '') ?? 0,
     generation: metadata.generation ?? 0,
-    ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
     spec: body.spec,
-    ...(body.status === undefined ? {} : { status: body.status }),
-    ...(options.origin === undefined ? {} : { origin: options.origin }),
   };
+  if (metadata.uid !== undefined) object.uid = metadata.uid;
+  if (body.status !== undefined) object.status = body.status;
+  if (options.origin !== undefined) object.origin = options.origin;
+  return object;
+}
+
+function meaningful(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (!Object.keys(annotations).some((key) => IGNORED_ANNOTATIONS.has(key))) return annotations;
+  return Object.fromEntries(Object.entries(annotations).filter(([key]) => !IGNORED_ANNOTATIONS.has(key)));
 }
 
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;

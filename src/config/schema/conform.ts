@@ -57,9 +57,10 @@ function visitObject(walk: Walk, schema: Schema, value: unknown): unknown {
     return wrong(walk, `${describe(value)} where an object is needed`, 'an object');
   }
   const result: Record<string, unknown> = {};
-  for (const [key, item] of Object.entries(value)) visitMember(walk, schema, result, key, item);
+  const members = value as Readonly<Record<string, unknown>>;
+  for (const key of Object.keys(members)) visitMember(walk, schema, result, key, members[key]);
   for (const name of schema.required ?? []) {
-    if (!Object.hasOwn(value, name) || (value as Record<string, unknown>)[name] === null) {
+    if (!Object.hasOwn(members, name) || members[name] === null) {
       walk.path.push(name);
       wrong(walk, 'missing', 'a value');
       walk.path.pop();

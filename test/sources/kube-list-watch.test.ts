@@ -1,0 +1,52 @@
+// The order of what one list asks for and takes in.
+
+import { describe, expect, it } from 'vitest';
+import { KubeError, type KubeReader } from '../../src/sources/kube-api.ts';
+import { ListWatch, type ListWatchSink } from '../../src/sources/kube-list-watch.ts';
+import { quietLog, realTimers } from './harness.ts';
+
+const PAGES = 4;
+
+/** What is asked (`?1`), taken in (`1`) and finished, until the watch begins; `failing` is a page that is refused, once. */
+async function listed(failing?: number): Promise<readonly string[]> {
+  const seen: string[] = [];
+  const stop = new AbortController();
+  let failed = false;
+  const api: KubeReader = {
+    get: async (_path, query) => {
+      const page = Number(query['continue'] ?? 1);
+      // Credentials are looked up, and a socket is found.
+      await new Promise((resolve) => process.nextTick(resolve));
+      seen.push(`?${page}`);
+      if (page === failing && !failed) {
+        failed = true;
+        throw new KubeError(410, 'the token is too old');
+      }
+      return { metadata: { resourceVersion: '7', continue: page < PAGES ? String(page + 1) : '' }, items: [{ page }] };
+    },
+    follow: async () => stop.abort(),
+  };
+  const sink: ListWatchSink = {
+    begin: () => seen.push('begin'),
+    page: (items) => seen.push(...items.map((item) => String(item['page']))),
+    end: () => seen.push('end'),
+    events: () => undefined,
+    absent: () => undefined,
+    refused: () => undefined,
+  };
+  const served = { apiVersion: 'v1', path: '/api/v1/pods' };
+  const options = { api, sink, what: 'Pod', log: quietLog, timers: realTimers, random: () => 0 };
+  await new ListWatch({ ...options, discover: async () => served }).run(stop.signal);
+  return seen;
+}
+
+describe('a list of several pages', () => {
+  it('asks for the next page before it takes in the one that is there, and never for more', async () => {
+    expect(await listed()).toEqual(['begin', '?1', '?2', '1', '?3', '2', '?4', '3', '4', 'end']);
+  });
+
+  it('begins anew when a page that was asked for ahead does not come', async () => {
+    const again = ['begin', '?1', '?2', '1', '?3', '2', '?4', '3', '4', 'end'];
+    expect(await listed(3)).toEqual(['begin', '?1', '?2', '1', '?3', '2', ...again]);
+  });
+});
