@@ -76,6 +76,9 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
       'meltemi_waiting_streams',
       'Streams whose first configuration waits for that of others to be read.',
     ),
-    waitingPushes: meter.gauge('meltemi_waiting_pushes', 'Streams whose push waits for those of others to be answered.'),
+    waitingPushes: meter.gauge(
+      'meltemi_waiting_pushes',
+      'Streams whose push waits for those of others to be answered.',
+    ),
   };
 }

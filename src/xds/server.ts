@@ -17,7 +17,8 @@ import { NamePool } from './names.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
-import { type StreamContext, XdsStream } from './stream.ts';
+import { XdsStream } from './stream.ts';
+import type { StreamContext } from './stream-context.ts';
 import { Unanswered } from './unanswered.ts';
 
 export type PeerOf = (call: CallPeer) => Peer | Refusal | Promise<Peer | Refusal>;

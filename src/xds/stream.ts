@@ -2,25 +2,22 @@
 // In: request bytes, wakes, "writable again". Out: messages to the outlet. Called by the server and by the scheduler.
 // Nothing is queued: when a stream gets its turn it compares what the client holds with the views of that moment.
 
-import type { Clock, Log, Timers } from '../lib/ports.ts';
 import type { View } from '../resources/view.ts';
 import { type Conversation, conversationAbout } from './conversation.ts';
 import { deltaEvents } from './delta.ts';
-import type { Encoder, Message, Mode } from './encode.ts';
+import type { Message, Mode } from './encode.ts';
 import type { Exchange, ExchangeEvent, Need } from './exchange.ts';
-import type { Gate } from './gate.ts';
-import type { XdsMetrics } from './metrics.ts';
-import type { NamePool } from './names.ts';
-import { mayChange, mayRemove, type Progress } from './ordering.ts';
-import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from './port.ts';
+import type { Progress } from './ordering.ts';
+import type { NodeInfo, Peer, ProxySession, Refusal } from './port.ts';
 import { type Accounts, reportAnswer, reportSent } from './report.ts';
 import { readDeltaRequest, readSotwRequest } from './requests.ts';
-import type { Pumped, Scheduler } from './scheduler.ts';
+import type { Pumped } from './scheduler.ts';
 import { sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
+import type { StreamContext } from './stream-context.ts';
 import { type StreamStatus, typeStatus } from './status.ts';
+import { noteWait, rest, turnOf } from './turn.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
-import type { Unanswered } from './unanswered.ts';
 import { WireError } from './wire.ts';
 import { WriteWatch } from './write-watch.ts';
 
@@ -32,28 +29,6 @@ export interface Outlet {
   end(code: number, message: string, cut: boolean): void;
   /** Bytes that the connection has taken so far. */
   taken(): number;
-}
-
-/** What all streams of a server share. */
-export interface StreamContext {
-  readonly port: ViewPort;
-  readonly pool: NamePool;
-  readonly encoder: Encoder;
-  readonly scheduler: Scheduler;
-  /** Of first syncs, by what connections haven't taken yet. */
-  readonly unsent: Gate;
-  /** Of pushes. */
-  readonly unanswered: Unanswered;
-  readonly metrics: XdsMetrics;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly log: Log;
-  /** Longest time that a type waits for those it depends on, and for the answer to its own last response, ms. */
-  readonly orderTimeout: number;
-  /** A client that takes nothing for this long is cut off, ms. */
-  readonly writeTimeout: number;
-  /** Distinguishes the nonces of this stream. */
-  readonly serial: string;
 }
 
 const INVALID_ARGUMENT = 3;
@@ -203,7 +178,8 @@ export class XdsStream implements Pumped {
 
   /** What may follow when a client in sync has taken a change is a push: first all are to learn of the change itself. */
   #urgency(events: readonly ExchangeEvent[]): 'answer' | 'push' {
-    const asks = events.some(({ kind }) => kind !== 'ack') || this.#types.some(({ exchange }) => exchange.lastNonce === '');
+    const asks =
+      events.some(({ kind }) => kind !== 'ack') || this.#types.some(({ exchange }) => exchange.lastNonce === '');
     return asks ? 'answer' : 'push';
   }
 
@@ -273,36 +249,27 @@ export class XdsStream implements Pumped {
 
   /** Says when it has to wait for what is on its way to others. */
   #sendOne(conversation: Conversation): 'waits' | undefined {
-    const { exchange, tally } = conversation;
-    const { clock, orderTimeout } = this.#context;
+    const { clock, orderTimeout, unsent, unanswered } = this.#context;
+    const { exchange } = conversation;
     const need = this.#refresh(exchange);
-    conversation.retryAt = undefined;
     if (need === undefined || !(need.answer || need.changes || need.removals)) {
-      conversation.blockedSince = undefined;
+      rest(conversation);
       return undefined;
     }
-    // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
-    if (exchange.lastNonce === '' && !this.#context.unsent.may(this)) return 'waits';
-    if (!need.answer && !this.#context.unanswered.may(this)) return 'waits';
     const now = clock.now();
-    // An Envoy acknowledges clusters when they are warm, which may be never: a late answer must not hold all back.
-    const overdue = exchange.waiting && now - tally.sentAt >= orderTimeout;
-    const free = !exchange.waiting || overdue;
-    const late = conversation.blockedSince !== undefined && now - conversation.blockedSince >= orderTimeout;
     const find = (typeUrl: string): Progress | undefined => this.#progressOf(typeUrl);
-    const open = late || mayChange(exchange, find);
-    const mayTake = need.removals && open && (late || mayRemove(exchange, find));
-    const full = free && open && (need.answer || need.changes || mayTake);
+    const turn = turnOf(conversation, need, find, { now, orderTimeout });
+    conversation.retryAt = undefined;
+    // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
+    if (exchange.lastNonce === '' && !unsent.may(this)) return 'waits';
+    if (!need.answer && turn.full && !unanswered.may(this)) return 'waits';
     // What was newly asked for is answered at once; all the rest waits for its turn.
-    if (full || need.answer) {
+    if (turn.full || need.answer) {
       const changedAt = need.answer ? undefined : this.#changedAt;
-      const removals = mayTake || !need.removals;
-      this.#send(conversation, { onlyAsked: !full, removals, late: late || overdue, changedAt, push: !need.answer });
+      const { removals, late } = turn;
+      this.#send(conversation, { onlyAsked: !turn.full, removals, late, changedAt, push: !need.answer });
     }
-    const waits = free && ((need.changes && !full) || (need.removals && !mayTake));
-    conversation.blockedSince = waits ? (full ? now : (conversation.blockedSince ?? now)) : undefined;
-    if (conversation.blockedSince !== undefined) conversation.retryAt = conversation.blockedSince + orderTimeout;
-    else if (!full && (need.changes || need.removals)) conversation.retryAt = tally.sentAt + orderTimeout;
+    noteWait(conversation, need, turn, { now, orderTimeout });
     return undefined;
   }
 

@@ -1,0 +1,60 @@
+// Whether one type may be sent now on a stream, and when to look again if not: the order of types, held against the clock.
+// In: the type's conversation, what it needs, the progress of the others. Out: what may go. Called by the stream.
+
+import type { Conversation } from './conversation.ts';
+import type { Need } from './exchange.ts';
+import { mayChange, mayRemove, type Progress } from './ordering.ts';
+
+export interface Turn {
+  /** All that is needed may go; otherwise only what was asked for. */
+  readonly full: boolean;
+  /** Removals may be told, or there are none. */
+  readonly removals: boolean;
+  /** It doesn't wait any longer for answers that it should have waited for. */
+  readonly late: boolean;
+  /** Nothing of this type is under way that must be answered first. */
+  readonly free: boolean;
+}
+
+/** The moment, ms, and how long one type waits for others and for its own answer. */
+export interface Moment {
+  readonly now: number;
+  readonly orderTimeout: number;
+}
+
+export function turnOf(
+  { exchange, tally, blockedSince }: Conversation,
+  need: Need,
+  find: (typeUrl: string) => Progress | undefined,
+  { now, orderTimeout }: Moment,
+): Turn {
+  // An Envoy acknowledges clusters when they are warm, which may be never: a late answer must not hold all back.
+  const overdue = exchange.waiting && now - tally.sentAt >= orderTimeout;
+  const free = !exchange.waiting || overdue;
+  const late = blockedSince !== undefined && now - blockedSince >= orderTimeout;
+  const open = late || mayChange(exchange, find);
+  const mayTake = need.removals && open && (late || mayRemove(exchange, find));
+  const full = free && open && (need.answer || need.changes || mayTake);
+  return { full, removals: mayTake || !need.removals, late: late || overdue, free };
+}
+
+/** Remembers since when it waits, and when to look again although nothing has happened. */
+export function noteWait(
+  conversation: Conversation,
+  need: Need,
+  { full, removals, free }: Turn,
+  { now, orderTimeout }: Moment,
+): void {
+  const { blockedSince, tally } = conversation;
+  const waits = free && ((need.changes && !full) || (need.removals && !removals));
+  conversation.blockedSince = waits ? (full ? now : (blockedSince ?? now)) : undefined;
+  if (conversation.blockedSince !== undefined) conversation.retryAt = conversation.blockedSince + orderTimeout;
+  else if (!full && (need.changes || need.removals)) conversation.retryAt = tally.sentAt + orderTimeout;
+  else conversation.retryAt = undefined;
+}
+
+/** Nothing is needed: it waits for nothing. */
+export function rest(conversation: Conversation): void {
+  conversation.blockedSince = undefined;
+  conversation.retryAt = undefined;
+}
