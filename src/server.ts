@@ -73,7 +73,7 @@ export interface ServerOptions {
   readonly jwksRefresh?: number | undefined;
   /** What is off unless asked for. */
   readonly features?: Features | undefined;
-  /** Called once everything that was there at the start is read, before the server says that it is ready. */
+  /** Called once, when everything that was there at the start is read and the server has said that it is ready. */
   readonly onLoaded?: (() => void) | undefined;
   /** New streams a second. */
   readonly maxStreamRate: number;

@@ -60,6 +60,7 @@ export async function startConfig(options: ServerOptions, world: World, ports: C
   const { kube } = ports;
   const { meter } = world.metrics;
   let settled = false;
+  let loaded: (() => void) | undefined;
   let cluster: KubernetesSource | undefined = undefined;
   const settings = meshSettings(options, world, kube, ({ mesh }) => {
     cluster?.select(mesh.discoverySelectors ?? [], mesh.rootNamespace);
@@ -92,8 +93,8 @@ export async function startConfig(options: ServerOptions, world: World, ports: C
   const ready = store.ready().then(async () => {
     await followKeys(jwks, store, plane);
     await plane.settle();
-    options.onLoaded?.();
     settled = true;
+    loaded = world.timers.setTimeout(() => options.onLoaded?.(), LOADED_MS);
   });
   const writer = entries ?? kube?.entries;
   const registrar = writer === undefined ? undefined : registrarOf(options, world, store, writer);
@@ -108,6 +109,7 @@ export async function startConfig(options: ServerOptions, world: World, ports: C
     unready: () => (settled ? [] : ['configuration is still being read']),
     ready: () => ready,
     stop: async () => {
+      loaded?.();
       registrar?.close();
       jwks.stop();
       engine.stop();
@@ -117,6 +119,9 @@ export async function startConfig(options: ServerOptions, world: World, ports: C
     },
   };
 }
+
+/** Whoever asks whether it is ready is answered first, ms. */
+const LOADED_MS = 100;
 
 /** A file that is present beats the ConfigMap. */
 function meshSettings(
