@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { constants, createServer } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,6 +21,13 @@ import { countBy, istio, many, routes, to, versions } from './fixtures.ts';
 
 const envoy = newestEnvoy();
 
+/** The answer that a query describes. */
+const bad = (query: URLSearchParams): AppAnswer => ({
+  cut: query.has('cut'),
+  status: Number(query.get('status') ?? 200),
+  headers: Object.fromEntries([...query].filter(([name]) => name.includes('-'))),
+});
+
 describe.skipIf(envoy === '')('a sidecar on the way out', () => {
   let mesh: Mesh<LocalControlPlane>;
   let lines: TestApp;
@@ -35,6 +43,7 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       const first = headers['x-envoy-attempt-count'] === '1';
       if (path === '/conflict' && first) return { status: 409 };
       if (path === '/stuck' && first) return { delayMs: 3000 };
+      if (path.startsWith('/first?') && first) return bad(new URLSearchParams(path.slice(path.indexOf('?'))));
       if (path === '/only-two' && name === 'one') return { status: 503 };
       return undefined;
     };
@@ -138,6 +147,28 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       expect(await app(get('/', { 'x-a': 'aaa', 'x-b': 'c' }))).toBe('two');
     });
 
+    it('where it is exported to', async () => {
+      const mine = { hosts: ['web.shop.svc.cluster.local'], http: [{ directResponse: { status: 418 } }] };
+      const seen = async (exportTo?: readonly string[]): Promise<readonly (string | number)[]> => {
+        const host = 'private.example';
+        const port = { number: 8080, name: 'http', protocol: 'HTTP' };
+        await mesh.apply('test', [
+          istio('VirtualService', 'web', { ...mine, ...(exportTo && { exportTo }) }),
+          entry(host, port, [mesh.at.pod('one')], exportTo && { exportTo }),
+        ]);
+        const answers: (string | number)[] = [];
+        for (const from of ['client', 'visitor'])
+          answers.push(await app(get('/', {}, from)), await app(mesh.call(from, { host })));
+        return answers;
+      };
+      expect(await seen()).toEqual([418, 'one', 418, 'one']);
+      const [status, byEntry, ...others] = await seen(['.']);
+      expect([status, byEntry]).toEqual([418, 'one']);
+      expect(others).toEqual([expect.stringMatching(/one|two/), 502]);
+      expect((await seen(['visitors'])).slice(1)).toEqual([502, 418, 'one']);
+      await mesh.apply('test', []);
+    });
+
     it('by every name that a service has for the client', async () => {
       await mesh.apply('test', []);
       const { status } = await mesh.call('client', { host: '10.96.77.1' });
@@ -202,12 +233,103 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     });
   });
 
+  describe('answers in place of the server', () => {
+    it.each([
+      [{ uri: '/new' }, 301, 'http://web.shop/new?q=1'],
+      [{ authority: 'new.example', redirectCode: 302 }, 302, 'http://new.example/old?q=1'],
+      [{ scheme: 'https', redirectCode: 303 }, 303, 'https://web.shop/old?q=1'],
+      [{ scheme: 'https', port: 8443, redirectCode: 307 }, 307, 'https://web.shop:8443/old?q=1'],
+      [{ port: 80, uri: '/new', redirectCode: 308 }, 308, 'http://web.shop/new?q=1'],
+      [{ authority: 'new.example', derivePort: 'FROM_REQUEST_PORT' }, 301, 'http://new.example:8080/old?q=1'],
+      [{ authority: 'new.example', derivePort: 'FROM_PROTOCOL_DEFAULT' }, 301, 'http://new.example/old?q=1'],
+    ])('with a redirect of %j', async (redirect, status, location) => {
+      await use([{ redirect }]);
+      const answer = await get('/old?q=1');
+      expect([answer.status, answer.headers.location]).toEqual([status, location]);
+    });
+
+    it('with a fault that gRPC knows', async () => {
+      await use([
+        { fault: { abort: { grpcStatus: 'RESOURCE_EXHAUSTED', percentage: { value: 100 } } }, route: [to('web')] },
+      ]);
+      const answer = await get('/', { 'content-type': 'application/grpc' });
+      expect([answer.status, answer.headers['grpc-status']]).toEqual([200, '8']);
+    });
+  });
+
   describe('tries again', () => {
     it('by the status that a policy names', async () => {
       await use([{ retries: { attempts: 1, retryOn: 'reset,409' }, route: [to('web', 'v1')] }]);
       expect(await app(get('/conflict'))).toBe('one');
       await use([{ retries: { attempts: 1, retryOn: 'reset,410' }, route: [to('web', 'v1')] }]);
       expect(await app(get('/conflict'))).toBe(409);
+    });
+
+    it.each([
+      ['5xx', ['status=500', 'status=503', 'cut'], ['status=409']],
+      ['gateway-error', ['status=502', 'status=503', 'status=504', 'cut'], ['status=500']],
+      ['reset', ['cut'], ['status=503']],
+      ['retriable-4xx', ['status=409'], ['status=404', 'status=503']],
+      ['retriable-status-codes,404,418', ['status=404', 'status=418'], ['status=409']],
+      ['envoy-ratelimited', ['status=429&x-envoy-ratelimited=true'], ['status=429']],
+      ['cancelled', ['grpc-status=1'], ['grpc-status=4']],
+      ['deadline-exceeded', ['grpc-status=4'], ['grpc-status=1']],
+      ['resource-exhausted', ['grpc-status=8'], ['grpc-status=13']],
+      ['internal', ['grpc-status=13'], ['grpc-status=14']],
+      ['unavailable', ['grpc-status=14'], ['grpc-status=8', 'status=503']],
+    ])('on %s', async (retryOn, again, once) => {
+      await use([{ retries: { attempts: 1, retryOn, backoff: '1ms' }, route: [to('web', 'v1')] }]);
+      const { seen } = mesh.app('one');
+      const tries = async (query: string): Promise<number> => {
+        const before = seen.length;
+        await get(`/first?${query}`);
+        return seen.length - before;
+      };
+      for (const query of again) expect(await tries(query), query).toBe(2);
+      for (const query of once) expect(await tries(query), query).toBe(1);
+    });
+
+    it('on connect-failure alone where nobody listens, on refused-stream where the server is busy', async () => {
+      const half = 'half.example';
+      const busy = 'busy.example';
+      const objects = (
+        host: string,
+        retryOn: string,
+        port: object,
+        addresses: readonly string[],
+      ): readonly object[] => [
+        entry(host, port, addresses),
+        istio('VirtualService', host.replace('.', '-'), {
+          hosts: [host],
+          http: [{ retries: { attempts: 4, retryOn, backoff: '1ms' }, route: [to(host)] }],
+        }),
+      ];
+      const statuses = async (host: string): Promise<readonly (string | number)[]> =>
+        [...countBy(await many(mesh, 'client', { host }, 12, 1), ({ status }) => status).keys()].sort();
+      const server = createServer();
+      let refusals = 0;
+      server.on('stream', (stream, headers) => {
+        if (headers['x-envoy-attempt-count'] === '1') {
+          refusals++;
+          stream.on('error', () => undefined);
+          stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        } else stream.respond({ ':status': 200 }, { endStream: true });
+      });
+      await new Promise<void>((resolve) => void server.listen(8080, mesh.at.other(208), resolve));
+      const use = (onHalf: string, onBusy: string): Promise<void> =>
+        mesh.apply('test', [
+          ...objects(half, onHalf, { number: 8080, name: 'http', protocol: 'HTTP' }, [
+            mesh.at.pod('one'),
+            mesh.at.other(209),
+          ]),
+          ...objects(busy, onBusy, { number: 8080, name: 'http2', protocol: 'HTTP2' }, [mesh.at.other(208)]),
+        ]);
+      await use('connect-failure', 'refused-stream');
+      expect([await statuses(half), await statuses(busy), refusals]).toEqual([[200], [200], 12]);
+      await use('refused-stream', 'connect-failure');
+      expect([await statuses(half), await statuses(busy), refusals]).toEqual([[200, 503], [503], 24]);
+      await mesh.apply('test', []);
+      await new Promise((resolve) => void server.close(resolve));
     });
 
     it('when one try takes too long', async () => {
