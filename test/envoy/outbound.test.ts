@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { constants, createServer } from 'node:http2';
+import { connect, constants, createServer } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -42,6 +42,7 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     ({ path, headers }: SeenRequest): AppAnswer | undefined => {
       const first = headers['x-envoy-attempt-count'] === '1';
       if (path === '/conflict' && first) return { status: 409 };
+      if (path === '/held') return { delayMs: 500 };
       if (path === '/stuck' && first) return { delayMs: 3000 };
       if (path.startsWith('/first?') && first) return bad(new URLSearchParams(path.slice(path.indexOf('?'))));
       if (path === '/only-two' && name === 'one') return { status: 503 };
@@ -84,7 +85,7 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
         {
           name: 'socket',
           service: 'socket',
-          ports: [{ name: 'http', number: 8080, socket: join(sockets, 'app.sock') }],
+          ports: [{ name: 'http', number: 8080, socket: join(sockets, 'app.sock'), handler: handler('socket') }],
         },
       ],
       objects: (at) => [
@@ -379,6 +380,62 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     });
   });
 
+  describe('keeps connections to a server', () => {
+    const pool = (host: string, connectionPool: object): Promise<void> =>
+      mesh.apply('test', [istio('DestinationRule', `${host}-pool`, { host, trafficPolicy: { connectionPool } })]);
+    const stat = async (host: string, name: string): Promise<number> =>
+      [
+        ...(await mesh.proxy('client').stats(`^cluster.outbound.8080..${host}\\..*[.;]upstream_${name}$`)).values(),
+      ].reduce((sum, value) => sum + value, 0);
+    /** By how much a counter of the client grows with some requests, one after the other. */
+    const grows = async (host: string, name: string, ask: () => Promise<unknown>, count = 4): Promise<number> => {
+      const before = await stat(host, name);
+      for (let done = 0; done < count; done++) await ask();
+      return (await stat(host, name)) - before;
+    };
+    const ofHttp1 = async (): Promise<void> => expect((await mesh.call('client', { host: 'socket' })).status).toBe(200);
+    const ofHttp2 = async (): Promise<void> =>
+      expect(await http2Status(`http://${mesh.at.out('client')}:8080`, 'socket')).toBe(200);
+    /** Connections that requests in each protocol need: how many of HTTP/1 and of HTTP/2. */
+    const protocols = async (): Promise<readonly boolean[]> => {
+      const used: boolean[] = [];
+      for (const ask of [ofHttp1, ofHttp2])
+        for (const name of ['cx_http1_total', 'cx_http2_total']) used.push((await grows('socket', name, ask, 1)) > 0);
+      return used;
+    };
+
+    it('in the protocol that is asked for, or in that of the client', async () => {
+      // One request for each connection: every one shows what it came by.
+      const http = { maxRequestsPerConnection: 1 };
+      await pool('socket', { http });
+      expect(await protocols()).toEqual([true, false, true, false]);
+      await pool('socket', { http: { ...http, h2UpgradePolicy: 'UPGRADE' } });
+      expect(await protocols()).toEqual([false, true, false, true]);
+      await pool('socket', { http: { ...http, useClientProtocol: true } });
+      expect(await protocols()).toEqual([true, false, false, true]);
+    });
+
+    it('for as many requests as it may have, and no longer than it may be idle', async () => {
+      await pool('web', { http: { maxRequestsPerConnection: 2 } });
+      expect(await grows('web', 'cx_max_requests', get, 12)).toBe(6);
+      await pool('web', { http: { idleTimeout: '0.2s' } });
+      expect(await grows('web', 'cx_max_requests', get, 12)).toBe(0);
+      const before = await stat('web', 'cx_idle_timeout');
+      await until(async () => (await stat('web', 'cx_idle_timeout')) > before, 'connections that are idle');
+    });
+
+    it('with no more requests at once than it may have', async () => {
+      const statuses = async (): Promise<readonly (string | number)[]> =>
+        [...countBy(await many(mesh, 'client', { host: 'socket', path: '/held' }, 3, 3), ({ status }) => status)]
+          .map(([status, count]) => `${status}: ${count}`)
+          .sort();
+      await pool('socket', { http: { h2UpgradePolicy: 'UPGRADE', http2MaxRequests: 2 } });
+      expect(await statuses()).toEqual(['200: 2', '503: 1']);
+      await pool('socket', { http: { h2UpgradePolicy: 'UPGRADE', http2MaxRequests: 3 } });
+      expect(await statuses()).toEqual(['200: 3']);
+    });
+  });
+
   describe('knows its registry', () => {
     it('and sends nothing to what is not in it', async () => {
       const unknown = await mesh.call('client', { host: 'nobody.example' });
@@ -440,3 +497,19 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     });
   });
 });
+
+/** The status of one GET by HTTP/2 without TLS, over a connection of its own. */
+function http2Status(url: string, authority: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const session = connect(url);
+    session.on('error', reject);
+    const request = session.request({ ':path': '/', ':authority': authority });
+    request.on('error', reject);
+    request.on('response', (headers) => {
+      resolve(headers[':status']);
+      request.resume();
+      request.on('end', () => void session.close());
+    });
+    request.end();
+  });
+}
