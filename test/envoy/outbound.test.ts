@@ -508,7 +508,7 @@ function http2Status(url: string, authority: string): Promise<number | undefined
     request.on('response', (headers) => {
       resolve(headers[':status']);
       request.resume();
-      request.on('end', () => void session.close());
+      request.on('end', () => session.close());
     });
     request.end();
   });
