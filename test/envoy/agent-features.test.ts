@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask } from '../../src/agent/admin.ts';
 import { askUdp, queryBytes } from '../agent/dns/support.ts';
-import { call } from '../support/apps.ts';
+import { call, startHttpApp } from '../support/apps.ts';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import { type Registry, startRegistry } from '../support/registry.ts';
@@ -109,6 +110,30 @@ describe.skipIf(ENVOY === '')('what an agent does for its Envoy', () => {
       const dump = await mesh.proxy('web').dump('ecds_filters');
       expect(dump).toContain('.wasm');
       expect(dump).not.toMatch(/s3cr3t|IMAGE_PULL_SECRET/);
+    });
+
+    it('are fetched by HTTP, if they are what the digest says, and as TrafficExtensions too', async () => {
+      const module = headerModule('x-wasm', 'two');
+      const server = await startHttpApp({ name: 'modules', handler: () => ({ body: module }) });
+      const url = `http://127.0.0.1:${server.port}/plugin.wasm`;
+      const sha256 = createHash('sha256').update(module).digest('hex');
+      const header = async (value: string | undefined): Promise<void> =>
+        until(async () => (await get()).headers['x-wasm'] === value, `the header ${value}`);
+      await mesh.apply('plugin', [plugin('header', { url, sha256 })]);
+      await header('two');
+      expect(server.seen.map(({ path }) => path)).toEqual(['/plugin.wasm']);
+      await mesh.apply('plugin', []);
+      await header(undefined);
+      const { metadata, spec } = plugin('extension', { wasm: { url: `${url}?other`, sha256 } });
+      await mesh.apply('plugin', [
+        { apiVersion: 'extensions.istio.io/v1alpha1', kind: 'TrafficExtension', metadata, spec },
+      ]);
+      await header('two');
+      await mesh.apply('plugin', [plugin('header', { url: `${url}?bad`, sha256: '0'.repeat(64) })]);
+      await until(async () => (await get()).status === 403, 'the module of another digest refused');
+      await mesh.apply('plugin', []);
+      await until(async () => (await get()).status === 200, 'no plugin');
+      await server.stop();
     });
 
     it.each([

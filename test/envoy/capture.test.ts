@@ -211,6 +211,22 @@ describe.skipIf(envoy === '' || obstacle !== undefined)('captured traffic', () =
       expect(line.body).toBe('tcp-web no HTTP\r\n');
     });
 
+    it('goes where it was sent, not to endpoints, by PASSTHROUGH', async () => {
+      const page = entry('page.example', 9090, 'HTTP', server.address, 9099);
+      const answer = async (): Promise<string | number | undefined> => {
+        const url = `http://${outsider.address}:9090/`;
+        const { status, body } = await client.call({ url, headers: { host: 'page.example', connection: 'close' } });
+        return status === 200 ? (JSON.parse(body ?? '') as { app: string }).app : status;
+      };
+      await plane.settled(folder.write('further', [page]));
+      await until(async () => (await answer()) === 503, 'the endpoint, where nobody listens');
+      const trafficPolicy = { loadBalancer: { simple: 'PASSTHROUGH' } };
+      await plane.settled(
+        folder.write('further', [page, istio('DestinationRule', 'page', { host: 'page.example', trafficPolicy })]),
+      );
+      await until(async () => (await answer()) === 'outsider', 'the address that was called');
+    });
+
     it('ends where the registry is all there is', async () => {
       const only = istio('Sidecar', 'client', {
         workloadSelector: { labels: { workload: 'client' } },

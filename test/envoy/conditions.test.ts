@@ -10,6 +10,7 @@ const envoy = newestEnvoy();
 
 const ISSUER = 'https://issuer.example';
 const SECRET = 'of nobody else';
+const LUA = 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua';
 const HTTP = 8080;
 const TCP = 7000;
 
@@ -120,6 +121,53 @@ describe.skipIf(envoy === '')('conditions of AuthorizationPolicies', () => {
     expect(await mesh.talk('client', TCP, 'open')).toBeUndefined();
     await mesh.apply('policies', [policy('ledger', [operation({ methods: ['PUT'], ports: ['9'] })], 'DENY')]);
     expect(await mesh.talk('client', TCP, 'open')).toBe('ledger open');
+  });
+
+  it('on what filters of Envoy have found out', async () => {
+    const found = `function envoy_on_request(handle)
+      local tier = handle:headers():get("x-tier")
+      if tier then handle:streamInfo():dynamicMetadata():set("envoy.filters.http.lua", "tier", tier) end
+      if tier then handle:streamInfo():dynamicMetadata():set("envoy.filters.http.lua", "tiers", {"any", tier}) end
+    end`;
+    const value = {
+      name: 'found',
+      typed_config: { '@type': LUA, default_source_code: { inline_string: found } },
+    };
+    const filter = istio('EnvoyFilter', 'found', {
+      workloadSelector: { labels: { app: 'web' } },
+      configPatches: [
+        {
+          applyTo: 'HTTP_FILTER',
+          match: {
+            context: 'SIDECAR_INBOUND',
+            listener: { filterChain: { filter: { name: 'envoy.filters.network.http_connection_manager' } } },
+          },
+          patch: { operation: 'INSERT_FIRST', value },
+        },
+      ],
+    });
+    const key = (name: string): string => `experimental.envoy.filters.http.lua[${name}]`;
+    const cases: readonly (readonly [object, readonly string[]])[] = [
+      [when(key('tier'), ['gold']), ['gold']],
+      [when(key('tier'), ['g*', 'iron']), ['gold', 'iron']],
+      [when(key('tiers'), ['[gold]']), ['gold']],
+      [when(key('tiers'), ['[any]']), ['gold', 'iron', 'tin']],
+      [unless(key('tier'), ['gold']), ['iron', 'tin', '']],
+    ];
+    await apply([
+      filter,
+      policy(
+        'web',
+        cases.map(([rule], index) => onPath(rule, index)),
+      ),
+    ]);
+    for (const [index, [rule, tiers]] of cases.entries()) {
+      for (const tier of ['gold', 'iron', 'tin', ''])
+        expect(
+          await allowed(get('client', `/${index}`, tier === '' ? {} : { 'x-tier': tier })),
+          `${tier} by ${JSON.stringify(rule)}`,
+        ).toBe(tiers.includes(tier));
+    }
   });
 
   it('on requests: what they say, and by whose token', async () => {

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, constants, createServer } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,6 +21,13 @@ import { countBy, istio, many, routes, to, versions } from './fixtures.ts';
 
 const envoy = newestEnvoy();
 
+/** The answer that a query describes. */
+const bad = (query: URLSearchParams): AppAnswer => ({
+  cut: query.has('cut'),
+  status: Number(query.get('status') ?? 200),
+  headers: Object.fromEntries([...query].filter(([name]) => name.includes('-'))),
+});
+
 describe.skipIf(envoy === '')('a sidecar on the way out', () => {
   let mesh: Mesh<LocalControlPlane>;
   let lines: TestApp;
@@ -34,7 +42,9 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     ({ path, headers }: SeenRequest): AppAnswer | undefined => {
       const first = headers['x-envoy-attempt-count'] === '1';
       if (path === '/conflict' && first) return { status: 409 };
+      if (path === '/held') return { delayMs: 500 };
       if (path === '/stuck' && first) return { delayMs: 3000 };
+      if (path.startsWith('/first?') && first) return bad(new URLSearchParams(path.slice(path.indexOf('?'))));
       if (path === '/only-two' && name === 'one') return { status: 503 };
       return undefined;
     };
@@ -75,7 +85,7 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
         {
           name: 'socket',
           service: 'socket',
-          ports: [{ name: 'http', number: 8080, socket: join(sockets, 'app.sock') }],
+          ports: [{ name: 'http', number: 8080, socket: join(sockets, 'app.sock'), handler: handler('socket') }],
         },
       ],
       objects: (at) => [
@@ -136,6 +146,28 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       expect(await app(get('/', { 'x-a': 'ab' }))).toBe('one');
       expect(await app(get('/', { 'x-a': 'aaa', 'x-b': 'bb' }))).toBe('one');
       expect(await app(get('/', { 'x-a': 'aaa', 'x-b': 'c' }))).toBe('two');
+    });
+
+    it('where it is exported to', async () => {
+      const mine = { hosts: ['web.shop.svc.cluster.local'], http: [{ directResponse: { status: 418 } }] };
+      const seen = async (exportTo?: readonly string[]): Promise<readonly (string | number)[]> => {
+        const host = 'private.example';
+        const port = { number: 8080, name: 'http', protocol: 'HTTP' };
+        await mesh.apply('test', [
+          istio('VirtualService', 'web', { ...mine, ...(exportTo && { exportTo }) }),
+          entry(host, port, [mesh.at.pod('one')], exportTo && { exportTo }),
+        ]);
+        const answers: (string | number)[] = [];
+        for (const from of ['client', 'visitor'])
+          answers.push(await app(get('/', {}, from)), await app(mesh.call(from, { host })));
+        return answers;
+      };
+      expect(await seen()).toEqual([418, 'one', 418, 'one']);
+      const [status, byEntry, ...others] = await seen(['.']);
+      expect([status, byEntry]).toEqual([418, 'one']);
+      expect(others).toEqual([expect.stringMatching(/one|two/), 502]);
+      expect((await seen(['visitors'])).slice(1)).toEqual([502, 418, 'one']);
+      await mesh.apply('test', []);
     });
 
     it('by every name that a service has for the client', async () => {
@@ -202,12 +234,103 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     });
   });
 
+  describe('answers in place of the server', () => {
+    it.each([
+      [{ uri: '/new' }, 301, 'http://web.shop/new?q=1'],
+      [{ authority: 'new.example', redirectCode: 302 }, 302, 'http://new.example/old?q=1'],
+      [{ scheme: 'https', redirectCode: 303 }, 303, 'https://web.shop/old?q=1'],
+      [{ scheme: 'https', port: 8443, redirectCode: 307 }, 307, 'https://web.shop:8443/old?q=1'],
+      [{ port: 80, uri: '/new', redirectCode: 308 }, 308, 'http://web.shop/new?q=1'],
+      [{ authority: 'new.example', derivePort: 'FROM_REQUEST_PORT' }, 301, 'http://new.example:8080/old?q=1'],
+      [{ authority: 'new.example', derivePort: 'FROM_PROTOCOL_DEFAULT' }, 301, 'http://new.example/old?q=1'],
+    ])('with a redirect of %j', async (redirect, status, location) => {
+      await use([{ redirect }]);
+      const answer = await get('/old?q=1');
+      expect([answer.status, answer.headers.location]).toEqual([status, location]);
+    });
+
+    it('with a fault that gRPC knows', async () => {
+      await use([
+        { fault: { abort: { grpcStatus: 'RESOURCE_EXHAUSTED', percentage: { value: 100 } } }, route: [to('web')] },
+      ]);
+      const answer = await get('/', { 'content-type': 'application/grpc' });
+      expect([answer.status, answer.headers['grpc-status']]).toEqual([200, '8']);
+    });
+  });
+
   describe('tries again', () => {
     it('by the status that a policy names', async () => {
       await use([{ retries: { attempts: 1, retryOn: 'reset,409' }, route: [to('web', 'v1')] }]);
       expect(await app(get('/conflict'))).toBe('one');
       await use([{ retries: { attempts: 1, retryOn: 'reset,410' }, route: [to('web', 'v1')] }]);
       expect(await app(get('/conflict'))).toBe(409);
+    });
+
+    it.each([
+      ['5xx', ['status=500', 'status=503', 'cut'], ['status=409']],
+      ['gateway-error', ['status=502', 'status=503', 'status=504', 'cut'], ['status=500']],
+      ['reset', ['cut'], ['status=503']],
+      ['retriable-4xx', ['status=409'], ['status=404', 'status=503']],
+      ['retriable-status-codes,404,418', ['status=404', 'status=418'], ['status=409']],
+      ['envoy-ratelimited', ['status=429&x-envoy-ratelimited=true'], ['status=429']],
+      ['cancelled', ['grpc-status=1'], ['grpc-status=4']],
+      ['deadline-exceeded', ['grpc-status=4'], ['grpc-status=1']],
+      ['resource-exhausted', ['grpc-status=8'], ['grpc-status=13']],
+      ['internal', ['grpc-status=13'], ['grpc-status=14']],
+      ['unavailable', ['grpc-status=14'], ['grpc-status=8', 'status=503']],
+    ])('on %s', async (retryOn, again, once) => {
+      await use([{ retries: { attempts: 1, retryOn, backoff: '1ms' }, route: [to('web', 'v1')] }]);
+      const { seen } = mesh.app('one');
+      const tries = async (query: string): Promise<number> => {
+        const before = seen.length;
+        await get(`/first?${query}`);
+        return seen.length - before;
+      };
+      for (const query of again) expect(await tries(query), query).toBe(2);
+      for (const query of once) expect(await tries(query), query).toBe(1);
+    });
+
+    it('on connect-failure alone where nobody listens, on refused-stream where the server is busy', async () => {
+      const half = 'half.example';
+      const busy = 'busy.example';
+      const objects = (
+        host: string,
+        retryOn: string,
+        port: object,
+        addresses: readonly string[],
+      ): readonly object[] => [
+        entry(host, port, addresses),
+        istio('VirtualService', host.replace('.', '-'), {
+          hosts: [host],
+          http: [{ retries: { attempts: 4, retryOn, backoff: '1ms' }, route: [to(host)] }],
+        }),
+      ];
+      const statuses = async (host: string): Promise<readonly (string | number)[]> =>
+        [...countBy(await many(mesh, 'client', { host }, 12, 1), ({ status }) => status).keys()].sort();
+      const server = createServer();
+      let refusals = 0;
+      server.on('stream', (stream, headers) => {
+        if (headers['x-envoy-attempt-count'] === '1') {
+          refusals++;
+          stream.on('error', () => undefined);
+          stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        } else stream.respond({ ':status': 200 }, { endStream: true });
+      });
+      await new Promise<void>((resolve) => void server.listen(8080, mesh.at.other(208), resolve));
+      const use = (onHalf: string, onBusy: string): Promise<void> =>
+        mesh.apply('test', [
+          ...objects(half, onHalf, { number: 8080, name: 'http', protocol: 'HTTP' }, [
+            mesh.at.pod('one'),
+            mesh.at.other(209),
+          ]),
+          ...objects(busy, onBusy, { number: 8080, name: 'http2', protocol: 'HTTP2' }, [mesh.at.other(208)]),
+        ]);
+      await use('connect-failure', 'refused-stream');
+      expect([await statuses(half), await statuses(busy), refusals]).toEqual([[200], [200], 12]);
+      await use('refused-stream', 'connect-failure');
+      expect([await statuses(half), await statuses(busy), refusals]).toEqual([[200, 503], [503], 24]);
+      await mesh.apply('test', []);
+      await new Promise((resolve) => void server.close(resolve));
     });
 
     it('when one try takes too long', async () => {
@@ -254,6 +377,62 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       expect(await statuses()).toEqual([200]);
       await mesh.apply('test', [half, route]);
       expect(await statuses()).toEqual([200, 503]);
+    });
+  });
+
+  describe('keeps connections to a server', () => {
+    const pool = (host: string, connectionPool: object): Promise<void> =>
+      mesh.apply('test', [istio('DestinationRule', `${host}-pool`, { host, trafficPolicy: { connectionPool } })]);
+    const stat = async (host: string, name: string): Promise<number> =>
+      [
+        ...(await mesh.proxy('client').stats(`^cluster.outbound.8080..${host}\\..*[.;]upstream_${name}$`)).values(),
+      ].reduce((sum, value) => sum + value, 0);
+    /** By how much a counter of the client grows with some requests, one after the other. */
+    const grows = async (host: string, name: string, ask: () => Promise<unknown>, count = 4): Promise<number> => {
+      const before = await stat(host, name);
+      for (let done = 0; done < count; done++) await ask();
+      return (await stat(host, name)) - before;
+    };
+    const ofHttp1 = async (): Promise<void> => expect((await mesh.call('client', { host: 'socket' })).status).toBe(200);
+    const ofHttp2 = async (): Promise<void> =>
+      expect(await http2Status(`http://${mesh.at.out('client')}:8080`, 'socket')).toBe(200);
+    /** Connections that requests in each protocol need: how many of HTTP/1 and of HTTP/2. */
+    const protocols = async (): Promise<readonly boolean[]> => {
+      const used: boolean[] = [];
+      for (const ask of [ofHttp1, ofHttp2])
+        for (const name of ['cx_http1_total', 'cx_http2_total']) used.push((await grows('socket', name, ask, 1)) > 0);
+      return used;
+    };
+
+    it('in the protocol that is asked for, or in that of the client', async () => {
+      // One request for each connection: every one shows what it came by.
+      const http = { maxRequestsPerConnection: 1 };
+      await pool('socket', { http });
+      expect(await protocols()).toEqual([true, false, true, false]);
+      await pool('socket', { http: { ...http, h2UpgradePolicy: 'UPGRADE' } });
+      expect(await protocols()).toEqual([false, true, false, true]);
+      await pool('socket', { http: { ...http, useClientProtocol: true } });
+      expect(await protocols()).toEqual([true, false, false, true]);
+    });
+
+    it('for as many requests as it may have, and no longer than it may be idle', async () => {
+      await pool('web', { http: { maxRequestsPerConnection: 2 } });
+      expect(await grows('web', 'cx_max_requests', get, 12)).toBe(6);
+      await pool('web', { http: { idleTimeout: '0.2s' } });
+      expect(await grows('web', 'cx_max_requests', get, 12)).toBe(0);
+      const before = await stat('web', 'cx_idle_timeout');
+      await until(async () => (await stat('web', 'cx_idle_timeout')) > before, 'connections that are idle');
+    });
+
+    it('with no more requests at once than it may have', async () => {
+      const statuses = async (): Promise<readonly (string | number)[]> =>
+        [...countBy(await many(mesh, 'client', { host: 'socket', path: '/held' }, 3, 3), ({ status }) => status)]
+          .map(([status, count]) => `${status}: ${count}`)
+          .sort();
+      await pool('socket', { http: { h2UpgradePolicy: 'UPGRADE', http2MaxRequests: 2 } });
+      expect(await statuses()).toEqual(['200: 2', '503: 1']);
+      await pool('socket', { http: { h2UpgradePolicy: 'UPGRADE', http2MaxRequests: 3 } });
+      expect(await statuses()).toEqual(['200: 3']);
     });
   });
 
@@ -318,3 +497,19 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     });
   });
 });
+
+/** The status of one GET by HTTP/2 without TLS, over a connection of its own. */
+function http2Status(url: string, authority: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const session = connect(url);
+    session.on('error', reject);
+    const request = session.request({ ':path': '/', ':authority': authority });
+    request.on('error', reject);
+    request.on('response', (headers) => {
+      resolve(headers[':status']);
+      request.resume();
+      request.on('end', () => session.close());
+    });
+    request.end();
+  });
+}

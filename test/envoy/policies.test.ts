@@ -324,7 +324,15 @@ describe.skipIf(envoy === '')('policies by real proxies', () => {
         istio('RequestAuthentication', 'jwt', {
           ...GATEWAY,
           jwtRules: [
-            { issuer, audiences: ['shop'], jwks, fromHeaders, fromParams: ['token'], forwardOriginalToken: true },
+            {
+              issuer,
+              audiences: ['shop'],
+              jwks,
+              fromHeaders,
+              fromParams: ['token'],
+              fromCookies: ['session'],
+              forwardOriginalToken: true,
+            },
           ],
         }),
         istio('AuthorizationPolicy', 'jwt', {
@@ -350,6 +358,16 @@ describe.skipIf(envoy === '')('policies by real proxies', () => {
       expect((await enter(token({ aud: 'bank' }))).status).toBe(403);
       expect((await enter(token({ iss: 'https://else.example' }))).body).toBe('Jwt issuer is not configured');
       expect((await enter(undefined, `/?token=${await token({}, { expires: '-5m' })}`)).status).toBe(401);
+      const withCookie = async (name: string, value: Promise<string>): Promise<number> =>
+        (
+          await call({
+            ...{ address: mesh.at.pod('gateway'), port: 8000 },
+            headers: { ...host, cookie: `theme=dark; ${name}=${await value}` },
+          })
+        ).status;
+      expect(await withCookie('session', token({}))).toBe(200);
+      expect(await withCookie('session', token({}, { expires: '-5m' }))).toBe(401);
+      expect(await withCookie('other', token({}, { expires: '-5m' }))).toBe(200);
     });
 
     it('choose the route by their claims', async () => {

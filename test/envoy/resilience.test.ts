@@ -1,5 +1,6 @@
 import { Agent } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { AppAnswer, SeenRequest } from '../support/apps.ts';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
@@ -11,9 +12,17 @@ const envoy = newestEnvoy();
 /** Where the servers of `web` are; the client is in `west/a`. */
 const PLACES = { near: 'west.a', next: 'west.b', east: 'east.a', north: 'north.a' } as const;
 
+const PLAIN = routes('web', [{ retries: { attempts: 0 }, route: [to('web')] }]);
+
 describe.skipIf(envoy === '')('where a request goes', () => {
   let mesh: Mesh<LocalControlPlane>;
   const failing = new Set<string>();
+  const handler =
+    (name: string) =>
+    ({ path }: SeenRequest): AppAnswer | undefined => {
+      if (path === '/held' && name === 'east') return { delayMs: 5000 };
+      return failing.has(name) ? { status: 503 } : undefined;
+    };
 
   beforeAll(async () => {
     mesh = await startMesh({
@@ -25,10 +34,10 @@ describe.skipIf(envoy === '')('where a request goes', () => {
           service: 'web',
           proxied: false,
           labels: { 'istio-locality': locality, track: name === 'next' ? 'blue' : 'green' },
-          ports: [{ name: 'http', number: 8080, handler: () => (failing.has(name) ? { status: 503 } : undefined) }],
+          ports: [{ name: 'http', number: 8080, handler: handler(name) }],
         })),
       ],
-      objects: () => [routes('web', [{ retries: { attempts: 0 }, route: [to('web')] }])],
+      objects: () => [PLAIN],
     });
   });
   afterEach(() => failing.clear());
@@ -68,6 +77,23 @@ describe.skipIf(envoy === '')('where a request goes', () => {
     it('goes by the order of labels where one is given', async () => {
       await use(near('61s', { failoverPriority: ['topology.kubernetes.io/region', 'track'] }));
       expect(await order()).toEqual(['next', 'near', 'east,north']);
+    });
+
+    it('goes further with the next try alone where retries look at other localities', async () => {
+      const statuses = async (retryRemoteLocalities: boolean): Promise<readonly (string | number)[]> => {
+        // The third try is the first one that may leave the localities of those before.
+        const retries = { attempts: 2, retryOn: '503', backoff: '1ms', retryRemoteLocalities };
+        await mesh.apply('objects', [routes('web', [{ retries, route: [to('web')] }])]);
+        return [...(await servers()).keys()].sort();
+      };
+      await use({
+        outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 0 },
+        loadBalancer: { localityLbSetting: { failover: [{ from: 'west', to: 'north' }] } },
+      });
+      failing.add('near');
+      expect(await statuses(false)).toEqual([503]);
+      expect(await statuses(true)).toEqual(['next']);
+      await mesh.apply('objects', [PLAIN]);
     });
 
     it('is distributed as told, and to nowhere else', async () => {
@@ -143,6 +169,49 @@ describe.skipIf(envoy === '')('where a request goes', () => {
       const counts = await servers(40);
       expect([...counts.keys()].sort()).toEqual(Object.keys(PLACES).sort());
       for (const count of counts.values()) expect(count).toBe(10);
+    });
+  });
+
+  describe('among servers of which one is busy', () => {
+    /** The servers that 160 requests go to, one after the other, while `east` has others in hand. */
+    const chosen = async (loadBalancer: object): Promise<readonly string[]> => {
+      await use({ loadBalancer: { ...loadBalancer, localityLbSetting: { enabled: false } } });
+      const { seen } = mesh.app('east');
+      const held = (): number => seen.filter(({ path }) => path === '/held').length;
+      const before = held();
+      const agent = new Agent({ keepAlive: true });
+      const ask = (): void => {
+        mesh.call('client', { host: 'web', path: '/held', agent }).catch(() => undefined);
+      };
+      try {
+        await until(async () => {
+          for (let count = 0; count < 4; count++) ask();
+          await mesh.call('client', { host: 'web' });
+          return held() > before;
+        }, 'a request that the busy one has');
+        return (await many(mesh, 'client', { host: 'web' }, 160, 1)).map(({ echo }) => echo().app);
+      } finally {
+        agent.destroy();
+      }
+    };
+    const ofEast = (names: readonly string[]): number => names.filter((name) => name === 'east').length;
+    const repeats = (names: readonly string[]): number =>
+      names.filter((name, index) => name === names[index - 1]).length;
+
+    it.each([
+      ['usually', {}],
+      ['by LEAST_REQUEST', { simple: 'LEAST_REQUEST' }],
+    ])('%s goes to the others', async (_how, loadBalancer) => {
+      // Only when both of the two that are drawn are the busy one: 10 of 160.
+      expect(ofEast(await chosen(loadBalancer))).toBeLessThan(24);
+    });
+
+    it('goes to all of them by RANDOM, and by ROUND_ROBIN in turn', async () => {
+      const random = await chosen({ simple: 'RANDOM' });
+      expect(ofEast(random)).toBeGreaterThan(20);
+      expect(repeats(random)).toBeGreaterThan(0);
+      const turns = await chosen({ simple: 'ROUND_ROBIN' });
+      expect([ofEast(turns), repeats(turns)]).toEqual([40, 0]);
     });
   });
 

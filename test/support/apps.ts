@@ -17,8 +17,10 @@ export interface SeenRequest {
 export interface AppAnswer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
   readonly delayMs?: number;
+  /** No answer at all: the connection is cut. */
+  readonly cut?: boolean;
 }
 
 export interface HttpAppOptions {
@@ -55,6 +57,10 @@ export async function startHttpApp(options: HttpAppOptions): Promise<TestApp> {
       const entry = { method, path, headers, body, from: socket.remoteAddress ?? '' };
       seen.push(entry);
       const answer = options.handler?.(entry) ?? {};
+      if (answer.cut === true) {
+        socket.resetAndDestroy();
+        return;
+      }
       const send = (): void => {
         response.writeHead(answer.status ?? 200, { 'content-type': 'application/json', ...answer.headers });
         response.end(answer.body ?? JSON.stringify({ app: options.name, ...entry } satisfies Echo));
