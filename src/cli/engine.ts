@@ -1,10 +1,9 @@
-// How V8 is to run this server. Called before the server starts and once it is ready; without effect on what it does.
+// How V8 is to run this server. Called before the server starts; without effect on what it does.
 // Node.js 20 optimises a function after it has run for a while, and costly. A control plane runs thousands of functions
 // some hundred times each, most of all while a mesh connects: a quarter of its CPU went into optimising what was done with
 // soon after. Later versions have a cheap compiler between, and other flags.
 
 import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 
 const TUNED_MAJOR = 20;
 const FLAGS = ['--interrupt-budget=300000', '--max-inlined-bytecode-size-cumulative=400'];
@@ -30,14 +29,4 @@ const AGENT_FLAGS = [
  */
 export function tuneAgentEngine(): void {
   for (const flag of AGENT_FLAGS) setFlagsFromString(flag);
-}
-
-/**
- * Gives back what reading the whole configuration took: it leaves as much garbage as it leaves objects, and a heap that is
- * allowed to grow from there. One collection of everything, a tenth of a second for 8,000 objects.
- */
-export function trimMemory(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  setFlagsFromString('--no-expose-gc');
 }

@@ -5,6 +5,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Timers } from '../lib/ports.ts';
 import { encodedMessage, FrameReader, framed, type Payload, timeoutOf } from './frames.ts';
+import type { MessageMemory } from './message-memory.ts';
 
 export interface CallOptions {
   readonly timers: Timers;
@@ -14,6 +15,8 @@ export interface CallOptions {
   readonly highWater: number;
   /** Told of bytes written, and (negative) of bytes that the connection has taken or never will. */
   readonly unsent: { add(bytes: number): void };
+  /** Where requests lie that come in pieces. */
+  readonly memory?: MessageMemory | undefined;
 }
 
 /** What a call tells. */
@@ -54,7 +57,7 @@ export class ServerCall {
     this.stream = stream;
     this.headers = headers;
     this.#options = options;
-    this.#reader = new FrameReader(options.maxMessage, textOf(headers['grpc-encoding']) ?? 'identity');
+    this.#reader = new FrameReader(options.maxMessage, textOf(headers['grpc-encoding']) ?? 'identity', options.memory);
     // Errors of the transport end in 'close'; without a listener they would end the process.
     stream.on('error', () => {});
     stream.once('close', () => this.#closed());
@@ -77,6 +80,11 @@ export class ServerCall {
   /** The stream has ended, or is about to: nothing that is written now arrives. */
   get over(): boolean {
     return this.#done || this.#over;
+  }
+
+  /** Nothing of a message has arrived that isn't whole yet. */
+  get betweenMessages(): boolean {
+    return this.#reader.whole;
   }
 
   /** Begins to read. */

@@ -1,6 +1,8 @@
 // Length-prefixed messages of gRPC over HTTP/2.
 // In: chunks of a stream as they arrive, or a message. Out: messages, or buffers to write. Called by the calls; no I/O.
 
+import { type MessageMemory, OWN_MEMORY } from './message-memory.ts';
+
 /** A message to write, in pieces that may be shared with other streams. */
 export interface Payload {
   readonly pieces: readonly Uint8Array[];
@@ -24,53 +26,91 @@ const UNIMPLEMENTED = 12;
 const INTERNAL = 13;
 const PREFIX = 5;
 
+/** Memory for a message that comes in pieces, bytes, to begin with: one that only says that it is long shall not take much. */
+const FIRST = 256 * 1024;
+
 /** Puts messages together from chunks. A message that lies in one chunk is not copied. */
 export class FrameReader {
   readonly #limit: number;
   readonly #encoding: string;
-  /** What there is of a message or its prefix that isn't whole yet. */
-  #pieces: Buffer[] = [];
+  readonly #memory: MessageMemory;
+  readonly #prefix = new Uint8Array(PREFIX);
+  #prefixed = 0;
+  /** The message under way: its length, where it is gathered, and how much of it is there. */
+  #length = 0;
+  #message: Buffer | undefined;
   #gathered = 0;
-  /** Bytes that the piece under way needs, prefix included; 5 until that is read. */
-  #needed = PREFIX;
 
   /** `limit`: longest message, bytes; `encoding`: what the request's `grpc-encoding` says. */
-  constructor(limit: number, encoding: string) {
+  constructor(limit: number, encoding: string, memory: MessageMemory = OWN_MEMORY) {
     this.#limit = limit;
     this.#encoding = encoding;
+    this.#memory = memory;
   }
 
   /** True between two messages: a stream may end here. */
   get whole(): boolean {
-    return this.#gathered === 0;
+    return this.#message === undefined && this.#prefixed === 0;
   }
 
-  /** Calls `take` for each message that is whole now; gives the error after which nothing more can be read. */
+  /**
+   * Calls `take` for each message that is whole now; gives the error after which nothing more can be read. A message may
+   * be given back to the memory once it is read.
+   */
   read(chunk: Buffer, take: (message: Buffer) => void): FrameError | undefined {
-    let rest = chunk;
-    while (this.#gathered + rest.length >= this.#needed) {
-      const size = this.#needed - this.#gathered;
-      const last = rest.subarray(0, size);
-      const whole = this.#pieces.length === 0 ? last : Buffer.concat([...this.#pieces, last], this.#needed);
-      rest = rest.subarray(size);
-      const length = whole.readUInt32BE(1);
-      if (this.#needed === PREFIX) {
-        const error = this.#refusal(whole[0] ?? 0, length);
-        if (error !== undefined) return error;
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#message !== undefined) {
+        at += this.#gather(this.#message, chunk, at, take);
+        continue;
       }
-      if (whole.length === PREFIX + length) {
-        this.#keep([], 0, PREFIX);
-        take(whole.subarray(PREFIX));
-      } else this.#keep([whole], whole.length, PREFIX + length);
+      at += this.#readPrefix(chunk, at);
+      if (this.#prefixed < PREFIX) break;
+      this.#prefixed = 0;
+      const [flag = 0, a = 0, b = 0, c = 0, d = 0] = this.#prefix;
+      const length = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+      const error = this.#refusal(flag, length);
+      if (error !== undefined) return error;
+      if (chunk.length - at >= length) {
+        take(chunk.subarray(at, at + length));
+        at += length;
+      } else {
+        this.#length = length;
+        this.#gathered = 0;
+        this.#message = this.#memory.take(Math.min(length, Math.max(FIRST, chunk.length)));
+      }
     }
-    if (rest.length > 0) this.#keep([...this.#pieces, rest], this.#gathered + rest.length, this.#needed);
     return undefined;
   }
 
-  #keep(pieces: Buffer[], gathered: number, needed: number): void {
-    this.#pieces = pieces;
-    this.#gathered = gathered;
-    this.#needed = needed;
+  /** Copies what there is of the prefix; gives how much. */
+  #readPrefix(chunk: Buffer, at: number): number {
+    const size = Math.min(PREFIX - this.#prefixed, chunk.length - at);
+    for (let i = 0; i < size; i++) this.#prefix[this.#prefixed + i] = chunk[at + i] as number;
+    this.#prefixed += size;
+    return size;
+  }
+
+  /** Copies what there is of the message; gives how much. */
+  #gather(into: Buffer, chunk: Buffer, at: number, take: (message: Buffer) => void): number {
+    const size = Math.min(this.#length - this.#gathered, chunk.length - at);
+    const message = this.#roomFor(into, this.#gathered + size);
+    chunk.copy(message, this.#gathered, at, at + size);
+    this.#gathered += size;
+    this.#memory.copied(size);
+    if (this.#gathered === this.#length) {
+      this.#message = undefined;
+      take(message.subarray(0, this.#length));
+    } else this.#message = message;
+    return size;
+  }
+
+  #roomFor(message: Buffer, size: number): Buffer {
+    if (size <= message.length) return message;
+    const larger = this.#memory.take(Math.min(this.#length, Math.max(size, message.length * 2)));
+    message.copy(larger, 0, 0, this.#gathered);
+    this.#memory.give(message);
+    return larger;
   }
 
   #refusal(flag: number, length: number): FrameError | undefined {

@@ -9,11 +9,19 @@ import type { Authenticator } from '../ca/authenticators.ts';
 import type { Authority } from '../ca/authority.ts';
 import { credentialsOf } from '../ca/credentials.ts';
 import { certificateService } from '../ca/service.ts';
+import { collectYoung } from './collect.ts';
 import { formatListen, type ListenAddress } from '../lib/listen.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { CallPeer } from '../xds/grpc-call.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
-import { MAX_UNANSWERED_BYTES, MAX_UNSENT, startXds, XDS_CHANNEL_OPTIONS, type XdsServer } from '../xds/server.ts';
+import {
+  MAX_OPENINGS,
+  MAX_UNANSWERED_BYTES,
+  MAX_UNSENT,
+  startXds,
+  XDS_CHANNEL_OPTIONS,
+  type XdsServer,
+} from '../xds/server.ts';
 import type { StreamStatus } from '../xds/status.ts';
 
 /** What calls arrive at. */
@@ -67,6 +75,8 @@ export class Door {
       newStreamsPerSecond: maxStreamRate / sharers,
       maxUnsent: MAX_UNSENT / sharers,
       maxUnanswered: MAX_UNANSWERED_BYTES / sharers,
+      maxOpenings: Math.ceil(MAX_OPENINGS / sharers),
+      collect: collectYoung,
     });
   }
 

@@ -177,6 +177,11 @@ export class Exchange implements Progress {
     }
   }
 
+  /** True while what the client says that it holds has yet to be compared with a view. */
+  awaitsView(stated: Stated): boolean {
+    return this.#known.kind === 'versions' && this.#known.stated === stated;
+  }
+
   #begin(wants: Wants, known: Known): void {
     this.started = true;
     this.wants = wants;
@@ -325,6 +330,7 @@ export class Exchange implements Progress {
       if (this.whole) this.mark = mark;
     } else {
       this.#held = reported(known.stated, this.wants.selection, view, this.#pool);
+      known.stated.done();
       if (this.#held === NOTHING_HELD) return;
     }
     this.#must = false;

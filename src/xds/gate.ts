@@ -1,7 +1,7 @@
 // How much may be on its way to all clients together, and who has to wait until it is less.
 // In: bytes that set out and that have arrived; streams that are about to send. Out: leave to do so, now or later, first come
-// first served. Called by the calls and the streams; a server has one for first syncs (bytes that connections haven't taken)
-// and one for pushes (bytes that proxies haven't answered, see unanswered.ts).
+// first served. Called by the calls and the streams; a server has one for first syncs (bytes that connections haven't taken),
+// one for pushes (bytes that proxies haven't answered, see unanswered.ts) and one for streams that open (see openings.ts).
 
 import type { Gauge, Timers } from '../lib/ports.ts';
 

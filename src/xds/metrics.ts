@@ -27,6 +27,7 @@ export interface XdsMetrics {
   readonly requestMax: Gauge;
   readonly waiting: Gauge;
   readonly waitingPushes: Gauge;
+  readonly waitingOpens: Gauge;
 }
 
 const SIZES = [1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000];
@@ -79,6 +80,10 @@ export function xdsMetrics(meter: Meter): XdsMetrics {
     waitingPushes: meter.gauge(
       'meltemi_waiting_pushes',
       'Streams whose push waits for those of others to be answered.',
+    ),
+    waitingOpens: meter.gauge(
+      'meltemi_waiting_opens',
+      'Streams that are not read from yet, until others have said what they want.',
     ),
   };
 }

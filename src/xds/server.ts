@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
+import { SharedMemory } from '../grpc/message-memory.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
 import { Encoder, type Mode } from './encode.ts';
@@ -14,6 +15,7 @@ import { bindWithRoutes, injectorWithRoutes, type StreamHandler } from './grpc-r
 import { Intake } from './intake.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
+import { Openings } from './openings.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamStatus } from './status.ts';
@@ -44,6 +46,10 @@ export interface XdsOptions {
   readonly maxUnsent?: number | undefined;
   /** Bytes pushed to all clients together and not answered above which pushes wait; 0: none does. */
   readonly maxUnanswered?: number | undefined;
+  /** Streams that may say at the same time, and for the first time, what they want; 0: all. */
+  readonly maxOpenings?: number | undefined;
+  /** Collects garbage that died young; undefined: V8 is left to itself. */
+  readonly collect?: (() => void) | undefined;
   /** Runs a function once the event loop has come round. */
   readonly defer?: ((run: () => void) => void) | undefined;
 }
@@ -67,6 +73,8 @@ export interface XdsServer {
 export const MAX_UNSENT = 64 * 1024 * 1024;
 /** Some thirty pushes of a large mesh's routes. */
 export const MAX_UNANSWERED_BYTES = 16 * 1024 * 1024;
+/** Streams that open together: some 16 MB of what proxies of a large mesh say that they have. */
+export const MAX_OPENINGS = 64;
 /** Longest wait of a first sync for those before it to be read, ms. */
 const MAX_WAIT = 5_000;
 const MAX_REQUEST = 32 * 1024 * 1024;
@@ -104,6 +112,8 @@ class AggregatedDiscovery implements XdsServer {
   readonly #options: XdsOptions;
   readonly #shared: Omit<StreamContext, 'serial'>;
   readonly #admission: Admission;
+  readonly #openings: Openings;
+  readonly #memory: SharedMemory;
   readonly #streams = new Set<XdsStream>();
   readonly #seed: string;
   #serial = 0;
@@ -117,6 +127,12 @@ class AggregatedDiscovery implements XdsServer {
     this.#seed = `${clock.now().toString(36)}${randomInt(36 ** 4).toString(36)}`;
     this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
     const metrics = xdsMetrics(meter);
+    this.#memory = new SharedMemory({ timers, collect: options.collect ?? (() => {}) });
+    this.#openings = new Openings({
+      timers,
+      limit: options.maxOpenings ?? MAX_OPENINGS,
+      waiting: metrics.waitingOpens,
+    });
     this.#shared = {
       port,
       clock,
@@ -166,6 +182,7 @@ class AggregatedDiscovery implements XdsServer {
       maxMessage: MAX_REQUEST,
       highWater: this.#options.highWater ?? 256 * 1024,
       unsent: this.#shared.unsent,
+      memory: this.#memory,
     };
     for (const [method, mode] of METHODS) {
       routes.set(`/${SERVICE}/${method}`, (stream, headers) =>
@@ -210,21 +227,36 @@ class AggregatedDiscovery implements XdsServer {
   }
 
   #accept(mode: Mode, call: GrpcCall, peer: Peer): void {
+    const opening = this.#openings.begin(() => this.#read(mode, call, peer, () => opening.over()));
+    if (!call.over) call.onOver = () => opening.over();
+  }
+
+  /** `said`: the client has said something, and nothing of it is left to read. */
+  #read(mode: Mode, call: GrpcCall, peer: Peer, said: () => void): void {
+    if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
     const { metrics } = this.#shared;
     const serial = `${this.#seed}.${(this.#serial++).toString(36)}`;
     const stream = new XdsStream(mode, peer, call, { ...this.#shared, serial });
     this.#streams.add(stream);
     metrics.opened.inc({ mode });
     metrics.connected.set(this.#streams.size);
-    const intake = new Intake(call, this.#shared.scheduler, (bytes) => stream.request(bytes));
+    let unread = 0;
+    const intake = new Intake(call, this.#shared.scheduler, (bytes) =>
+      stream.request(bytes, () => {
+        this.#memory.give(bytes);
+        if (--unread === 0 && call.betweenMessages) said();
+      }),
+    );
     call.listen({
       message: (bytes) => {
         if (bytes.length > this.#largest) this.#sawRequest(bytes.length);
+        unread++;
         intake.take(bytes);
       },
       writable: () => stream.writable(),
       ended: () => {
         intake.drop();
+        said();
         stream.closed();
         if (!this.#streams.delete(stream)) return;
         metrics.connected.set(this.#streams.size);
@@ -260,6 +292,7 @@ class AggregatedDiscovery implements XdsServer {
         stream.close(UNAVAILABLE, 'this server is shutting down', grace <= 0);
       if (step + 1 < steps) await new Promise<void>((resolve) => timers.setTimeout(resolve, grace / steps));
     }
+    this.#memory.close();
     if (this.#streams.size === 0) return;
     await new Promise<void>((resolve) => {
       const cancel = timers.setTimeout(resolve, Math.max(grace / 20, 100));

@@ -19,6 +19,20 @@ export class Stated {
   readonly #others: { readonly at: number; readonly name: string; readonly version: string }[] = [];
 
   readonly #sum = new VersionSum();
+  #done: (() => void) | undefined;
+
+  /** What is to happen once nobody reads the request's bytes any more. */
+  whenDone(done: () => void): void {
+    this.#done = done;
+  }
+
+  /** Nobody reads it any more. */
+  done(): void {
+    this.#done?.();
+    this.#done = undefined;
+    this.#bytes = undefined;
+    this.#places.length = 0;
+  }
 
   get size(): number {
     return this.#places.length / 2 + this.#others.length;

@@ -4,16 +4,17 @@
 
 import type { View } from '../resources/view.ts';
 import { type Conversation, conversationAbout } from './conversation.ts';
-import { deltaEvents } from './delta.ts';
+import { type DeltaRequest, deltaEvents } from './delta.ts';
 import type { Message, Mode } from './encode.ts';
 import type { Exchange, ExchangeEvent, Need } from './exchange.ts';
 import type { Progress } from './ordering.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal } from './port.ts';
 import { type Accounts, reportAnswer, reportSent } from './report.ts';
-import { readDeltaRequest, readSotwRequest } from './requests.ts';
+import { readDeltaRequest, readSotwRequest, type WithNode } from './requests.ts';
 import type { Pumped } from './scheduler.ts';
-import { sotwEvents } from './sotw.ts';
+import { type SotwRequest, sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
+import type { Stated } from './stated.ts';
 import type { StreamContext } from './stream-context.ts';
 import { type StreamStatus, typeStatus } from './status.ts';
 import { noteWait, rest, turnOf } from './turn.ts';
@@ -83,29 +84,38 @@ export class XdsStream implements Pumped {
     });
   }
 
-  /** A request has arrived. */
-  request(bytes: Buffer): void {
-    if (this.#closed) return;
-    this.#guarded(() => this.#take(bytes));
+  /** A request has arrived; `read` is called once its bytes are no longer needed. */
+  request(bytes: Buffer, read: () => void = () => {}): void {
+    if (this.#closed) return read();
+    this.#guarded(() => {
+      const unread = this.#take(bytes);
+      if (unread === undefined) read();
+      else unread.whenDone(read);
+    });
   }
 
-  #take(bytes: Buffer): void {
+  /** Gives what has to wait for a view to be read. */
+  #take(bytes: Buffer): Stated | undefined {
     const { pool } = this.#context;
     if (this.#mode === 'sotw') {
       const request = readSotwRequest(bytes, pool, (typeUrl) => this.#find(typeUrl)?.exchange.listed);
-      if (request.typeUrl === HEALTH) return this.#session?.health?.(request.error);
-      const exchange = this.#exchangeFor(request.typeUrl, request.node);
-      if (exchange !== undefined) this.#apply(exchange, sotwEvents(exchange.exchange, request, pool));
-    } else {
-      const request = readDeltaRequest(bytes, pool);
-      if (request.typeUrl === HEALTH) return this.#session?.health?.(request.error);
-      const exchange = this.#exchangeFor(request.typeUrl, request.node);
-      if (exchange !== undefined) this.#apply(exchange, deltaEvents(exchange.exchange, request, pool));
+      const conversation = this.#conversationFor(request);
+      if (conversation !== undefined) this.#apply(conversation, sotwEvents(conversation.exchange, request, pool));
+      return undefined;
     }
+    const request = readDeltaRequest(bytes, pool);
+    const conversation = this.#conversationFor(request);
+    if (conversation === undefined) return undefined;
+    this.#apply(conversation, deltaEvents(conversation.exchange, request, pool));
+    return conversation.exchange.awaitsView(request.stated) ? request.stated : undefined;
   }
 
-  /** The exchange that a request belongs to, if any; the first request also makes the session. */
-  #exchangeFor(typeUrl: string, node: NodeInfo | undefined): Conversation | undefined {
+  /** What a request belongs to, if anything; the first one also makes the session. */
+  #conversationFor({ typeUrl, node, error }: (SotwRequest | DeltaRequest) & WithNode): Conversation | undefined {
+    if (typeUrl === HEALTH) {
+      this.#session?.health?.(error);
+      return undefined;
+    }
     if (this.#session === undefined) {
       if (!this.#connect(node)) return undefined;
     }

@@ -315,8 +315,14 @@ export class Link {
     return this.raw(this.client.unsubscribe(typeUrl, names));
   }
 
+  /** What was read is overwritten, as by the next message that lies there. */
+  #request(bytes: Buffer): void {
+    const own = Buffer.from(bytes);
+    this.stream.request(own, () => own.fill(0xff));
+  }
+
   raw(bytes: Buffer): this {
-    this.stream.request(bytes);
+    this.#request(bytes);
     this.host.run();
     return this;
   }
@@ -342,7 +348,7 @@ export class Link {
   reconnect(order?: readonly string[]): this {
     this.stream.closed();
     this.stream = this.#open();
-    for (const request of this.client.reconnect(order)) this.stream.request(request);
+    for (const request of this.client.reconnect(order)) this.#request(request);
     this.host.run();
     return this;
   }

@@ -3,10 +3,11 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { durationMillis, parseDuration } from '../../lib/duration.ts';
+import { collectAll } from '../../server/collect.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
 import { coresGiven, workersFor } from '../cores.ts';
-import { engineFlags, trimMemory, tuneEngine } from '../engine.ts';
+import { engineFlags, tuneEngine } from '../engine.ts';
 import { type Server, type ServerOptions, startServer } from '../../server.ts';
 import { environmentOf } from '../environment.ts';
 import { packageVersion } from '../package-version.ts';
@@ -102,7 +103,8 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     debounceMax: number('debounceMax', flags.debounceMax),
     ...environmentOf(env),
     jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
-    onLoaded: trimMemory,
+    // Reading the whole configuration leaves as much garbage as objects, and a heap that is allowed to grow from there.
+    onLoaded: collectAll,
     // Enough for a rolling restart, and not more than this machine can translate for.
     workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
     entryGraceMs: milliseconds(env, 'PILOT_WORKLOAD_ENTRY_GRACE_PERIOD'),
