@@ -4,19 +4,14 @@ import type { RouteMatch } from './match.ts';
 
 const OUTBOUND_CLUSTER = /^outbound\|(\d+)\|[^|]*\|(.+)$/;
 
-/** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several, and the path. */
-export function decoratorOperation(
-  match: RouteMatch,
-  cluster: string | undefined,
-  owner: string,
-  port: number,
-): string {
+/** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several. The path follows. */
+export function operationBase(cluster: string | undefined, owner: string, port: number): string {
   const only = OUTBOUND_CLUSTER.exec(cluster ?? '') ?? undefined;
-  const path = pathText(match);
-  return only === undefined ? `${owner}:${port}${path}` : `${only[2]}:${only[1]}${path}`;
+  return only === undefined ? `${owner}:${port}` : `${only[2]}:${only[1]}`;
 }
 
-function pathText(match: RouteMatch): string {
+/** The path that a route takes, as operations show it. */
+export function matchedPath(match: RouteMatch): string {
   if (match.path !== undefined) return match.path;
   if (match.prefix !== undefined) return `${match.prefix}*`;
   const regex = match.safeRegex;

@@ -19,10 +19,11 @@ export interface HeaderEdit {
   readonly authority: string | undefined;
 }
 
-const NOTHING: HeaderEdit = { changes: {}, authority: undefined };
+/** Where nothing is asked for. */
+export const NO_EDIT: HeaderEdit = { changes: {}, authority: undefined };
 
 export function headerEdit(headers: Headers | undefined): HeaderEdit {
-  if (headers === undefined) return NOTHING;
+  if (headers === undefined) return NO_EDIT;
   const { request, response } = headers;
   return {
     changes: {

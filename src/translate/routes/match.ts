@@ -23,16 +23,23 @@ export function routeMatch(match: HTTPMatchRequest | undefined, prefixes: Prefix
   if (match === undefined) return ANY_PATH;
   const path = pathMatch(match.uri, prefixes);
   if (path === undefined) return undefined;
-  const headers = headerMatchers(match);
-  const claims = claimMatchers(match);
-  const queries = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
+  const headed = match.headers !== undefined || match.withoutHeaders !== undefined;
+  const selected = headed || match.method !== undefined || match.authority !== undefined || match.scheme !== undefined;
+  // Written out field by field: routes are made by the thousand, and spreading objects is what costs most.
   return {
-    ...path,
+    prefix: path.prefix,
+    path: path.path,
     caseSensitive: match.ignoreUriCase !== true,
-    headers: headers.length === 0 ? undefined : headers,
-    queryParameters: queries.length === 0 ? undefined : queries,
-    dynamicMetadata: claims.length === 0 ? undefined : claims,
+    headers: selected ? filled(headerMatchers(match)) : undefined,
+    queryParameters: match.queryParams === undefined ? undefined : filled(queryMatchers(match.queryParams)),
+    safeRegex: path.safeRegex,
+    dynamicMetadata: headed ? filled(claimMatchers(match)) : undefined,
+    pathSeparatedPrefix: path.pathSeparatedPrefix,
   };
+}
+
+function filled<T>(list: readonly T[]): readonly T[] | undefined {
+  return list.length === 0 ? undefined : list;
 }
 
 function pathMatch(uri: StringMatch | undefined, prefixes: PrefixForm): RouteMatch | undefined {
@@ -63,6 +70,10 @@ function headerMatcher(name: string, value: StringMatch | undefined, absent: boo
   if (!absent) return { name, ...what };
   // A request without the header must pass; a presence match says that by itself and excludes the other field.
   return { name, ...what, invertMatch: true, treatMissingHeaderAsEmpty: matcher === undefined ? undefined : true };
+}
+
+function queryMatchers(params: NonNullable<HTTPMatchRequest['queryParams']>): QueryParameterMatcher[] {
+  return sortedEntries(params).map(([name, value]) => queryMatcher(name, value));
 }
 
 function queryMatcher(name: string, value: StringMatch | undefined): QueryParameterMatcher {
