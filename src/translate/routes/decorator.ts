@@ -2,12 +2,15 @@
 
 import type { RouteMatch } from './match.ts';
 
-const OUTBOUND_CLUSTER = /^outbound\|(\d+)\|[^|]*\|(.+)$/;
+const OUTBOUND = 'outbound|';
 
 /** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several. The path follows. */
 export function operationBase(cluster: string | undefined, owner: string, port: number): string {
-  const only = OUTBOUND_CLUSTER.exec(cluster ?? '') ?? undefined;
-  return only === undefined ? `${owner}:${port}` : `${only[2]}:${only[1]}`;
+  if (cluster?.startsWith(OUTBOUND) === true) {
+    const [, number, , host] = cluster.split('|');
+    if (host !== undefined && host !== '') return `${host}:${number}`;
+  }
+  return `${owner}:${port}`;
 }
 
 /** The path that a route takes, as operations show it. */

@@ -2,7 +2,7 @@
 
 import { lasting } from '../../codec/index.ts';
 import type { HTTPMatchRequest, StringMatch } from '../../config/generated/types.ts';
-import { sortedEntries } from '../../lib/order.ts';
+import { compareStrings, sortedEntries } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { JWT_METADATA_FILTER, routingClaim } from './claims.ts';
 import { stringMatcher } from './string-match.ts';
@@ -52,12 +52,16 @@ function pathMatch(uri: StringMatch | undefined, prefixes: PrefixForm): RouteMat
 }
 
 function headerMatchers(match: HTTPMatchRequest): HeaderMatcher[] {
-  const named = [
-    ...sortedEntries(match.headers).map(([name, value]) => [name, value, false] as const),
-    ...sortedEntries(match.withoutHeaders).map(([name, value]) => [name, value, true] as const),
-  ].filter(([name]) => routingClaim(name) === undefined);
-  const sorted = named.toSorted((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
-  const matchers = sorted.map(([name, value, absent]) => headerMatcher(name, value, absent));
+  const matchers: HeaderMatcher[] = [];
+  for (const [name, value] of sortedEntries(match.headers)) {
+    if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, value, false));
+  }
+  if (match.withoutHeaders !== undefined) {
+    for (const [name, value] of sortedEntries(match.withoutHeaders)) {
+      if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, value, true));
+    }
+    matchers.sort((a, b) => compareStrings(a.name ?? '', b.name ?? ''));
+  }
   if (match.method !== undefined) matchers.push(headerMatcher(':method', match.method, false));
   if (match.authority !== undefined) matchers.push(headerMatcher(':authority', match.authority, false));
   if (match.scheme !== undefined) matchers.push(headerMatcher(':scheme', match.scheme, false));
