@@ -46,8 +46,14 @@ const writer = new ReverseWriter();
 /** Where the messages being written end: positions, or lengths so far. */
 const ends: number[] = [];
 
+/** Lengths up to this size take two bytes at most. */
+const MAX_SIZE = 16_383;
+
+/** Where messages are written that have memory of their own in the end. */
+const large = new Uint8Array(MAX_SIZE);
+
 /** The texts being filled in, one behind the other, as bytes: most stand in several slots. */
-const letters = new Uint8Array(MAX_SHARED);
+const letters = new Uint8Array(MAX_SIZE);
 /** Where each of them begins, and where the last one ends. */
 const starts: number[] = [0];
 
@@ -93,10 +99,11 @@ class Filler implements Template {
 
   fill(...texts: readonly string[]): Uint8Array {
     const size = this.largest(texts);
-    if (size > MAX_SHARED || !spelled(texts)) return this.filledApart(texts);
+    if (size > MAX_SIZE || !spelled(texts)) return this.filledApart(texts);
     const { kinds, froms, tos, bytes } = this;
-    const buffer = blockWith(size);
-    let at = freeEnd();
+    const shared = size <= MAX_SHARED;
+    const buffer = shared ? blockWith(size) : large;
+    let at = shared ? freeEnd() : MAX_SIZE;
     let open = 0;
     for (let index = kinds.length - 1; index >= 0; index--) {
       const kind = kinds[index] as number;
@@ -115,7 +122,7 @@ class Filler implements Template {
         for (let next = (starts[kind + 1] as number) - 1; next >= from; next--) buffer[--at] = letters[next] as number;
       }
     }
-    return takeFrom(at);
+    return shared ? takeFrom(at) : large.slice(at);
   }
 
   /** How many bytes there may be, when all is ASCII. */

@@ -47,6 +47,14 @@ describe('a template', () => {
     );
   });
 
+  it('may be of any size', () => {
+    for (const size of [100, 2_000, 5_000, 20_000]) {
+      const text = 'x'.repeat(size);
+      const made = template(CLUSTER, cluster(slot(0), slot(1), text));
+      expect(made.fill('a', text)).toEqual(encode(CLUSTER, cluster('a', text, text)));
+    }
+  });
+
   it('takes nothing for a slot that only looks like one', () => {
     // A field of number 6 after a text that ends so, and lengths and numbers that are the same bytes.
     const message = (host: string): Messages[typeof VIRTUAL_HOST] => ({
