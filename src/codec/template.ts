@@ -1,7 +1,7 @@
 // Messages of which only some texts differ: encoded once with slots in place of these, then written by filling them in.
 // In: a message whose texts hold slots; later on, a text for each slot. Out: the bytes that encode() gives for the message
 // with the texts in place. Called by translators for what every service has, such as its cluster.
-import { blockWith, freeEnd, MAX_SHARED, takeFrom } from './blocks.ts';
+import { copyOf } from './blocks.ts';
 import { encodeJson } from './encode.ts';
 import { CodecError } from './error.ts';
 import { WireReader } from './reader.ts';
@@ -43,21 +43,19 @@ export function templateOf(type: string, message: unknown): Template {
 }
 
 const writer = new ReverseWriter();
-/** Where the messages being written end: positions, or lengths so far. */
+/** Lengths at the ends of the messages being written. */
 const ends: number[] = [];
 
-/** Lengths up to this size take two bytes at most. */
-const MAX_SIZE = 16_383;
-
-/** Where messages are written that have memory of their own in the end. */
-const large = new Uint8Array(MAX_SIZE);
+/** Texts of a length below this, and so many of them, have images. */
+const LENGTHS = 256;
+const MAX_TEXTS = 6;
 
 /** The texts being filled in, one behind the other, as bytes: most stand in several slots. */
-const letters = new Uint8Array(MAX_SIZE);
+const letters = new Uint8Array(LENGTHS * MAX_TEXTS);
 /** Where each of them begins, and where the last one ends. */
 const starts: number[] = [0];
 
-/** Writes down texts, of which each is known to have room; false when they are not ASCII. */
+/** Writes the texts down; false when they are not ASCII. */
 function spelled(texts: readonly string[]): boolean {
   let at = 0;
   for (let number = 0; number < texts.length; number++) {
@@ -73,8 +71,16 @@ function spelled(texts: readonly string[]): boolean {
   return true;
 }
 
-/** Pieces up to this size are copied byte by byte: asking the platform costs as much as so many. */
-const SHORT = 120;
+/** A message as it was written once: with other texts of the same lengths it is the same but for their letters. */
+interface Image {
+  readonly bytes: Uint8Array;
+  /** Where slots are, and at the same positions which: from the last to the first. */
+  readonly positions: readonly number[];
+  readonly slots: readonly number[];
+}
+
+/** For each template; beyond that they are begun anew. Of a thousand services a few hundred differ in their lengths. */
+const MAX_IMAGES = 128;
 
 class Filler implements Template {
   private readonly bytes: Uint8Array;
@@ -82,64 +88,49 @@ class Filler implements Template {
   private readonly kinds: readonly number[];
   private readonly froms: readonly number[];
   private readonly tos: readonly number[];
-  /** How often each slot is there, and how much else there is at most. */
-  private readonly counts: readonly number[];
-  private readonly rest: number;
+  private readonly slots: number;
+  /** By the lengths of all texts. */
+  private readonly images = new Map<number, Image>();
 
   constructor(bytes: Uint8Array, parts: readonly Part[]) {
     this.bytes = bytes;
     this.kinds = parts.map((part) => (part.kind === 'slot' ? part.number : KINDS[part.kind]));
     this.froms = parts.map((part) => (part.kind === 'literal' ? part.from : 0));
     this.tos = parts.map((part) => (part.kind === 'literal' ? part.to : 0));
-    const counts = Array.from({ length: Math.max(-1, ...this.kinds) + 1 }, () => 0);
-    for (const kind of this.kinds) if (kind >= 0) counts[kind] = (counts[kind] ?? 0) + 1;
-    this.counts = counts;
-    this.rest = bytes.length + 3 * this.kinds.filter((kind) => kind === LENGTH).length;
+    this.slots = Math.max(-1, ...this.kinds) + 1;
   }
 
   fill(...texts: readonly string[]): Uint8Array {
-    const size = this.largest(texts);
-    if (size > MAX_SIZE || !spelled(texts)) return this.filledApart(texts);
-    const { kinds, froms, tos, bytes } = this;
-    const shared = size <= MAX_SHARED;
-    const buffer = shared ? blockWith(size) : large;
-    let at = shared ? freeEnd() : MAX_SIZE;
-    let open = 0;
-    for (let index = kinds.length - 1; index >= 0; index--) {
-      const kind = kinds[index] as number;
-      if (kind === LITERAL) {
-        const from = froms[index] as number;
-        const to = tos[index] as number;
-        if (to - from > SHORT) buffer.set(bytes.subarray(from, to), (at -= to - from));
-        else for (let next = to - 1; next >= from; next--) buffer[--at] = bytes[next] as number;
-      } else if (kind === END) ends[open++] = at;
-      else if (kind === LENGTH) {
-        const length = (ends[--open] as number) - at;
-        if (length > 127) buffer[--at] = length >> 7;
-        buffer[--at] = length > 127 ? (length & 127) | 128 : length;
-      } else {
-        const from = starts[kind] as number;
-        for (let next = (starts[kind + 1] as number) - 1; next >= from; next--) buffer[--at] = letters[next] as number;
-      }
-    }
-    return shared ? takeFrom(at) : large.slice(at);
+    const lengths = this.lengthsOf(texts);
+    if (lengths < 0 || !spelled(texts)) return this.written(texts, undefined);
+    const image = this.images.get(lengths);
+    return image === undefined ? this.pictured(lengths, texts) : developed(image);
   }
 
-  /** How many bytes there may be, when all is ASCII. */
-  private largest(texts: readonly string[]): number {
-    const { counts } = this;
-    let size = this.rest;
-    if (texts.length < counts.length) throw new CodecError('', 'a text for each slot');
+  /** The lengths of all texts as one number; -1 where they are too long or too many. */
+  private lengthsOf(texts: readonly string[]): number {
+    if (texts.length < this.slots) throw new CodecError('', 'a text for each slot');
+    let all = texts.length > MAX_TEXTS ? -1 : 0;
     for (let number = 0; number < texts.length; number++) {
       const { length } = texts[number] as string;
       if (length === 0) throw new CodecError('', 'a text for each slot');
-      size += (counts[number] ?? 1) * length;
+      all = all < 0 || length >= LENGTHS ? -1 : all * LENGTHS + length;
     }
-    return size;
+    return all;
   }
 
-  /** Larger ones, and texts beyond ASCII. */
-  private filledApart(texts: readonly string[]): Uint8Array {
+  private pictured(lengths: number, texts: readonly string[]): Uint8Array {
+    const positions: number[] = [];
+    const written = this.written(texts, positions);
+    if (this.images.size >= MAX_IMAGES) this.images.clear();
+    const slots = this.kinds.filter((kind) => kind >= 0).reverse();
+    const image = { bytes: written.slice(), positions: positions.map((at) => written.length - at), slots };
+    this.images.set(lengths, image);
+    return written;
+  }
+
+  /** `positions`: those of the slots are added, counted from the end. */
+  private written(texts: readonly string[], positions: number[] | undefined): Uint8Array {
     const { bytes, kinds, froms, tos } = this;
     let open = 0;
     writer.reset();
@@ -148,10 +139,25 @@ class Filler implements Template {
       if (kind === LITERAL) writer.bytes(bytes.subarray(froms[at], tos[at]));
       else if (kind === END) ends[open++] = writer.length;
       else if (kind === LENGTH) writer.small(writer.length - (ends[--open] as number));
-      else writer.characters(texts[kind] ?? '');
+      else {
+        writer.characters(texts[kind] ?? '');
+        positions?.push(writer.length);
+      }
     }
     return writer.finish();
   }
+}
+
+/** The image with the letters that were spelled last. */
+function developed({ bytes, positions, slots }: Image): Uint8Array {
+  const copy = copyOf(bytes, 0, bytes.length);
+  for (let index = 0; index < positions.length; index++) {
+    const number = slots[index] as number;
+    const end = starts[number + 1] as number;
+    let at = positions[index] as number;
+    for (let from = starts[number] as number; from < end; from++) copy[at++] = letters[from] as number;
+  }
+  return copy;
 }
 
 const LENGTH = -1;

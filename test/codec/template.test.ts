@@ -47,6 +47,24 @@ describe('a template', () => {
     );
   });
 
+  it('gives every message bytes of its own', () => {
+    const made = template(CLUSTER, cluster(slot(0), slot(1), slot(2)));
+    const hosts = ['a.example', 'b.example', 'c.example', 'longer.example', 'd.example', 'other1.example'];
+    const filled = hosts.map((host) => made.fill(host, 'name', 'secret'));
+    expect(filled).toEqual(hosts.map((host) => encode(CLUSTER, cluster(host, 'name', 'secret'))));
+  });
+
+  it('remembers some lengths of texts, not all', () => {
+    const made = template(CLUSTER, cluster(slot(0), slot(1), 'constant'));
+    for (let length = 1; length <= 260; length++) {
+      const name = 'n'.repeat(length);
+      for (const host of ['x', 'y']) {
+        const same = Buffer.compare(made.fill(host, name), encode(CLUSTER, cluster(host, name, 'constant')));
+        expect(same).toBe(0);
+      }
+    }
+  });
+
   it('may be of any size', () => {
     for (const size of [100, 2_000, 5_000, 20_000]) {
       const text = 'x'.repeat(size);

@@ -22,6 +22,6 @@ export function matchedPath(match: RouteMatch): string {
 }
 
 /** `HOST:PORT/*`: a route without a match of its own. */
-export function serviceOperation(host: string, port: number): string {
+export function serviceOperation(host: string, port: number | string): string {
   return `${host}:${port}/*`;
 }
