@@ -6,6 +6,7 @@ import { type AnyMessage, Encoded, type Messages } from '../messages/index.ts';
 import { decodeJson } from './decode.ts';
 import { encodeJson, packAny } from './encode.ts';
 import { messageInfo } from './table.ts';
+import { type Template, templateOf } from './template.ts';
 
 export { decodeJson } from './decode.ts';
 export { encodeJson } from './encode.ts';
@@ -15,6 +16,7 @@ export { type Merged, type MergeOptions, merge, mergeJson } from './merge.ts';
 export { type CodecProblem, type Normalised, normalise } from './normalise.ts';
 export { decodeShallow, openAny } from './shallow.ts';
 export { hasType, typeNameOf } from './table.ts';
+export { slot, type Template } from './template.ts';
 export { Encoded };
 
 const PREFIX = 'type.googleapis.com/';
@@ -33,6 +35,11 @@ export function typeUrlOf(type: keyof Messages): string {
 /** The bytes of a message. Throws CodecError when it is not of its type. */
 export function encode<Type extends keyof Messages>(type: Type, message: Messages[Type]): Uint8Array {
   return encodeJson(type, message);
+}
+
+/** A message whose texts hold slots, to be filled in later. Throws CodecError when it is not of its type. */
+export function template<Type extends keyof Messages>(type: Type, message: Messages[Type]): Template {
+  return templateOf(type, message);
 }
 
 /** The message in bytes. Throws CodecError when they are malformed. */

@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js';
 import { isAscii } from './ascii.ts';
+import { copyOf } from './blocks.ts';
 
 /** Writes a value without tag; with its length where the wire type needs one. */
 export type Put = (writer: ReverseWriter, value: unknown) => void;
@@ -38,12 +39,12 @@ export class ReverseWriter {
 
   /** A copy of what was written. */
   finish(): Uint8Array {
-    return this.buffer.slice(this.position);
+    return copyOf(this.buffer, this.position, this.buffer.length);
   }
 
   /** A copy of what was written since `length` was so long. */
   since(length: number): Uint8Array {
-    return this.buffer.slice(this.position, this.buffer.length - length);
+    return copyOf(this.buffer, this.position, this.buffer.length - length);
   }
 
   private allocate(size: number): void {
@@ -141,8 +142,15 @@ export class ReverseWriter {
 
   /** UTF-8 with its length; a lone surrogate becomes U+FFFD. */
   text(value: string): void {
+    const before = this.length;
+    this.characters(value);
+    this.small(this.length - before);
+  }
+
+  /** UTF-8 without length; a lone surrogate becomes U+FFFD. */
+  characters(value: string): void {
     const count = value.length;
-    this.reserve(count * 3 + 5);
+    this.reserve(count * 3);
     if (count > LONG_TEXT) return this.longText(value);
     const buffer = this.buffer;
     const start = this.position - count;
@@ -152,7 +160,6 @@ export class ReverseWriter {
       buffer[start + i] = unit;
     }
     this.position = start;
-    this.small(count);
   }
 
   /** Long text, for which there is room. It is taken for ASCII: otherwise it begins elsewhere, and is written again. */
@@ -163,14 +170,12 @@ export class ReverseWriter {
     const written = native.utf8Write?.(value, start, count);
     if (written !== count || !isAscii(buffer, view, start, position)) return this.wideText(value);
     this.position = start;
-    this.small(count);
   }
 
   /** Text beyond ASCII, for which there is room. */
   private wideText(value: string): void {
     const buffer = this.buffer;
-    const end = this.position;
-    let at = end;
+    let at = this.position;
     for (let i = value.length - 1; i >= 0; i--) {
       const unit = value.charCodeAt(i);
       if (unit < 0x80) buffer[--at] = unit;
@@ -181,7 +186,6 @@ export class ReverseWriter {
       }
     }
     this.position = at;
-    this.varint(end - at);
   }
 }
 

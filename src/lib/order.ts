@@ -22,5 +22,6 @@ export function orderBy<T>(...comparators: readonly ((a: T, b: T) => number)[]):
 /** The entries of a string-keyed record, sorted by key. */
 export function sortedEntries<T>(record: Readonly<Record<string, T>> | undefined): [string, T][] {
   if (record === undefined) return [];
-  return Object.entries(record).sort((a, b) => compareStrings(a[0], b[0]));
+  const entries = Object.entries(record);
+  return entries.length < 2 ? entries : entries.sort((a, b) => compareStrings(a[0], b[0]));
 }

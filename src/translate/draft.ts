@@ -26,16 +26,27 @@ export function lazyDraftOf(
   bytes: Uint8Array,
   origins: () => Iterable<Origin>,
 ): Draft {
-  let known: readonly Origin[] | undefined;
-  return {
-    typeUrl: typeUrlOf(type),
-    name,
-    bytes,
-    get origins(): readonly Origin[] {
-      known ??= uniqueOrigins(origins());
-      return known;
-    },
-  };
+  return new LazyDraft(typeUrlOf(type), name, bytes, origins);
+}
+
+/** A class, as an accessor of an object's own costs more to make than the rest of the draft. */
+class LazyDraft implements Draft {
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  #origins: readonly Origin[] | (() => Iterable<Origin>);
+
+  constructor(typeUrl: string, name: string, bytes: Uint8Array, origins: () => Iterable<Origin>) {
+    this.typeUrl = typeUrl;
+    this.name = name;
+    this.bytes = bytes;
+    this.#origins = origins;
+  }
+
+  get origins(): readonly Origin[] {
+    if (typeof this.#origins === 'function') this.#origins = uniqueOrigins(this.#origins());
+    return this.#origins;
+  }
 }
 
 function byIdentity(a: Origin, b: Origin): number {

@@ -19,7 +19,7 @@ const CARES: Cluster['typedDnsResolverConfig'] = {
 const DNS_JITTER = '0.100s';
 
 export function discovery(
-  service: Service,
+  service: Pick<Service, 'resolution' | 'registry'>,
   port: ServicePort,
   name: string,
   policy: TrafficPolicy,
@@ -44,7 +44,7 @@ const ADS: Messages['envoy.config.core.v3.ConfigSource'] = lasting({
 });
 
 /** Bytes go where the client meant them to; a ServiceEntry may still move the port. */
-function originalDst(service: Service, port: ServicePort): Partial<Cluster> {
+function originalDst(service: Pick<Service, 'registry'>, port: ServicePort): Partial<Cluster> {
   const moved =
     service.registry === 'External' && typeof port.targetPort === 'number' && port.targetPort !== port.number;
   return {
@@ -57,7 +57,7 @@ function originalDst(service: Service, port: ServicePort): Partial<Cluster> {
 const ORIGINAL_DST: Partial<Cluster> = { type: 'ORIGINAL_DST', lbPolicy: 'CLUSTER_PROVIDED' };
 
 /** Of a host that is looked up, also where a rule sends bytes on to where the client meant them to go. */
-function dnsSettings({ resolution }: Service, context: ClusterContext): Partial<Cluster> {
+function dnsSettings({ resolution }: Pick<Service, 'resolution'>, context: ClusterContext): Partial<Cluster> {
   if (context.dialect !== 'classic' || (resolution !== 'DNSLB' && resolution !== 'DNSRoundRobinLB')) return {};
   const { clusterType: _, loadAssignment: __, type: ___, ...settings } = dns('STRICT_DNS', undefined, context);
   return settings;
@@ -94,7 +94,11 @@ function dns(
  * One cache for all ports of a host: it is the same name that is looked up. Where TLS does not verify that name Envoy wants
  * to be told that this is meant (`unverified`).
  */
-export function dynamicDns(service: Service, { family, mesh }: ClusterContext, unverified: boolean): Partial<Cluster> {
+export function dynamicDns(
+  service: Pick<Service, 'hostname'>,
+  { family, mesh }: ClusterContext,
+  unverified: boolean,
+): Partial<Cluster> {
   return {
     lbPolicy: 'CLUSTER_PROVIDED',
     clusterType: {

@@ -1,12 +1,12 @@
 // Names of clusters, as every Istio tool expects them.
 
 /** `outbound|PORT|SUBSET|HOST` */
-export function outboundClusterName(port: number, subset: string, host: string): string {
+export function outboundClusterName(port: number | string, subset: string, host: string): string {
   return `outbound|${port}|${subset}|${host}`;
 }
 
 /** `outbound_.PORT_.SUBSET_.HOST`: the SNI of mesh traffic, and the cluster of that name on AUTO_PASSTHROUGH gateways. */
-export function sniClusterName(port: number, subset: string, host: string): string {
+export function sniClusterName(port: number | string, subset: string, host: string): string {
   return `outbound_.${port}_.${subset}_.${host}`;
 }
 

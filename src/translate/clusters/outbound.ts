@@ -1,6 +1,6 @@
 // One outbound cluster: a port of a service, or a subset of it, as one class of clients sees it.
 
-import { anyOf, encode, lasting } from '../../codec/index.ts';
+import { anyOf, encode, lasting, slot, type Template, template } from '../../codec/index.ts';
 import type { Subset, TrafficPolicy } from '../../config/generated/types.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
@@ -51,29 +51,123 @@ export const outboundCluster = memo(
     sniDnat: boolean,
     context: ClusterContext,
   ): Draft => {
-    const inputs = {
-      port,
-      subset,
-      rule,
-      policy: withMeshDefaults(policy, context.mesh),
-      mtls,
-      identities,
-      assignment,
-      sniDnat,
-    };
-    const cluster = render(service, inputs, context);
-    return lazyDraftOf(CLUSTER, cluster.name ?? '', encode(CLUSTER, cluster), () => [
+    const names = namesOf(String(port.number), subset?.name ?? '', service.hostname, sniDnat);
+    if (rule === undefined && !sniDnat && isPlain(service, identities, context)) {
+      const { registry, meshExternal, trafficDistribution: distribution } = service;
+      const [account] = identities;
+      const made = plainCluster(
+        context,
+        port.protocol,
+        registry,
+        meshExternal,
+        distribution,
+        mtls,
+        account !== undefined,
+      );
+      const { hostname, name, namespace } = service;
+      const accountPath = (account ?? NOBODY).slice(SPIFFE.length);
+      const bytes = made.fill(String(port.number), hostname, name, namespace, accountPath);
+      return lazyDraftOf(CLUSTER, names.name, bytes, () => serviceOrigins(service));
+    }
+    const given = withMeshDefaults(policy, context.mesh);
+    const inputs = { port, subset, rule, policy: given, mtls, identities, assignment, sniDnat };
+    const cluster = render(service, names, inputs, context);
+    return lazyDraftOf(CLUSTER, names.name, encode(CLUSTER, cluster), () => [
       ...serviceOrigins(service),
       ...ruleOrigins(rule, port.number, subset?.name),
     ]);
   },
 );
 
-function render(service: Service, inputs: ClusterInputs, context: ClusterContext): Cluster {
+/** Begins the identities of a mesh. */
+const SPIFFE = 'spiffe://';
+const NOBODY = `${SPIFFE}nobody`;
+
+/**
+ * A service of which nothing but texts tells its clusters from those of others: without a rule, with endpoints by EDS that run
+ * as one account or none.
+ */
+function isPlain(service: Service, identities: readonly string[], { mesh }: ClusterContext): boolean {
+  const { resolution, persistentSession, subjectAltNames, name, namespace } = service;
+  const [account] = identities;
+  return (
+    resolution === 'ClientSideLB' &&
+    persistentSession === undefined &&
+    subjectAltNames.length === 0 &&
+    name !== '' &&
+    namespace !== '' &&
+    (mesh.outboundClusterStatName ?? '') === '' &&
+    (account === undefined || (identities.length === 1 && account.length > SPIFFE.length && account.startsWith(SPIFFE)))
+  );
+}
+
+/** The clusters of plain services with all of this in common, with slots for port, hostname, name, namespace and account. */
+const plainCluster = memo(
+  (
+    context: ClusterContext,
+    protocol: ServicePort['protocol'],
+    registry: Service['registry'],
+    meshExternal: boolean,
+    trafficDistribution: Service['trafficDistribution'],
+    mtls: ClusterInputs['mtls'],
+    identified: boolean,
+  ): Template => {
+    const service: ClusterService = {
+      hostname: slot(1),
+      name: slot(2),
+      namespace: slot(3),
+      registry,
+      meshExternal,
+      trafficDistribution,
+      resolution: 'ClientSideLB',
+      subjectAltNames: [],
+    };
+    const inputs: ClusterInputs = {
+      port: { protocol, name: '', number: 0 },
+      subset: undefined,
+      rule: undefined,
+      policy: withMeshDefaults({}, context.mesh),
+      mtls,
+      identities: identified ? [SPIFFE + slot(4)] : [],
+      assignment: undefined,
+      sniDnat: false,
+    };
+    return template(CLUSTER, render(service, namesOf(slot(0), '', service.hostname, false), inputs, context));
+  },
+);
+
+/** Everything of a service that shows in its clusters. */
+type ClusterService = Pick<
+  Service,
+  | 'hostname'
+  | 'name'
+  | 'namespace'
+  | 'registry'
+  | 'resolution'
+  | 'meshExternal'
+  | 'trafficDistribution'
+  | 'subjectAltNames'
+  | 'persistentSession'
+>;
+
+interface ClusterNames {
+  readonly name: string;
+  readonly sni: string;
+}
+
+function namesOf(port: string, subset: string, host: string, sniDnat: boolean): ClusterNames {
+  const sni = sniClusterName(port, subset, host);
+  return { sni, name: sniDnat ? sni : outboundClusterName(port, subset, host) };
+}
+
+function render(
+  service: ClusterService,
+  { name, sni }: ClusterNames,
+  inputs: ClusterInputs,
+  context: ClusterContext,
+): Cluster {
   const { port, subset, rule, policy, sniDnat } = inputs;
   const subsetName = subset?.name ?? '';
-  const sni = sniClusterName(port.number, subsetName, service.hostname);
-  const name = sniDnat ? sni : outboundClusterName(port.number, subsetName, service.hostname);
   const pool = policy.connectionPool;
   const dynamic = service.resolution === 'DynamicDNS';
   const found = dynamic ? {} : discovery(service, port, name, policy, inputs.assignment, context);
@@ -125,7 +219,7 @@ function balancing(policy: TrafficPolicy, originalDst: boolean, dynamic: boolean
   return loadBalancer(policy.loadBalancer);
 }
 
-function commonLb(service: Service, policy: TrafficPolicy, context: ClusterContext): Cluster['commonLbConfig'] {
+function commonLb(service: ClusterService, policy: TrafficPolicy, context: ClusterContext): Cluster['commonLbConfig'] {
   const minimum = policy.outlierDetection?.minHealthPercent ?? 0;
   const locality = localityConfig(service, policy, context.mesh);
   if (minimum <= 0 && service.persistentSession === undefined && Object.keys(locality).length === 0) return NO_PANIC;
@@ -170,7 +264,7 @@ const RAW: NonNullable<Cluster['transportSocket']> = {
 };
 
 function metadata(
-  service: Service,
+  service: ClusterService,
   rule: DestinationRule | undefined,
   subset: string,
   tls: UpstreamTls | undefined,

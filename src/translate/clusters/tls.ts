@@ -24,7 +24,7 @@ type SocketMatch = Messages['envoy.config.cluster.v3.Cluster.TransportSocketMatc
 const TLS_PARAMS = { tlsMinimumProtocolVersion: 'TLSv1_2', tlsMaximumProtocolVersion: 'TLSv1_3' } as const;
 
 export interface UpstreamTlsInputs {
-  readonly service: Service;
+  readonly service: Pick<Service, 'registry' | 'resolution' | 'subjectAltNames' | 'meshExternal'>;
   readonly rule: DestinationRule | undefined;
   readonly tls: ClientTLSSettings | undefined;
   readonly mtls: 'STRICT' | 'PERMISSIVE' | 'DISABLE' | undefined;

@@ -29,12 +29,15 @@ export type LocalityRanking =
   | { readonly kind: 'localities'; readonly setting: LocalityLoadBalancerSetting }
   | { readonly kind: 'zones'; readonly setting: ZoneAwareLoadBalancerSetting };
 
+/** What locality settings read of a service. */
+type Distributed = Pick<Service, 'trafficDistribution'>;
+
 const byLocalities = memo((setting: LocalityLoadBalancerSetting): LocalityRanking => ({ kind: 'localities', setting }));
 const byZones = memo((setting: ZoneAwareLoadBalancerSetting): LocalityRanking => ({ kind: 'zones', setting }));
 
 /** Zone-aware balancing is of the rule, or of a mesh for services that nothing else is said about. */
 function zoneAware(
-  service: Service,
+  service: Distributed,
   policy: TrafficPolicy,
   mesh: MeshConfig,
 ): ZoneAwareLoadBalancerSetting | undefined {
@@ -46,7 +49,7 @@ function zoneAware(
 
 /** What ranks the localities of the assignment; undefined = nothing. The same object for the same settings. */
 export function localityRanking(
-  service: Service,
+  service: Distributed,
   policy: TrafficPolicy,
   mesh: MeshConfig,
 ): LocalityRanking | undefined {
@@ -58,7 +61,7 @@ export function localityRanking(
 
 /** The setting that applies to the assignment: the rule's, else the service's, else the mesh's; undefined = none. */
 function localitySetting(
-  service: Service,
+  service: Distributed,
   policy: TrafficPolicy,
   mesh: MeshConfig,
 ): LocalityLoadBalancerSetting | undefined {
@@ -77,7 +80,7 @@ function usable(setting: LocalityLoadBalancerSetting, detects: boolean): Localit
 }
 
 /** What Envoy itself does with localities: weighs them by what the assignment says of them, or balances zones. */
-export function localityConfig(service: Service, policy: TrafficPolicy, mesh: MeshConfig): CommonLbConfig {
+export function localityConfig(service: Distributed, policy: TrafficPolicy, mesh: MeshConfig): CommonLbConfig {
   const zones = zoneAware(service, policy, mesh);
   if (zones === undefined)
     return { localityWeightedLbConfig: localityWeighted(service, policy, mesh) ? {} : undefined };
@@ -87,7 +90,7 @@ export function localityConfig(service: Service, policy: TrafficPolicy, mesh: Me
 }
 
 /** True when Envoy shall weigh localities by what the assignment says of them. */
-function localityWeighted(service: Service, policy: TrafficPolicy, mesh: MeshConfig): boolean {
+function localityWeighted(service: Distributed, policy: TrafficPolicy, mesh: MeshConfig): boolean {
   const own = policy.loadBalancer?.localityLbSetting;
   if (own === undefined && service.trafficDistribution !== undefined) return true;
   const setting = own ?? mesh.localityLbSetting;

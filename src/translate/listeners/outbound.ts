@@ -19,6 +19,7 @@ import { type Folded, foldClaims } from './outbound-chains.ts';
 import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
+import { plainListener, plainSniffed, plainTcp } from './plain-listener.ts';
 
 /** What listeners of a class are rendered with, beside what the proxy says of itself. */
 export interface OutboundFrame extends Unknowns {
@@ -80,13 +81,20 @@ export function listenerDraft(prepared: PreparedListener, context: ChainContext)
   if (draft === undefined) {
     let bytes = renderings.bytes.get(context);
     if (bytes === undefined) {
-      bytes = encode(LISTENER, outboundListener(plan, folded(plan, frame, context.proxyClass).chains, frame, context));
+      bytes = contextBytes(plan, frame, context);
       renderings.bytes.set(context, bytes);
     }
     draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, frame, context));
     renderings.drafts.set(context, draft);
   }
   return draft;
+}
+
+function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Uint8Array {
+  const lone = frame.l4 === NO_L4 ? loneClaim(plan) : undefined;
+  const plain = lone === undefined ? undefined : plainListener(lone.claim);
+  if (plain?.kind === 'auto') return plainSniffed(plain, context, frame);
+  return encode(LISTENER, outboundListener(plan, folded(plan, frame, context.proxyClass).chains, frame, context));
 }
 
 /** As `listenerDraft`, where all classes share it. */
@@ -119,16 +127,19 @@ const loneListener = memo(
   ): Draft => {
     const binds = bindList.split(',');
     const name = listenerName(binds[0] ?? '', port.number);
-    const scoped = { service, rule, mtls: undefined };
-    const claim: Claim = { kind: 'tcp', scoped, port, binds, bindToPort: false, cidrs: [] };
-    const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
-    const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });
-    const listener = tcpListener(plan, chains, catchAll, l4);
-    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), () => [
+    const origins = (): readonly Origin[] => [
       ...l4.origins,
       ...serviceOrigins(service),
       ...ruleOrigins(rule, port.number, undefined),
-    ]);
+    ];
+    const scoped = { service, rule, mtls: undefined };
+    const claim: Claim = { kind: 'tcp', scoped, port, binds, bindToPort: false, cidrs: [] };
+    const plain = plainListener(claim);
+    if (plain !== undefined) return lazyDraftOf(LISTENER, name, plainTcp(plain, l4, catchAll), origins);
+    const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
+    const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });
+    const listener = tcpListener(plan, chains, catchAll, l4);
+    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), origins);
   },
 );
 

@@ -12,7 +12,7 @@ import { protoDuration } from '../../lib/duration.ts';
 import type { Messages } from '../../messages/index.ts';
 import { escapeRegex } from '../envoy.ts';
 import { hashPolicy } from './hash-policy.ts';
-import { type HeaderChanges, headerEdit, joinChanges } from './headers.ts';
+import { type HeaderChanges, headerEdit, joinChanges, NO_EDIT } from './headers.ts';
 import { fractionOf, hundredths } from './percent.ts';
 import { retryPolicy } from './retry.ts';
 import { sessionSettings } from './session.ts';
@@ -20,6 +20,7 @@ import { type RouteSettings, type Target, timeouts } from './settings.ts';
 
 type Route = Messages['envoy.config.route.v3.Route'];
 type RouteAction = Messages['envoy.config.route.v3.RouteAction'];
+type HashPolicy = Messages['envoy.config.route.v3.RouteAction.HashPolicy'];
 type MirrorPolicy = Messages['envoy.config.route.v3.RouteAction.RequestMirrorPolicy'];
 type ClusterWeight = Messages['envoy.config.route.v3.WeightedCluster.ClusterWeight'];
 type RedirectCode = NonNullable<Messages['envoy.config.route.v3.RedirectAction']['responseCode']>;
@@ -28,9 +29,12 @@ type RedirectCode = NonNullable<Messages['envoy.config.route.v3.RedirectAction']
 export type ActionResult =
   | {
       readonly kind: 'action';
-      readonly fields: Route & HeaderChanges;
+      readonly changes: HeaderChanges;
+      readonly route: RouteAction | undefined;
+      readonly redirect: Route['redirect'];
+      readonly directResponse: Route['directResponse'];
       readonly cluster: string | undefined;
-      readonly session?: string | undefined;
+      readonly session: string | undefined;
     }
   | { readonly kind: 'unusable'; readonly field: string; readonly why: string };
 
@@ -49,13 +53,37 @@ export function routeAction(inputs: ActionInputs): ActionResult {
     const redirect = redirectAction(rule.redirect, settings);
     if (redirect === undefined)
       return unusable('redirect.redirectCode', 'Envoy redirects by 301, 302, 303, 307 and 308');
-    return { kind: 'action', fields: { ...changes, redirect }, cluster: undefined };
+    return answered(changes, redirect, undefined);
   }
   if (rule.directResponse !== undefined) {
-    const directResponse = directAnswer(rule.directResponse);
-    return { kind: 'action', fields: { ...changes, directResponse }, cluster: undefined };
+    return answered(changes, undefined, directAnswer(rule.directResponse));
   }
   return forward(inputs, changes, authority);
+}
+
+function answered(
+  changes: HeaderChanges,
+  redirect: Route['redirect'],
+  directResponse: Route['directResponse'],
+): ActionResult {
+  return {
+    kind: 'action',
+    changes,
+    route: undefined,
+    redirect,
+    directResponse,
+    cluster: undefined,
+    session: undefined,
+  };
+}
+
+function forwarded(
+  changes: HeaderChanges,
+  route: RouteAction,
+  cluster: string | undefined,
+  session: string | undefined,
+): ActionResult {
+  return { kind: 'action', changes, route, redirect: undefined, directResponse: undefined, cluster, session };
 }
 
 function unusable(field: string, why: string): ActionResult {
@@ -67,40 +95,34 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
   const destinations = rule.route ?? [];
   const [only] = destinations;
   if (only === undefined) return unusable('route', 'the rule has no destination');
-  const hostRewrite = nonEmpty(rule.rewrite?.authority) ?? authority;
-  const common: RouteAction = {
-    ...timeouts(protoDuration(rule.timeout) ?? '0s', settings.dialect),
-    clusterNotFoundResponseCode: settings.semantics === 'gateway' ? 'INTERNAL_SERVER_ERROR' : undefined,
-    appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
-    ...pathRewrite(inputs),
-    requestMirrorPolicies: mirrorPolicies(inputs),
-  };
-  const hashes = hashPolicies(inputs);
-  const retries = rule.retries ?? settings.defaultRetries;
-  if (destinations.length > 1) {
-    const weightedClusters = { clusters: clusterWeights(inputs, destinations) };
-    if (weightedClusters.clusters.length === 0) return unusable('route', 'every destination has weight 0');
-    const retry = retryPolicy(retries, false);
-    const route = {
-      ...common,
-      hostRewriteLiteral: hostRewrite,
-      weightedClusters,
-      hashPolicy: hashes,
-      retryPolicy: retry,
-    };
-    return { kind: 'action', fields: { ...changes, route }, cluster: undefined };
-  }
-  const own = headerEdit(only.headers);
-  const target = targetOf(inputs, only);
+  const weighted = destinations.length > 1;
+  const weightedClusters = weighted ? { clusters: clusterWeights(inputs, destinations) } : undefined;
+  if (weightedClusters?.clusters.length === 0) return unusable('route', 'every destination has weight 0');
+  const own = weighted ? undefined : headerEdit(only.headers);
+  const target = weighted ? undefined : targetOf(inputs, only);
+  const { timeout, maxGrpcTimeout, maxStreamDuration } = timeouts(
+    protoDuration(rule.timeout) ?? '0s',
+    settings.dialect,
+  );
+  const { prefixRewrite, regexRewrite } = pathRewrite(inputs);
+  // Written out field by field, as matches are.
   const route: RouteAction = {
-    ...common,
-    cluster: target.cluster,
-    hostRewriteLiteral: hostRewrite ?? own.authority,
-    hashPolicy: hashes,
-    retryPolicy: retryPolicy(retries, target.hash !== undefined),
+    cluster: target?.cluster,
+    clusterNotFoundResponseCode: settings.semantics === 'gateway' ? 'INTERNAL_SERVER_ERROR' : undefined,
+    weightedClusters,
+    prefixRewrite,
+    hostRewriteLiteral: nonEmpty(rule.rewrite?.authority) ?? authority ?? own?.authority,
+    timeout,
+    retryPolicy: retryPolicy(rule.retries ?? settings.defaultRetries, target?.hash !== undefined),
+    hashPolicy: hashPolicies(inputs, destinations),
+    maxGrpcTimeout,
+    requestMirrorPolicies: mirrorPolicies(inputs),
+    regexRewrite,
+    maxStreamDuration,
+    appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
   };
-  const { cluster, session } = target;
-  return { kind: 'action', fields: { ...joinChanges(changes, own.changes), route }, cluster, session };
+  const all = own === undefined || own === NO_EDIT ? changes : joinChanges(changes, own.changes);
+  return forwarded(all, route, target?.cluster, target?.session);
 }
 
 /** A destination without host stands for a backend that could not be resolved: no cluster has this name. */
@@ -125,19 +147,25 @@ function ofSession(session: string | undefined): ClusterWeight['typedPerFilterCo
   return session === undefined ? undefined : sessionSettings(session);
 }
 
-function hashPolicies(inputs: ActionInputs): RouteAction['hashPolicy'] {
-  const destinations = inputs.rule.route ?? [];
-  const counted = destinations.length > 1 ? destinations.filter(({ weight = 0 }) => weight > 0) : destinations;
-  const policies = counted.flatMap((to) => hashPolicy(targetOf(inputs, to).hash) ?? []);
+function hashPolicies(inputs: ActionInputs, destinations: readonly HTTPRouteDestination[]): RouteAction['hashPolicy'] {
+  const policies: HashPolicy[] = [];
+  for (const to of destinations) {
+    if (destinations.length > 1 && (to.weight ?? 0) <= 0) continue;
+    const policy = hashPolicy(targetOf(inputs, to).hash);
+    if (policy !== undefined) policies.push(policy);
+  }
   return policies.length === 0 ? undefined : policies;
 }
+
+const NO_REWRITE: Pick<RouteAction, 'prefixRewrite' | 'regexRewrite'> = {};
 
 function pathRewrite({
   rule,
   settings,
   matchedElements,
 }: ActionInputs): Pick<RouteAction, 'prefixRewrite' | 'regexRewrite'> {
-  const { uri, uriRegexRewrite } = rule.rewrite ?? {};
+  if (rule.rewrite === undefined) return NO_REWRITE;
+  const { uri, uriRegexRewrite } = rule.rewrite;
   if (uriRegexRewrite !== undefined) {
     const { match: regex, rewrite: substitution } = uriRegexRewrite;
     return { regexRewrite: { pattern: { regex }, substitution } };
@@ -150,6 +178,7 @@ function pathRewrite({
 }
 
 function mirrorPolicies({ rule, targets }: ActionInputs): RouteAction['requestMirrorPolicies'] {
+  if (rule.mirror === undefined && rule.mirrors === undefined) return undefined;
   const policies: MirrorPolicy[] = [];
   const add = (to: Destination | undefined, percentage: Percent | undefined, whole: number | undefined): void => {
     if (to === undefined || (percentage?.value ?? whole ?? (percentage === undefined ? 100 : 0)) <= 0) return;

@@ -2,21 +2,19 @@
 
 import type { RouteMatch } from './match.ts';
 
-const OUTBOUND_CLUSTER = /^outbound\|(\d+)\|[^|]*\|(.+)$/;
+const OUTBOUND = 'outbound|';
 
-/** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several, and the path. */
-export function decoratorOperation(
-  match: RouteMatch,
-  cluster: string | undefined,
-  owner: string,
-  port: number,
-): string {
-  const only = OUTBOUND_CLUSTER.exec(cluster ?? '') ?? undefined;
-  const path = pathText(match);
-  return only === undefined ? `${owner}:${port}${path}` : `${only[2]}:${only[1]}${path}`;
+/** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several. The path follows. */
+export function operationBase(cluster: string | undefined, owner: string, port: number): string {
+  if (cluster?.startsWith(OUTBOUND) === true) {
+    const [, number, , host] = cluster.split('|');
+    if (host !== undefined && host !== '') return `${host}:${number}`;
+  }
+  return `${owner}:${port}`;
 }
 
-function pathText(match: RouteMatch): string {
+/** The path that a route takes, as operations show it. */
+export function matchedPath(match: RouteMatch): string {
   if (match.path !== undefined) return match.path;
   if (match.prefix !== undefined) return `${match.prefix}*`;
   const regex = match.safeRegex;
@@ -24,6 +22,6 @@ function pathText(match: RouteMatch): string {
 }
 
 /** `HOST:PORT/*`: a route without a match of its own. */
-export function serviceOperation(host: string, port: number): string {
+export function serviceOperation(host: string, port: number | string): string {
   return `${host}:${port}/*`;
 }

@@ -23,7 +23,7 @@ export interface DomainClaim {
   /** All of them, joined. */
   readonly text: string;
   /** Domains that are abbreviations: they yield to a service whose full name they are. */
-  readonly short: ReadonlySet<string>;
+  readonly short: readonly string[];
   /** A service's claim, not that of a host which only a VirtualService knows. */
   readonly service: boolean;
 }
@@ -34,7 +34,7 @@ function claim(
   host: string,
   port: number,
   domains: readonly string[],
-  short: ReadonlySet<string>,
+  short: readonly string[],
   service: boolean,
 ): DomainClaim {
   const text = domains.join(DOMAIN_SEPARATOR);
@@ -76,7 +76,7 @@ export function hostClaim(host: string, port: number): DomainClaim {
   return claim(host, port, [bracketed(host)], NO_NAMES, false);
 }
 
-const NO_NAMES: ReadonlySet<string> = new Set();
+const NO_NAMES: readonly string[] = [];
 
 const claimOf = memo(
   (
@@ -89,23 +89,26 @@ const claimOf = memo(
     dnsCapture: boolean,
     dualStack: boolean,
   ): DomainClaim => {
-    const forms = (name: string): readonly string[] =>
-      withPorts ? [bracketed(name), domainName(name, port)] : [bracketed(name)];
     const domains: string[] = [];
-    const short = new Set<string>();
-    for (const host of [service.hostname, ...service.aliases]) {
-      domains.push(...forms(host));
-      for (const name of shortNames(host, view).flatMap(forms)) {
-        domains.push(name);
-        short.add(name);
-      }
-    }
+    const short: string[] = [];
+    const add = (name: string, to: string[]): void => {
+      to.push(bracketed(name));
+      if (withPorts) to.push(domainName(name, port));
+    };
+    const addHost = (host: string): void => {
+      add(host, domains);
+      const from = short.length;
+      for (const name of shortNames(host, view)) add(name, short);
+      for (let index = from; index < short.length; index++) domains.push(short[index] as string);
+    };
+    addHost(service.hostname);
+    for (const host of service.aliases) addHost(host);
     // Pods of a headless service have names of their own below it.
     if (service.resolution === 'Passthrough' && service.registry === 'Kubernetes') {
       domains.push(...domains.map((domain) => `*.${domain}`));
     }
-    for (const address of visibleAddresses(service, { clusterId, family, dnsCapture, dualStack }))
-      domains.push(...forms(address));
+    const viewer = { clusterId, family, dnsCapture, dualStack };
+    for (const address of visibleAddresses(service, viewer)) add(address, domains);
     return claim(service.hostname, port, domains, short, true);
   },
 );

@@ -23,6 +23,7 @@ export function perFilterConfig(
   cors: CorsPolicy | undefined,
   session: string | undefined,
 ): { readonly [filter: string]: AnyMessage } | undefined {
+  if (fault === undefined && cors === undefined && session === undefined) return undefined;
   const settings: Record<string, AnyMessage> = { ...sessionSettings(session) };
   const injected = fault === undefined ? undefined : httpFault(fault);
   if (injected !== undefined) settings[FAULT] = typed('envoy.extensions.filters.http.fault.v3.HTTPFault', injected);

@@ -19,10 +19,11 @@ export interface HeaderEdit {
   readonly authority: string | undefined;
 }
 
-const NOTHING: HeaderEdit = { changes: {}, authority: undefined };
+/** Where nothing is asked for. */
+export const NO_EDIT: HeaderEdit = { changes: {}, authority: undefined };
 
 export function headerEdit(headers: Headers | undefined): HeaderEdit {
-  if (headers === undefined) return NOTHING;
+  if (headers === undefined) return NO_EDIT;
   const { request, response } = headers;
   return {
     changes: {
@@ -49,20 +50,24 @@ function join<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): read
   return a === undefined ? b : b === undefined ? a : [...a, ...b];
 }
 
-function additions(operations: HeaderOperations | undefined): HeaderValueOption[] {
-  const set = sortedEntries(operations?.set).map(([key, value]): [string, HeaderValueOption] => [
-    key,
-    { header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' },
-  ]);
-  const add = sortedEntries(operations?.add).map(([key, value]): [string, HeaderValueOption] => [
-    key,
-    { header: { key, value } },
-  ]);
-  return [...set, ...add].filter(([key]) => !isInternal(key)).map(([, option]) => option);
+function additions(operations: HeaderOperations | undefined): readonly HeaderValueOption[] {
+  if (operations?.set === undefined && operations?.add === undefined) return NO_OPTIONS;
+  const options: HeaderValueOption[] = [];
+  for (const [key, value] of sortedEntries(operations.set)) {
+    if (!isInternal(key)) options.push({ header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' });
+  }
+  for (const [key, value] of sortedEntries(operations.add)) {
+    if (!isInternal(key)) options.push({ header: { key, value } });
+  }
+  return options;
 }
 
+const NO_OPTIONS: readonly HeaderValueOption[] = [];
+const NO_NAMES: readonly string[] = [];
+
 function removals(operations: HeaderOperations | undefined): readonly string[] {
-  return (operations?.remove ?? []).filter((key) => !isInternal(key));
+  if (operations?.remove === undefined) return NO_NAMES;
+  return operations.remove.filter((key) => !isInternal(key));
 }
 
 /** Envoy refuses to change pseudo headers and Host this way. */
@@ -71,6 +76,7 @@ function isInternal(key: string): boolean {
 }
 
 function authorityOf(values: Readonly<Record<string, string>> | undefined): string | undefined {
+  if (values === undefined) return undefined;
   for (const [key, value] of sortedEntries(values)) {
     const name = key.toLowerCase();
     if ((name === ':authority' || name === 'host') && value !== '') return value;

@@ -4,7 +4,6 @@
 
 import { encode } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
-import { TYPE_URL } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
 import { deepEqual } from '../../lib/equal.ts';
@@ -13,7 +12,7 @@ import { stamp } from '../../lib/stamp.ts';
 import { sameList } from '../../lib/table.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
-import { uniqueOrigins } from '../draft.ts';
+import { lazyDraftOf } from '../draft.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';
 import { ANY_PATH } from './match.ts';
@@ -113,19 +112,9 @@ function sameLosers(a: readonly Origin[], b: readonly Origin[]): boolean {
 
 /** Origins of thousands of virtual hosts are put in order when somebody asks for them. */
 function lazyDraft(name: string, bytes: Uint8Array, parts: Parts): Draft {
-  return {
-    typeUrl: TYPE_URL.route,
-    name,
-    bytes,
-    get origins(): readonly Origin[] {
-      return originsOf(parts);
-    },
-  };
+  const origins = (): readonly Origin[] => [...parts.hosts.flatMap((host) => host.origins), ...parts.losers];
+  return lazyDraftOf('envoy.config.route.v3.RouteConfiguration', name, bytes, origins);
 }
-
-const originsOf = memo(({ hosts, losers }: Parts): readonly Origin[] =>
-  uniqueOrigins([...hosts.flatMap((host) => host.origins), ...losers]),
-);
 
 /** The virtual host for every name that no other one has: what the outbound traffic policy says of unknown hosts. */
 export const catchAllHost = memo(

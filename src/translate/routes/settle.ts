@@ -42,7 +42,8 @@ export function settle(
   const taken = new Set<string>();
   const settled: Settled[] = [];
   const lost: Settlement['lost'][number][] = [];
-  for (const [index, claim] of claims.entries()) {
+  for (let index = 0; index < claims.length; index++) {
+    const claim = claims[index] as DomainClaim;
     if (names.has(claim.name)) {
       lost.push({ claim, index, domain: claim.host });
       continue;
@@ -65,9 +66,10 @@ function keptDomains(
   lose: (domain: string) => void,
 ): readonly string[] {
   const kept: string[] = [];
-  for (const [position, domain] of domains.entries()) {
+  for (let position = 0; position < domains.length; position++) {
+    const domain = domains[position] as string;
     const key = keys[position] ?? domain;
-    if (fullNames.has(domain) && domain !== host && domain !== name && short.has(domain)) continue;
+    if (fullNames.has(domain) && domain !== host && domain !== name && short.includes(domain)) continue;
     if (taken.has(key)) {
       lose(domain);
       continue;

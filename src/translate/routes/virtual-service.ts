@@ -2,7 +2,7 @@
 // inputs. In: the linked node and flat values; out: encoded routes in order, the fields that they came from, findings.
 // Called for sidecars (index.ts) and gateways (../gateway/routes.ts).
 
-import { CodecError, encode } from '../../codec/index.ts';
+import { CodecError, encode, lasting } from '../../codec/index.ts';
 import type {
   ConsistentHashLB,
   Destination,
@@ -16,9 +16,9 @@ import type { Dialect } from '../../ir/proxy.ts';
 import type { VirtualService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
-import { routeAction } from './action.ts';
+import { type ActionResult, routeAction } from './action.ts';
 import { ALL_APPLY, APPLIES, type Audience, applicableClauses } from './applicable.ts';
-import { decoratorOperation } from './decorator.ts';
+import { matchedPath, operationBase } from './decorator.ts';
 import { perFilterConfig } from './filters.ts';
 import { isCatchAll, routeMatch } from './match.ts';
 import { type RouteSettings, semanticsOf, type Target } from './settings.ts';
@@ -91,7 +91,7 @@ export const renderRoutes = memo(
   ): RouteList => {
     const semantics = semanticsOf(node);
     const settings: RouteSettings = { port, tls, semantics, defaultRetries, forwardedHost, dialect };
-    return renderAll({ node, settings, targets: pairTargets(node, targets) }, clauses);
+    return renderAll({ node, settings, targets: pairTargets(node, targets), metadata: metadataOf(node) }, clauses);
   },
 );
 
@@ -114,64 +114,108 @@ interface Pass {
   readonly node: VirtualService;
   readonly settings: RouteSettings;
   readonly targets: ReadonlyMap<Destination, Target>;
+  readonly metadata: Messages['envoy.config.core.v3.Metadata'];
 }
 
-/** What came of one match clause of one rule. */
-type Outcome =
-  | { readonly kind: 'route'; readonly route: EncodedRoute }
-  | { readonly kind: 'refused'; readonly finding: Finding };
+/** What has come of the clauses so far. */
+interface Made {
+  readonly routes: EncodedRoute[];
+  readonly origins: Origin[];
+  readonly findings: Finding[];
+}
 
 function renderAll(pass: Pass, clauses: string): RouteList {
   const { node } = pass;
-  const routes: EncodedRoute[] = [];
-  const origins: Origin[] = [];
-  const findings: Finding[] = [];
+  const made: Made = { routes: [], origins: [], findings: [] };
   let clause = 0;
-  for (const [index, rule] of node.http.entries()) {
+  for (let index = 0; index < node.http.length; index++) {
+    const rule = node.http[index] as HTTPRoute;
     const matches = rule.match ?? [];
-    const own = matches.length === 0 ? 1 : matches.length;
-    const letters = clauses === ALL_APPLY ? APPLIES.repeat(own) : clauses.slice(clause, clause + own);
-    clause += own;
-    const outcomes = renderRule(pass, rule, index, letters);
-    const made = outcomes.flatMap((outcome) => (outcome.kind === 'route' ? [outcome.route] : []));
-    findings.push(...outcomes.flatMap((outcome) => (outcome.kind === 'refused' ? [outcome.finding] : [])));
-    routes.push(...made);
-    if (made.length > 0) origins.push(originOf(node.object, rulePath(node, index)));
+    const before = made.routes.length;
+    renderRule(pass, rule, index, clauses === ALL_APPLY ? undefined : clauses, clause, made);
+    clause += matches.length === 0 ? 1 : matches.length;
+    const own = made.routes.length > before;
+    if (own) made.origins.push(originOf(node.object, rulePath(node, index)));
     // Routes are tried in order: behind one that takes everything nothing is ever reached.
-    if (matches.length === 0 || made.at(-1)?.catchAll === true) break;
+    if (matches.length === 0 || (own && made.routes.at(-1)?.catchAll === true)) break;
   }
-  return { routes, origins: [...origins, ...node.delegates.map((object) => originOf(object))], findings };
+  for (const object of node.delegates) made.origins.push(originOf(object));
+  return made;
 }
 
-function renderRule(pass: Pass, rule: HTTPRoute, index: number, letters: string): readonly Outcome[] {
-  const matches: readonly (HTTPMatchRequest | undefined)[] = rule.match?.length ? rule.match : [undefined];
-  const outcomes: Outcome[] = [];
-  for (const [position, match] of matches.entries()) {
-    if (letters[position] !== APPLIES) continue;
-    const outcome = renderClause(pass, rule, index, match);
-    outcomes.push(outcome);
-    if (outcome.kind === 'route' && outcome.route.catchAll) break;
+/** `letters` of all clauses of the VirtualService, those of the rule from `first` on; undefined = all apply. */
+function renderRule(
+  pass: Pass,
+  rule: HTTPRoute,
+  index: number,
+  letters: string | undefined,
+  first: number,
+  made: Made,
+): void {
+  const matches: readonly (HTTPMatchRequest | undefined)[] = rule.match?.length ? rule.match : ANY_REQUEST;
+  let shared: SharedAction | undefined;
+  for (let position = 0; position < matches.length; position++) {
+    if (letters !== undefined && letters[first + position] !== APPLIES) continue;
+    const match = matches[position];
+    // Only a rewrite by path elements looks at what was matched.
+    if (shared === undefined || pass.settings.semantics === 'gateway') shared = sharedAction(pass, rule, match);
+    const outcome = renderClause(pass, rule, index, match, shared);
+    if ('severity' in outcome) made.findings.push(outcome);
+    else {
+      made.routes.push(outcome);
+      if (outcome.catchAll) break;
+    }
   }
-  return outcomes;
 }
 
-function renderClause(pass: Pass, rule: HTTPRoute, index: number, clause: HTTPMatchRequest | undefined): Outcome {
-  const { node, settings, targets } = pass;
+const ANY_REQUEST: readonly undefined[] = [undefined];
+
+/** What the clauses of a rule have in common; what they lead to is encoded once for all of them. */
+interface SharedAction {
+  readonly action: ActionResult;
+  readonly route: Messages['envoy.config.route.v3.Route']['route'];
+  /** Of the operation that spans are named by; the path comes behind it. */
+  readonly operation: string;
+}
+
+function sharedAction({ node, settings, targets }: Pass, rule: HTTPRoute, clause?: HTTPMatchRequest): SharedAction {
+  const match = settings.semantics === 'gateway' ? routeMatch(clause, 'elements') : undefined;
+  const action = routeAction({ rule, settings, targets, matchedElements: match?.pathSeparatedPrefix });
+  if (action.kind === 'unusable') return { action, route: undefined, operation: '' };
+  const several = (rule.match?.length ?? 0) > 1 && settings.semantics !== 'gateway';
+  const route = several && action.route !== undefined ? lasting(action.route) : action.route;
+  return { action, route, operation: operationBase(action.cluster, node.name, settings.port) };
+}
+
+function renderClause(
+  pass: Pass,
+  rule: HTTPRoute,
+  index: number,
+  clause: HTTPMatchRequest | undefined,
+  { action, route, operation }: SharedAction,
+): EncodedRoute | Finding {
+  const { node, settings, metadata } = pass;
   const match = routeMatch(clause, settings.semantics === 'istio' ? 'characters' : 'elements');
   if (match === undefined) return refused(node, index, 'match', 'an empty regular expression matches no path');
-  const action = routeAction({ rule, settings, targets, matchedElements: match.pathSeparatedPrefix });
   if (action.kind === 'unusable') return refused(node, index, action.field, action.why);
+  const { changes } = action;
   try {
     const bytes = encode('envoy.config.route.v3.Route', {
-      name: nonEmpty(clause?.name) === undefined ? nonEmpty(rule.name) : `${rule.name ?? ''}.${clause?.name}`,
       match,
-      ...action.fields,
-      statPrefix: nonEmpty(clause?.statPrefix),
-      metadata: metadataOf(node),
-      decorator: { operation: decoratorOperation(match, action.cluster, node.name, settings.port) },
+      route,
+      redirect: action.redirect,
+      metadata,
+      decorator: { operation: operation + matchedPath(match) },
+      directResponse: action.directResponse,
+      requestHeadersToAdd: changes.requestHeadersToAdd,
+      responseHeadersToAdd: changes.responseHeadersToAdd,
+      responseHeadersToRemove: changes.responseHeadersToRemove,
+      requestHeadersToRemove: changes.requestHeadersToRemove,
       typedPerFilterConfig: perFilterConfig(rule.fault, rule.corsPolicy, action.session),
+      name: nonEmpty(clause?.name) === undefined ? nonEmpty(rule.name) : `${rule.name ?? ''}.${clause?.name}`,
+      statPrefix: nonEmpty(clause?.statPrefix),
     });
-    return { kind: 'route', route: { message: new Encoded(bytes), catchAll: isCatchAll(match) } };
+    return { message: new Encoded(bytes), catchAll: isCatchAll(match) };
   } catch (error) {
     if (!(error instanceof CodecError)) throw error;
     return refused(node, index, '', error.message);
@@ -181,17 +225,14 @@ function renderClause(pass: Pass, rule: HTTPRoute, index: number, clause: HTTPMa
 /** Access logs and tools show which object a route came from. */
 function metadataOf({ object }: VirtualService): Messages['envoy.config.core.v3.Metadata'] {
   const config = `/apis/networking.istio.io/v1/namespaces/${object.namespace}/virtual-service/${object.name}`;
-  return { filterMetadata: { istio: { config } } };
+  return lasting({ filterMetadata: { istio: { config } } });
 }
 
-function refused(node: VirtualService, index: number, field: string, message: string): Outcome {
+function refused(node: VirtualService, index: number, field: string, message: string): Finding {
   const { kind, namespace, name, origin } = node.object;
   const rule = rulePath(node, index);
   const path = rule === undefined || field === '' ? rule : `${rule}.${field}`;
-  return {
-    kind: 'refused',
-    finding: { severity: 'error', code: 'MEL0051', ref: { kind, namespace, name }, origin, path, message },
-  };
+  return { severity: 'error', code: 'MEL0051', ref: { kind, namespace, name }, origin, path, message };
 }
 
 /** With delegates merged in, the position among the merged rules is no position in the object. */

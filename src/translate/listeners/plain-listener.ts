@@ -1,0 +1,121 @@
+// Listeners of one port of a service on an address of its own, of which nothing but texts tells them from each other: with a
+// mesh of a thousand TCP services there are a thousand. In: a plan. Out: bytes, from a template that all of a kind share.
+// Called by outbound.ts, which renders all other listeners one by one.
+
+import { slot, type Template, template } from '../../codec/index.ts';
+import type { Protocol, Service } from '../../ir/service.ts';
+import type { ScopedService } from '../../ir/traffic.ts';
+import { memo } from '../../lib/memo.ts';
+import { isWildcardAddress } from '../addresses.ts';
+import type { ChainContext, L4Context } from '../context.ts';
+import type { TcpTarget } from '../network/index.ts';
+import { NO_L4 } from './l4-routes.ts';
+import { LISTENER, listenerName } from './listener.ts';
+import { foldClaims, type OutboundChain } from './outbound-chains.ts';
+import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
+import type { ListenerPlan } from './outbound-plan.ts';
+import type { Claim } from './place.ts';
+
+/** What tells two plain listeners apart. */
+export interface PlainListener {
+  readonly kind: 'tcp' | 'auto';
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+  /** The port in the name of the cluster. */
+  readonly clusterPort: number;
+}
+
+/** The listener of such a claim; undefined where there is more to it. */
+export function plainListener({ kind, scoped, port, binds, bindToPort, cidrs }: Claim): PlainListener | undefined {
+  const [address = ''] = binds;
+  const { service, rule } = scoped;
+  if (kind === 'http' || kind === 'proxy' || binds.length !== 1 || bindToPort || cidrs.length > 0) return undefined;
+  if (rule !== undefined || service.resolution === 'DynamicDNS') return undefined;
+  if (address === '' || service.hostname === '' || isWildcardAddress(address)) return undefined;
+  const clusterPort = onlyPort(scoped) ?? port.number;
+  return { kind, address, host: service.hostname, port: port.number, protocol: port.protocol, clusterPort };
+}
+
+function onlyPort({ service: { ports } }: ScopedService): number | undefined {
+  return ports.length === 1 ? ports[0]?.number : undefined;
+}
+
+/** Bytes of a plain listener without HTTP. */
+export function plainTcp(
+  { address, host, port, protocol, clusterPort }: PlainListener,
+  l4: L4Context,
+  to: TcpTarget,
+): Uint8Array {
+  return tcpTemplate(l4, to, port, protocol, clusterPort).fill(address, host);
+}
+
+/** Bytes of a plain listener whose bytes are looked into for HTTP. */
+export function plainSniffed(
+  { address, host, port, protocol, clusterPort }: PlainListener,
+  context: ChainContext,
+  { catchAll, anyHost }: Unknowns,
+): Uint8Array {
+  return sniffedTemplate(context, catchAll, anyHost, port, protocol, clusterPort).fill(address, host);
+}
+
+const tcpTemplate = memo(
+  (l4: L4Context, catchAll: TcpTarget, port: number, protocol: Protocol, clusterPort: number): Template => {
+    const plan = standIn('tcp', port, protocol, clusterPort);
+    return template(LISTENER, tcpListener(plan, chainsOf(plan), catchAll, l4));
+  },
+);
+
+const sniffedTemplate = memo(
+  (
+    context: ChainContext,
+    catchAll: TcpTarget,
+    anyHost: boolean,
+    port: number,
+    protocol: Protocol,
+    clusterPort: number,
+  ): Template => {
+    const plan = standIn('auto', port, protocol, clusterPort);
+    return template(LISTENER, outboundListener(plan, chainsOf(plan), { catchAll, anyHost }, context));
+  },
+);
+
+function chainsOf(plan: ListenerPlan): readonly OutboundChain[] {
+  return foldClaims({ plan, client: { namespace: '', labels: {} }, lookup: () => undefined, l4: NO_L4 }).chains;
+}
+
+/** The plan of such a listener, with slots for address and hostname. */
+function standIn(kind: PlainListener['kind'], number: number, protocol: Protocol, clusterPort: number): ListenerPlan {
+  const binds = [slot(0)];
+  const service: Service = { ...NO_SERVICE, hostname: slot(1), ports: [{ name: '', number: clusterPort, protocol }] };
+  const scoped = { service, rule: undefined, mtls: undefined };
+  const claim: Claim = { kind, scoped, port: { name: '', number, protocol }, binds, bindToPort: false, cidrs: [] };
+  const name = listenerName(slot(0), number);
+  return { name, binds, port: number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
+}
+
+/** Of a service listeners show its hostname and its ports, or whether it is resolved on demand. */
+const NO_SERVICE: Service = {
+  hostname: '',
+  name: '',
+  namespace: '',
+  registry: 'Kubernetes',
+  resolution: 'ClientSideLB',
+  ports: [],
+  defaultAddress: '',
+  clusterVips: new Map(),
+  exportTo: '*',
+  labels: {},
+  meshExternal: false,
+  nodeLocal: false,
+  publishNotReadyAddresses: false,
+  subjectAltNames: [],
+  serviceAccounts: [],
+  aliases: [],
+  clusterLocal: false,
+  headless: false,
+  selectsWorkloads: false,
+  created: 0,
+  refs: [],
+};
