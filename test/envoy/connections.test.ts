@@ -11,7 +11,7 @@ import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
 import { startSilent } from '../support/silent.ts';
-import { pause, until } from '../support/wait.ts';
+import { until } from '../support/wait.ts';
 import { istio, NAMESPACE, to, versions } from './fixtures.ts';
 
 const envoy = newestEnvoy();
@@ -186,10 +186,14 @@ describe.skipIf(envoy === '')('connections', () => {
     it('end when they are idle for too long, and only then', async () => {
       await pool({ idleTimeout: '0.4s' });
       const [idle, busy] = [await keep(), await keep()];
-      while (!idle.isClosed()) {
-        busy.say();
-        await pause(20);
-      }
+      await until(
+        async () => {
+          busy.say();
+          return idle.isClosed();
+        },
+        'the end of an idle one',
+        4000,
+      );
       expect(idle.lived()).toBeGreaterThan(350);
       expect(busy.isClosed()).toBe(false);
       busy.end();
@@ -198,10 +202,14 @@ describe.skipIf(envoy === '')('connections', () => {
     it('end when they are old, also while they are in use', async () => {
       await pool({ maxConnectionDuration: '0.3s' });
       const busy = await keep();
-      while (!busy.isClosed()) {
-        busy.say();
-        await pause(20);
-      }
+      await until(
+        async () => {
+          busy.say();
+          return busy.isClosed();
+        },
+        'the end of an old one',
+        4000,
+      );
       expect(busy.lived()).toBeGreaterThan(250);
     });
 
