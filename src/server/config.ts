@@ -23,7 +23,7 @@ import type { Source } from '../sources/source.ts';
 import { re2Checker } from '../store/re2.ts';
 import type { StoreState } from '../store/state.ts';
 import { createStore, type Store } from '../store/store.ts';
-import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
+import { patchValueProblems } from '../translate/envoyfilter/patch.ts';
 import type { ServerOptions, World } from '../server.ts';
 import type { KubeSide } from './kube.ts';
 import { storeReader } from './registration.ts';
@@ -68,7 +68,7 @@ export async function startConfig(options: ServerOptions, world: World, ports: C
   });
   const regex = re2Checker();
   const validatorOf = (admission: boolean): Validator =>
-    createValidator({ regex, decodePatch: patchValueProblem, admission });
+    createValidator({ regex, decodePatch: patchValueProblems, admission });
   const store = createStore({ validators: validatorOf(false), log: world.log.child('store'), meter });
   const jwks = jwksResolver({
     log: world.log.child('jwks'),

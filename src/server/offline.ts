@@ -14,7 +14,7 @@ import { re2Checker } from '../store/re2.ts';
 import { createStore, type Store } from '../store/store.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
-import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
+import { patchValueProblems } from '../translate/envoyfilter/patch.ts';
 import { readNode } from '../xds/node.ts';
 import { WireReader } from '../xds/wire.ts';
 import { REAL_TIMERS } from './real.ts';
@@ -57,7 +57,7 @@ export async function offlineMesh(options: OfflineOptions): Promise<OfflineMesh>
   });
   const settings = await files.start();
   await files.stop();
-  const validate = createValidator({ regex: re2Checker(), decodePatch: patchValueProblem });
+  const validate = createValidator({ regex: re2Checker(), decodePatch: patchValueProblems });
   const store = createStore({ validators: validate, log, meter });
   store.sink('documents').apply(options.events);
   const { byKind } = store.state();
@@ -86,7 +86,7 @@ export async function offlineMesh(options: OfflineOptions): Promise<OfflineMesh>
     store,
     preview: {
       plane,
-      validate: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem, admission: true }),
+      validate: createValidator({ regex: re2Checker(), decodePatch: patchValueProblems, admission: true }),
       slicing: { clock: CLOCK, yieldLoop: () => nextTurn(), slice: Number.POSITIVE_INFINITY },
       created: () => 0,
     },

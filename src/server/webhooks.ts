@@ -18,7 +18,7 @@ import type { ServerOptions, World } from '../server.ts';
 import { textFiles } from '../sources/text-files.ts';
 import { formatYaml, parseYaml } from '../sources/yaml.ts';
 import { re2Checker } from '../store/re2.ts';
-import { patchValueProblem } from '../translate/envoyfilter/patch.ts';
+import { patchValueProblems } from '../translate/envoyfilter/patch.ts';
 import type { ConfigSide } from './config.ts';
 
 export interface Webhooks extends WebhookPort {
@@ -58,7 +58,7 @@ export async function startWebhooks(options: ServerOptions, world: World, config
       clock,
     }),
     validate: validationWebhook({
-      validate: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem, admission: true }),
+      validate: createValidator({ regex: re2Checker(), decodePatch: patchValueProblems, admission: true }),
       log: log.child('validate'),
       meter,
     }),

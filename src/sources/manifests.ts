@@ -112,6 +112,22 @@ function placed(finding: Finding, locate: Locate): Finding {
   return origin === undefined ? finding : { ...finding, origin };
 }
 
+/** Findings of whoever was handed the documents without their text: each with the place of its field. */
+export function placedIn(documents: readonly Manifest[], findings: readonly Finding[]): readonly Finding[] {
+  const byOrigin = new Map(documents.map((document) => [document.origin, document]));
+  return findings.map((finding) => {
+    const document = finding.ref === undefined ? undefined : byOrigin.get(finding.origin ?? '');
+    // Paths lead from the beginning of an object, which is not that of the document for members of a list.
+    if (document === undefined || isList(document.value)) return finding;
+    return placed(finding, locator(document.chunk, document.file, []));
+  });
+}
+
+function isList(value: unknown): boolean {
+  const { kind } = (value ?? {}) as { readonly kind?: unknown };
+  return typeof kind === 'string' && kind.endsWith('List');
+}
+
 function duplicate(
   { kind, namespace, name, origin }: Parameters<typeof refKey>[0] & { readonly origin?: string | undefined },
   first: string,

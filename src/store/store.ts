@@ -149,8 +149,9 @@ class ObjectStore implements Store {
     source.claims.set(key, after);
     if (after.refused.length > 0) {
       this.#metrics.rejected.inc({ kind: event.object.kind });
+      const { origin: at, code, path: field, message: reason, expected } = after.refused[0] ?? {};
       this.#options.log.warn(
-        { object: key, source: source.name, finding: after.refused[0] },
+        { object: key, source: source.name, at, code, field, reason, expected },
         'object refused, the last good version stays in force',
       );
     }

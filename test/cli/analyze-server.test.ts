@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -34,4 +34,22 @@ it('analyzes what a server holds, alone and with files on top', async () => {
       .join('---\n'),
   );
   expect(await codes(file)).toEqual(['IST0174 DestinationRule shop/d']);
+});
+
+it('says where in a file the field stands that is wrong', async () => {
+  const file = join(mesh.folder.path, 'wrong.yaml');
+  const trafficPolicy = { connectionPool: { tcp: { maxConnections: -1 } } };
+  writeFileSync(file, `# A comment\n${stringify(istio('DestinationRule', 'd', { host: 'web', trafficPolicy }))}`);
+  const line =
+    1 +
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .findIndex((each) => each.includes('maxConnections'));
+  for (const command of [
+    ['analyze', file],
+    ['diff', '-f', file],
+  ]) {
+    const { out } = await commandLine(...command, '--server', server);
+    expect(out).toMatch(new RegExp(`wrong.yaml:${line}:\\d+\\).*maxConnections: -1 is negative`));
+  }
 });

@@ -124,7 +124,7 @@ describe('diff', () => {
     const bad = istio('VirtualService', 'bad', { hosts: ['web'], http: [{ timeout: 'soon', route: [] }] });
     const { code, out } = await both('-f', file([bad, route('9s')]));
     expect(code).toBe(2);
-    expect(out).toMatch(/^Error \[IST0106\] \(VirtualService shop\/bad .*\.yaml:1\) spec\.http\[0\]\.timeout: /m);
+    expect(out).toMatch(/^Error \[IST0106\] \(VirtualService shop\/bad .*\.yaml:11:7\) spec\.http\[0\]\.timeout: /m);
     expect(out).toContain('"5s" -> "9s"');
   });
 

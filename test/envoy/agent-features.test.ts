@@ -11,7 +11,7 @@ import { type Mesh, startMesh } from '../support/mesh.ts';
 import { type Registry, startRegistry } from '../support/registry.ts';
 import type { LocalControlPlane } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { headerModule } from '../support/wasm-module.ts';
+import { headerModule, wordModule } from '../support/wasm-module.ts';
 import { NAMESPACE } from './fixtures.ts';
 
 const ENVOY = newestEnvoy();
@@ -42,11 +42,21 @@ describe.skipIf(ENVOY === '')('what an agent does for its Envoy', () => {
     mesh = await startMesh({
       envoy: ENVOY,
       workloads: [
-        { name: 'client', env: { ISTIO_META_DNS_CAPTURE: 'true', DNS_PROXY_ADDR: '127.0.0.1:0' } },
+        {
+          name: 'client',
+          egress: [
+            { name: 'http', number: 8080 },
+            { name: 'tcp', number: 7000, protocol: 'TCP' },
+          ],
+          env: { ISTIO_META_DNS_CAPTURE: 'true', DNS_PROXY_ADDR: '127.0.0.1:0' },
+        },
         {
           name: 'web',
           service: 'web',
-          ports: [{ name: 'http', number: 8080 }],
+          ports: [
+            { name: 'http', number: 8080 },
+            { name: 'tcp', number: 7000, protocol: 'TCP' },
+          ],
           env: {
             WASM_INSECURE_REGISTRIES: '127.0.0.1',
             WASM_MODULE_DIRECTORY: folder,
@@ -133,6 +143,19 @@ describe.skipIf(ENVOY === '')('what an agent does for its Envoy', () => {
       await until(async () => (await get()).status === 403, 'the module of another digest refused');
       await mesh.apply('plugin', []);
       await until(async () => (await get()).status === 200, 'no plugin');
+      await server.stop();
+    });
+
+    it('of type NETWORK run on connections', async () => {
+      const server = await startHttpApp({ name: 'modules', handler: () => ({ body: wordModule('filtered ') }) });
+      const url = `http://127.0.0.1:${server.port}/network.wasm`;
+      const answers = (text: string): Promise<void> =>
+        until(async () => (await mesh.talk('client', 7000, 'word')) === text, `the answer ${text}`);
+      await answers('web word');
+      await mesh.apply('plugin', [plugin('words', { url, type: 'NETWORK' })]);
+      await answers('web filtered word');
+      await mesh.apply('plugin', [plugin('words', { url, type: 'NETWORK', match: [{ ports: [{ number: 7001 }] }] })]);
+      await answers('web word');
       await server.stop();
     });
 

@@ -1,6 +1,8 @@
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { readFileSync } from 'node:fs';
+import { connect as connectPlain } from 'node:net';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CallAnswer, call, talk } from '../support/apps.ts';
@@ -8,6 +10,8 @@ import { type Issued, issue } from '../support/certificates.ts';
 import { newestEnvoy } from '../support/envoy.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { LocalControlPlane } from '../support/server.ts';
+import { startSilent } from '../support/silent.ts';
+import { until } from '../support/wait.ts';
 import { istio, NAMESPACE, to, versions } from './fixtures.ts';
 
 const envoy = newestEnvoy();
@@ -159,6 +163,84 @@ describe.skipIf(envoy === '')('connections', () => {
     });
   });
 
+  describe('with limits', () => {
+    const pool = (tcp: object, host = 'ledger', more: readonly object[] = []): Promise<void> =>
+      mesh.apply('routes', [
+        ...more,
+        istio('DestinationRule', `${host}-pool`.replace('.', '-'), {
+          host,
+          trafficPolicy: { connectionPool: { tcp } },
+        }),
+      ]);
+    const keep = (): Promise<Kept> => keepOpen(mesh.at.out('client'), 7000);
+
+    it('are no more at once than there may be', async () => {
+      await pool({ maxConnections: 1 });
+      const held = await keep();
+      expect(await mesh.talk('client', 7000, 'entry')).toBeUndefined();
+      await pool({ maxConnections: 2 });
+      expect(await ledgerOf('client')).toMatch(/one|two/);
+      held.end();
+    });
+
+    it('end when they are idle for too long, and only then', async () => {
+      await pool({ idleTimeout: '0.4s' });
+      const [idle, busy] = [await keep(), await keep()];
+      await until(
+        async () => {
+          busy.say();
+          return idle.isClosed();
+        },
+        'the end of an idle one',
+        4000,
+      );
+      expect(idle.lived()).toBeGreaterThan(350);
+      expect(busy.isClosed()).toBe(false);
+      busy.end();
+    });
+
+    it('end when they are old, also while they are in use', async () => {
+      await pool({ maxConnectionDuration: '0.3s' });
+      const busy = await keep();
+      await until(
+        async () => {
+          busy.say();
+          return busy.isClosed();
+        },
+        'the end of an old one',
+        4000,
+      );
+      expect(busy.lived()).toBeGreaterThan(250);
+    });
+
+    it('are given up where nobody answers in time', async () => {
+      const silent = await startSilent(mesh.at.other(204), 7000);
+      const entry = istio('ServiceEntry', 'silent', {
+        hosts: ['silent.example'],
+        location: 'MESH_EXTERNAL',
+        resolution: 'STATIC',
+        ports: [{ number: 7000, name: 'tcp', protocol: 'TCP' }],
+        endpoints: [{ address: mesh.at.other(204) }],
+      });
+      const leads = service('ledger', { hosts: ['ledger'], tcp: [{ route: [to('silent.example')] }] });
+      await pool({ connectTimeout: '0.3s' }, 'silent.example', [entry, leads]);
+      expect(await mesh.talk('client', 7000, 'entry')).toBeUndefined();
+      await silent.stop();
+    });
+
+    it('are kept alive as the system is told to', async () => {
+      const timers = (): readonly string[] => ['one', 'two'].flatMap((name) => timersTo(mesh.at.pod(name), 7000));
+      await pool({});
+      const plain = await keep();
+      expect(timers()).toEqual(['00']);
+      plain.end();
+      await pool({ tcpKeepalive: { time: '7200s', interval: '75s' } });
+      const kept = await keep();
+      await until(async () => timers().includes('02'), 'a timer that keeps the connection alive');
+      kept.end();
+    });
+  });
+
   describe('of a gateway', () => {
     const gateway = (...servers: readonly object[]): object =>
       istio('Gateway', 'front', {
@@ -234,4 +316,51 @@ function talkTls(host: string, port: number, ca: string, servername: string): Pr
       socket.destroy();
     });
   });
+}
+
+const hex =
+  (digits: number) =>
+  (value: number): string =>
+    value.toString(16).toUpperCase().padStart(digits, '0');
+
+interface Kept {
+  say(): void;
+  isClosed(): boolean;
+  /** Milliseconds from its first answer to its end, or to now. */
+  lived(): number;
+  end(): void;
+}
+
+/** A connection that stays open after the first answer to it. */
+function keepOpen(host: string, port: number): Promise<Kept> {
+  return new Promise((resolve, reject) => {
+    const socket = connectPlain({ host, port }, () => void socket.write('entry'));
+    const closed = { at: 0 };
+    socket.on('error', reject);
+    socket.on('close', () => {
+      closed.at = performance.now();
+      reject(new Error('closed without an answer'));
+    });
+    socket.once('data', () => {
+      const opened = performance.now();
+      socket.resume();
+      resolve({
+        say: () => void (socket.writable && socket.write('entry')),
+        isClosed: () => closed.at > 0,
+        lived: () => (closed.at === 0 ? performance.now() : closed.at) - opened,
+        end: () => socket.destroy(),
+      });
+    });
+  });
+}
+
+/** The timers of this machine's connections to an address, as Linux writes them: 02 is the one of keepalive. */
+function timersTo(address: string, port: number): readonly string[] {
+  const ESTABLISHED = '01';
+  const remote = `${[...address.split('.')].reverse().map(Number).map(hex(2)).join('')}:${hex(4)(port)}`;
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , to, state]) => to === remote && state === ESTABLISHED)
+    .map(([, , , , , timer = '']) => timer.split(':')[0] ?? '');
 }

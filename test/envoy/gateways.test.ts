@@ -50,6 +50,8 @@ describe.skipIf(envoy === '')('gateways', () => {
             ports: [
               { name: 'https', port: 8443, targetPort: 8443 },
               { name: 'http3', port: 8443, targetPort: 8443, protocol: 'UDP' },
+              { name: 'http-usual', port: 80, targetPort: 8080 },
+              { name: 'https-usual', port: 443, targetPort: 8447 },
             ],
           },
         },
@@ -88,10 +90,9 @@ describe.skipIf(envoy === '')('gateways', () => {
     secret('front', { 'tls.crt': front.cert, 'tls.key': front.key, 'ca.crt': authority.cert });
   const ask = (port: number, path = '/', headers: Record<string, string> = {}): Promise<CallAnswer> =>
     call({ address: mesh.at.pod('gateway'), port, path, headers: { ...SITE, connection: 'close', ...headers } });
-  const askTls = (port: number, tls: object, headers: Record<string, string> = {}): Promise<CallAnswer> =>
+  const askTls = (port: number, tls: object, headers: Record<string, string> = {}, path = '/'): Promise<CallAnswer> =>
     call({
-      address: mesh.at.pod('gateway'),
-      port,
+      ...{ address: mesh.at.pod('gateway'), port, path },
       headers: { ...SITE, connection: 'close', ...headers },
       tls: { ca: authority.cert, servername: 'shop.example', ...tls },
     });
@@ -156,6 +157,37 @@ describe.skipIf(envoy === '')('gateways', () => {
       expect((await ask(8000, '/nobody')).echo().app).toBe('web');
       expect((await ask(8000, '/')).echo().headers['x-root']).toBeUndefined();
     });
+  });
+
+  it('redirect to the port that was asked, and leave out the one that everybody expects', async () => {
+    const authority = 'new.example';
+    const leads = (path: string, redirect: object): object => ({ match: [{ uri: { exact: path } }], redirect });
+    await apply([
+      serverSecret(),
+      // The Service has both usual ports at others of the workload.
+      gateway('front', [http(8000), http(80), https(443, { mode: 'SIMPLE', credentialName: 'front' })]),
+      site('site', {
+        http: [
+          leads('/same', { authority, derivePort: 'FROM_REQUEST_PORT' }),
+          leads('/usual', { authority, derivePort: 'FROM_PROTOCOL_DEFAULT' }),
+          leads('/secure', { scheme: 'https', derivePort: 'FROM_PROTOCOL_DEFAULT' }),
+          leads('/open', { authority, scheme: 'http', derivePort: 'FROM_REQUEST_PORT' }),
+        ],
+      }),
+    ]);
+    const ways: readonly ((path: string) => Promise<CallAnswer>)[] = [
+      (path) => ask(8000, path),
+      (path) => ask(8080, path),
+      (path) => askTls(8447, {}, {}, path),
+    ];
+    for (const way of ways) await answers(() => way('/same'), 301);
+    const locations = (path: string): Promise<readonly unknown[]> =>
+      Promise.all(ways.map(async (way) => (await way(path)).headers.location));
+    const [plain, secure] = ['http://new.example', 'https://new.example'];
+    expect(await locations('/same')).toEqual([`${plain}:8000/same`, `${plain}/same`, `${secure}/same`]);
+    expect(await locations('/usual')).toEqual([`${plain}/usual`, `${plain}/usual`, `${secure}/usual`]);
+    expect(await locations('/secure')).toEqual([1, 2, 3].map(() => 'https://shop.example/secure'));
+    expect(await locations('/open')).toEqual([`${plain}:8000/open`, `${plain}/open`, `${plain}:443/open`]);
   });
 
   describe('with TLS', () => {

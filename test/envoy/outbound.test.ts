@@ -21,6 +21,8 @@ import { countBy, istio, many, routes, to, versions } from './fixtures.ts';
 
 const envoy = newestEnvoy();
 
+const MESH = { outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' } };
+
 /** The answer that a query describes. */
 const bad = (query: URLSearchParams): AppAnswer => ({
   cut: query.has('cut'),
@@ -42,7 +44,8 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     ({ path, headers }: SeenRequest): AppAnswer | undefined => {
       const first = headers['x-envoy-attempt-count'] === '1';
       if (path === '/conflict' && first) return { status: 409 };
-      if (path === '/held') return { delayMs: 500 };
+      if (path === '/held' || (path === '/late' && !first)) return { delayMs: 300 };
+      if (path === '/late') return { status: 503 };
       if (path === '/stuck' && first) return { delayMs: 3000 };
       if (path.startsWith('/first?') && first) return bad(new URLSearchParams(path.slice(path.indexOf('?'))));
       if (path === '/only-two' && name === 'one') return { status: 503 };
@@ -67,7 +70,7 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
     const egress = [{ name: 'http', number: 8080 }];
     mesh = await startMesh({
       envoy,
-      mesh: { outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' } },
+      mesh: MESH,
       workloads: [
         {
           name: 'client',
@@ -243,8 +246,9 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       [{ port: 80, uri: '/new', redirectCode: 308 }, 308, 'http://web.shop/new?q=1'],
       [{ authority: 'new.example', derivePort: 'FROM_REQUEST_PORT' }, 301, 'http://new.example:8080/old?q=1'],
       [{ authority: 'new.example', derivePort: 'FROM_PROTOCOL_DEFAULT' }, 301, 'http://new.example/old?q=1'],
+      [{ prefixRewrite: '/n' }, 301, 'http://web.shop/nd?q=1'],
     ])('with a redirect of %j', async (redirect, status, location) => {
-      await use([{ redirect }]);
+      await use([{ match: [{ uri: { prefix: '/ol' } }], redirect }]);
       const answer = await get('/old?q=1');
       expect([answer.status, answer.headers.location]).toEqual([status, location]);
     });
@@ -413,6 +417,17 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       expect(await protocols()).toEqual([false, true, false, true]);
       await pool('socket', { http: { ...http, useClientProtocol: true } });
       expect(await protocols()).toEqual([true, false, false, true]);
+      // Without a rule it is the mesh that says so.
+      await mesh.apply('test', []);
+      const byHttp2 = async (): Promise<boolean> => (await grows('socket', 'cx_http2_total', ofHttp1, 1)) > 0;
+      const inMesh = async (settings: object, upgraded: boolean): Promise<void> => {
+        mesh.plane.folder.writeMesh({ ...MESH, ...settings });
+        await until(async () => {
+          return (await byHttp2()) === upgraded;
+        }, `a mesh that upgrades: ${upgraded}`);
+      };
+      await inMesh({ h2UpgradePolicy: 'UPGRADE' }, true);
+      await inMesh({}, false);
     });
 
     it('for as many requests as it may have, and no longer than it may be idle', async () => {
@@ -433,6 +448,49 @@ describe.skipIf(envoy === '')('a sidecar on the way out', () => {
       expect(await statuses()).toEqual(['200: 2', '503: 1']);
       await pool('socket', { http: { h2UpgradePolicy: 'UPGRADE', http2MaxRequests: 3 } });
       expect(await statuses()).toEqual(['200: 3']);
+    });
+
+    it('with no more retries at once than it may have', async () => {
+      const retried = async (trafficPolicy: object): Promise<readonly (readonly [string | number, number])[]> => {
+        await mesh.apply('test', [
+          istio('DestinationRule', 'web-retries', { host: 'web', trafficPolicy }),
+          routes('web', [{ retries: { attempts: 1, retryOn: '503', backoff: '1ms' }, route: [to('web', 'v1')] }]),
+        ]);
+        const answers = await many(mesh, 'client', { host: 'web.shop', path: '/late' }, 3, 3);
+        return [...countBy(answers, ({ status }) => status)].sort();
+      };
+      const one = [
+        [200, 1],
+        [503, 2],
+      ];
+      expect(await retried({ connectionPool: { http: { maxRetries: 1 } } })).toEqual(one);
+      expect(await retried({ retryBudget: { percent: 1, minRetryConcurrency: 1 } })).toEqual(one);
+      expect(await retried({ connectionPool: { http: { maxRetries: 3 } } })).toEqual([[200, 3]]);
+    });
+
+    it('of HTTP/2 for some requests at once, and asks now and then whether it is there', async () => {
+      const opened = (http: object): Promise<number> =>
+        pool('socket', { http: { h2UpgradePolicy: 'UPGRADE', ...http } }).then(() =>
+          grows('socket', 'cx_http2_total', () => many(mesh, 'client', { host: 'socket', path: '/held' }, 3, 3), 1),
+        );
+      expect(await opened({ maxConcurrentStreams: 1 })).toBe(3);
+      expect(await opened({ maxConcurrentStreams: 3 })).toBe(1);
+      const host = 'pinged.example';
+      const server = createServer((_request, response) => response.end());
+      let pings = 0;
+      server.on('session', (session) => void session.on('ping', () => pings++));
+      await new Promise<void>((resolve) => void server.listen(8080, mesh.at.other(207), resolve));
+      const asked = async (connectionPool: object): Promise<void> => {
+        await mesh.apply('test', [
+          entry(host, { number: 8080, name: 'http2', protocol: 'HTTP2' }, [mesh.at.other(207)]),
+          istio('DestinationRule', 'pinged', { host, trafficPolicy: { connectionPool } }),
+        ]);
+        expect((await mesh.call('client', { host })).status).toBe(200);
+      };
+      await asked({ http: { http2KeepAlive: { interval: '0.05s', timeout: '5s' } } });
+      await until(async () => pings > 2, 'pings');
+      await mesh.apply('test', []);
+      await new Promise((resolve) => void server.close(resolve));
     });
   });
 

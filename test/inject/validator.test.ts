@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { createValidator } from '../../src/config/validate/index.ts';
 import { validationWebhook } from '../../src/inject/validator.ts';
 import { re2Checker } from '../../src/store/re2.ts';
-import { patchValueProblem } from '../../src/translate/envoyfilter/patch.ts';
+import { patchValueProblems } from '../../src/translate/envoyfilter/patch.ts';
 import { noMeter, quietLog } from '../sources/harness.ts';
 
 const NETWORKING = 'networking.istio.io/v1';
 const SECURITY = 'security.istio.io/v1';
 
 const judge = validationWebhook({
-  validate: createValidator({ regex: re2Checker(), decodePatch: patchValueProblem, admission: true }),
+  validate: createValidator({ regex: re2Checker(), decodePatch: patchValueProblems, admission: true }),
   log: quietLog,
   meter: noMeter,
 });

@@ -183,8 +183,13 @@ export function call(options: CallOptions): Promise<CallAnswer> {
   });
 }
 
-/** Sends text over TCP and resolves to the first bytes that come back, or to undefined if it is closed without any. */
-export function talk(address: string, port: number, text: string, timeoutMs = 5000): Promise<string | undefined> {
+/** Sends text or bytes over TCP and resolves to the first bytes that come back, or to undefined if it is closed without any. */
+export function talk(
+  address: string,
+  port: number,
+  text: string | Buffer,
+  timeoutMs = 5000,
+): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, address, () => socket.write(text));
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`silence from ${address}:${port}`)));

@@ -30,7 +30,7 @@ export class TestFolder {
     this.configDir = this.sub('config');
     this.stateDir = this.sub('state');
     this.meshConfig = join(this.path, 'mesh.json');
-    writeFileSync(this.meshConfig, JSON.stringify(mesh));
+    this.writeMesh(mesh);
   }
 
   sub(name: string): string {
@@ -58,6 +58,13 @@ export class TestFolder {
     writeFileSync(draft, `${JSON.stringify(configMap)}\n---\n${text}`);
     renameSync(draft, file);
     return marker;
+  }
+
+  /** Writes MeshConfig, whole or not at all. */
+  writeMesh(mesh: Readonly<Record<string, unknown>>): void {
+    const draft = join(this.path, 'mesh-draft');
+    writeFileSync(draft, JSON.stringify(mesh));
+    renameSync(draft, this.meshConfig);
   }
 
   /** Writes MeshNetworks. */

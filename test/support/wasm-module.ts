@@ -1,4 +1,5 @@
-// A proxy-wasm module (ABI 0.2.1) put together by hand: it adds one header to every response. Small enough to be read.
+// Proxy-wasm modules (ABI 0.2.1) put together by hand: one adds a header to every response, another one a word to what a
+// connection brings. Small enough to be read.
 
 type Bytes = readonly number[];
 
@@ -36,15 +37,43 @@ interface Code {
   readonly body: Bytes;
 }
 
-const HEADER_AT = 0;
+const DATA_AT = 0;
 const HEAP_AT = 1024;
-/** Of response headers, in the ABI. */
+/** Of response headers among maps, and of what a client sends among buffers, in the ABI. */
 const RESPONSE_HEADERS = 2;
-const ADD = 0;
+const DOWNSTREAM_DATA = 2;
+/** Index of the function of Envoy. */
+const CALL = 0;
 
-/** The module's bytes. */
+/** A module for HTTP: the header comes with every response. */
 export function headerModule(name: string, value: string): Buffer {
-  const add = [HEADER_AT, name.length, HEADER_AT + name.length, value.length].flatMap(constant);
+  const [key, rest] = [Buffer.byteLength(name), Buffer.byteLength(value)];
+  return build({
+    ...{ data: name + value, host: 'proxy_add_header_map_value' },
+    call: [RESPONSE_HEADERS, DATA_AT, key, DATA_AT + key, rest],
+    hook: 'proxy_on_response_headers',
+  });
+}
+
+/** A module for connections: the word stands in front of each piece that the client sends. */
+export function wordModule(word: string): Buffer {
+  return build({
+    ...{ data: word, host: 'proxy_set_buffer_bytes' },
+    call: [DOWNSTREAM_DATA, 0, 0, DATA_AT, Buffer.byteLength(word)],
+    hook: 'proxy_on_downstream_data',
+  });
+}
+
+interface Module {
+  readonly data: string;
+  /** The function of Envoy that is called, with five numbers, */
+  readonly host: string;
+  readonly call: readonly number[];
+  /** whenever this function of the module is. */
+  readonly hook: string;
+}
+
+function build({ data, host, call, hook }: Module): Buffer {
   const functions: readonly Code[] = [
     { name: 'proxy_abi_version_0_2_1', parameters: 0, results: 0, body: [] },
     // Memory is handed out one piece after the other, and never taken back.
@@ -58,10 +87,10 @@ export function headerModule(name: string, value: string): Buffer {
     { name: 'proxy_on_vm_start', parameters: 2, results: 1, body: constant(1) },
     { name: 'proxy_on_configure', parameters: 2, results: 1, body: constant(1) },
     {
-      name: 'proxy_on_response_headers',
+      name: hook,
       parameters: 3,
       results: 1,
-      body: [...constant(RESPONSE_HEADERS), ...add, 0x10, ADD, 0x1a, ...constant(0)],
+      body: [...call.flatMap(constant), 0x10, CALL, 0x1a, ...constant(0)],
     },
   ];
   const types = [signature(5, 1), ...functions.map(({ parameters, results }) => signature(parameters, results))];
@@ -69,12 +98,12 @@ export function headerModule(name: string, value: string): Buffer {
   return Buffer.from([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, vector(types)),
-    ...section(2, vector([[...text('env'), ...text('proxy_add_header_map_value'), 0, 0]])),
+    ...section(2, vector([[...text('env'), ...text(host), 0, 0]])),
     ...section(3, vector(functions.map((_, index) => u32(index + 1)))),
     ...section(5, [1, 0, 1]),
     ...section(6, vector([[I32, 1, ...constant(HEAP_AT), END]])),
     ...section(7, vector([[...text('memory'), 2, 0], ...exported])),
     ...section(10, vector(functions.map(({ body }) => [...u32(body.length + 2), 0, ...body, END]))),
-    ...section(11, vector([[0, ...constant(HEADER_AT), END, ...text(name + value)]])),
+    ...section(11, vector([[0, ...constant(DATA_AT), END, ...text(data)]])),
   ]);
 }

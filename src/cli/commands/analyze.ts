@@ -8,7 +8,7 @@ import type { Finding, Severity } from '../../config/object.ts';
 import { type PreviewReport } from '../../console/preview.ts';
 import type { AnalysisReport } from '../../console/port.ts';
 import { suppressedByAnnotation } from '../../server/analysis.ts';
-import { type Manifest, readManifests } from '../../sources/manifests.ts';
+import { type Manifest, placedIn, readManifests } from '../../sources/manifests.ts';
 import { getPage, postPage, type ServerFlags } from '../debug-http.ts';
 import { outputFormat, structured } from '../output.ts';
 import { meshOfManifests, type OfflineFlags } from '../offline.ts';
@@ -75,7 +75,8 @@ async function found(paths: readonly string[], flags: AnalyzeFlags, context: Com
   const report = (await postPage(flags.server, 'preview', request, flags)) as PreviewReport;
   const gone = new Set(report.settled.map((finding) => JSON.stringify(finding)));
   const left = findings.filter((finding) => !gone.has(JSON.stringify(finding)));
-  return { findings: [...unread, ...left, ...report.findings, ...report.appearing], unreadable };
+  const about = placedIn(documents, [...report.findings, ...report.appearing]);
+  return { findings: [...unread, ...left, ...about], unreadable };
 }
 
 async function offline(

@@ -3,10 +3,11 @@
 // 2 it can't be told.
 
 import { readFile } from 'node:fs/promises';
+import type { Finding } from '../../config/object.ts';
 import type { DescribedChange, PreviewGroup, PreviewReport } from '../../console/preview.ts';
 import type { PreviewRequest } from '../../console/port.ts';
 import { previewOf } from '../../server/preview.ts';
-import { readManifests } from '../../sources/manifests.ts';
+import { placedIn, readManifests } from '../../sources/manifests.ts';
 import { postPage, type ServerFlags, getPage } from '../debug-http.ts';
 import { findingLine } from '../finding-text.ts';
 import { outputFormat, structured } from '../output.ts';
@@ -54,7 +55,8 @@ async function reported(flags: DiffFlags, context: CommandContext): Promise<Prev
       : await ofFolder(flags.configDir, flags, request, context);
   if (report.considered === 0)
     throw new UsageError(flags.proxy === undefined ? NO_PROXIES : `there is no proxy ${flags.proxy}`);
-  return { ...report, findings: [...findings, ...report.findings] };
+  const own = (list: readonly Finding[]): readonly Finding[] => placedIn(documents, list);
+  return { ...report, findings: [...findings, ...own(report.findings)], appearing: own(report.appearing) };
 }
 
 const NO_PROXIES = 'there are no proxies to compare for: give --proxies, or Pods in the folder';

@@ -6,7 +6,7 @@ import { createValidator, type Validator } from '../../config/validate/index.ts'
 import { locator, splitDocuments } from '../../sources/documents.ts';
 import { parseYaml } from '../../sources/yaml.ts';
 import { re2Checker } from '../../store/re2.ts';
-import { patchValueProblem } from '../../translate/envoyfilter/patch.ts';
+import { patchValueProblems } from '../../translate/envoyfilter/patch.ts';
 import type { CommandContext } from '../program.ts';
 import { type Input, readInputs } from '../read-input.ts';
 
@@ -17,7 +17,7 @@ export interface ValidateFlags {
 
 /** Prints a line for each finding; exit status 1 when one of them is an error. */
 export async function validate(flags: ValidateFlags, { out, err }: CommandContext): Promise<number> {
-  const validator = createValidator({ regex: re2Checker(), decodePatch: patchValueProblem, admission: true });
+  const validator = createValidator({ regex: re2Checker(), decodePatch: patchValueProblems, admission: true });
   const inputs = await readInputs(flags.filename, process.stdin);
   let failed = false;
   for (const input of inputs) {

@@ -8,10 +8,17 @@ import { checkRegex, checkSelectorLabels, checkTargetRef } from './common.ts';
 import type { KindValidator, Report } from './report.ts';
 
 /**
- * Whether a patch's value can be read as the Envoy message that it is merged into or added as: what is wrong, or undefined.
+ * Whether a patch's value can be read as the Envoy message that it is merged into or added as.
  * Envoy's types are none of this folder's business, so the check comes in as a function.
  */
-export type PatchDecoder = (applyTo: string, value: Readonly<Record<string, unknown>>) => string | undefined;
+export type PatchDecoder = (applyTo: string, value: Readonly<Record<string, unknown>>) => PatchProblems;
+
+export interface PatchProblems {
+  /** Why the value can't be used. */
+  readonly problem?: string | undefined;
+  /** Fields of a value that can be used which the message does not have. */
+  readonly unknown?: readonly { readonly path: string; readonly expected: string }[] | undefined;
+}
 
 /** Patches: what they apply to, what they match, what they do. */
 export function envoyFilterValidator(decode: PatchDecoder | undefined): KindValidator<EnvoyFilterSpec> {
@@ -52,9 +59,17 @@ function checkPatch(
   if (patch.match !== undefined) checkMatch(report, `${path}.match`, applyTo, patch.match);
   checkOperation(report, path, patch, applyTo, operation);
   if (patch.patch.value === undefined || applyTo === 'INVALID') return;
-  const problem = decode?.(applyTo, patch.patch.value);
+  const { problem, unknown = [] } = decode?.(applyTo, patch.patch.value) ?? {};
   // The other patches of the object are of use all the same.
   if (problem !== undefined) report.strict(`${path}.patch.value`, problem, 'an Envoy v3 message', 'MEL0060');
+  for (const { path: field, expected } of unknown) {
+    report.warn(
+      `${path}.patch.value.${field}`,
+      'is no field of the Envoy message: it has no effect',
+      expected,
+      'MEL0008',
+    );
+  }
 }
 
 const LISTENER_KINDS = ['LISTENER', 'LISTENER_FILTER', 'FILTER_CHAIN', 'NETWORK_FILTER', 'HTTP_FILTER'];

@@ -16,7 +16,7 @@ import { validateSidecar } from './sidecar.ts';
 import { validateVirtualService } from './virtual-service.ts';
 import { validateWorkloadEntry, validateWorkloadGroup } from './workload.ts';
 
-export type { PatchDecoder } from './envoy-filter.ts';
+export type { PatchDecoder, PatchProblems } from './envoy-filter.ts';
 export type { RegexChecker } from './report.ts';
 
 export interface ValidatorOptions {

@@ -10,6 +10,7 @@ import type {
   ProxyMatch,
 } from '../../config/generated/types.ts';
 import type { ConfigObject } from '../../config/object.ts';
+import type { PatchProblems } from '../../config/validate/index.ts';
 import { type Origin, originOf } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
@@ -118,6 +119,8 @@ function operationOf(
 interface ReadValue {
   readonly value: Fields;
   readonly problem?: string | undefined;
+  /** Fields that the message does not have: for newer proxies, or mistyped. */
+  readonly unknown?: readonly CodecProblem[] | undefined;
 }
 
 const NOTHING: ReadValue = { value: {} };
@@ -134,17 +137,18 @@ function readValue(type: string, written: Fields | undefined): ReadValue {
     if (!(error instanceof CodecError)) throw error;
     return { value: {}, problem: describe(error) };
   }
-  return { value: (value ?? {}) as Fields };
+  const unknown = problems.filter((each) => each.kind === 'unknown-field');
+  return { value: (value ?? {}) as Fields, unknown };
 }
 
 function describe({ path, expected }: Pick<CodecProblem, 'path' | 'expected'>): string {
   return path === '' ? `has to be ${expected}` : `${path} has to be ${expected}`;
 }
 
-/** What is wrong with a patch's value as a message of its type; undefined when it can be used. */
-export function patchValueProblem(applyTo: string, value: Fields): string | undefined {
+/** What is wrong with a patch's value as a message of its type: why it can't be used, and what of it has no effect. */
+export function patchValueProblems(applyTo: string, value: Fields): PatchProblems {
   const target = targetOf(applyTo);
-  return target === undefined ? undefined : readValue(PATCHED_TYPES[target], value).problem;
+  return target === undefined ? {} : readValue(PATCHED_TYPES[target], value);
 }
 
 /** Longer patterns are costlier to compile than any version is long. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { EnvoyConfigObjectPatch } from '../../../src/config/generated/types.ts';
 import type { ConfigObject } from '../../../src/config/object.ts';
 import { createValidator } from '../../../src/config/validate/index.ts';
-import { patchValueProblem } from '../../../src/translate/envoyfilter/patch.ts';
+import { patchValueProblems } from '../../../src/translate/envoyfilter/patch.ts';
 import { service } from '../../support/builders.ts';
 import { type ProxyOptions, world } from '../../support/snapshot-builders.ts';
 import { clusterDrafts, filter, findingsOf, messageOf, sent } from './support.ts';
@@ -103,7 +103,7 @@ describe('patches that can not be used', () => {
   });
 
   it('are named when the object comes in, and do not keep it out', () => {
-    const validate = createValidator({ regex: () => undefined, decodePatch: patchValueProblem });
+    const validate = createValidator({ regex: () => undefined, decodePatch: patchValueProblems });
     const findings = validate(filter([mark('x'), bad, unknownType]));
     expect(findings.map(({ severity, code, path, message }) => [severity, code, path, message])).toEqual([
       [
@@ -118,6 +118,23 @@ describe('patches that can not be used', () => {
         'spec.configPatches[2].patch.value',
         'typed_config.@type has to be a known message type, not no.such.Type',
       ],
+    ]);
+  });
+
+  it('are told of fields that the message does not have', () => {
+    const validate = createValidator({ regex: () => undefined, decodePatch: patchValueProblems });
+    const cluster = {
+      applyTo: 'CLUSTER' as const,
+      patch: {
+        operation: 'MERGE' as const,
+        value: { connect_timeot: '3s', lb_policy: 'RANDOM', circuit_breakers: { treshold: [] } },
+      },
+    };
+    const findings = validate(filter([mark('x'), cluster]));
+    const at = 'spec.configPatches[1].patch.value';
+    expect(findings.map(({ severity, code, path }) => [severity, code, path])).toEqual([
+      ['warning', 'MEL0008', `${at}.connect_timeot`],
+      ['warning', 'MEL0008', `${at}.circuit_breakers.treshold`],
     ]);
   });
 
