@@ -12,6 +12,7 @@ import {
   buildSnapshot,
   DEFAULT_SNAPSHOT_OPTIONS,
   forkLinker,
+  isKept,
   type Link,
   type LinkedScope,
   type LinkedSnapshot,
@@ -22,6 +23,7 @@ import {
   scopeOf,
 } from '../snapshot/index.ts';
 import { memo } from '../lib/memo.ts';
+import { Departed } from './departed.ts';
 import type { NodeInfo } from '../xds/port.ts';
 
 /** Everything that a snapshot is built from, at one moment. */
@@ -46,11 +48,13 @@ export interface ProxyLink {
 export interface Linkage {
   /** The next snapshot; the previous one when nothing differs. */
   build(inputs: LinkInputs, previous: LinkedSnapshot | undefined): LinkedSnapshot;
-  parse(node: NodeInfo): ReturnType<typeof parseProxy>;
+  /** The proxy that a node says it is. `incremental`: it speaks the delta variant. */
+  parse(node: NodeInfo, incremental?: boolean): ReturnType<typeof parseProxy>;
   /** Class and workload of a session; remembered by it until `forget`. */
   link(session: object, proxy: Proxy, snapshot: LinkedSnapshot): ProxyLink;
-  forget(session: object): void;
-  /** Classes and workloads that are remembered: those in use, and those of a moment ago. */
+  /** The session is over. What it was linked to is remembered for a moment, should its node come back. */
+  forget(session: object, node: NodeInfo, proxy: Proxy): void;
+  /** Classes, workloads and proxies that are remembered: those in use, and those of a moment ago. */
   remembered(): number;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
   /** Begins with all that this one knows; what is built and linked there changes nothing here. */
@@ -78,6 +82,8 @@ function linkageFrom(
   sharedOf: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined,
 ): Linkage {
   const links = new WeakMap<object, Link>();
+  const departed = new Departed();
+  const returned = new WeakMap<Proxy, Link>();
   const scopes = new WeakMap<
     ProxyClass,
     { readonly at: WeakRef<LinkedSnapshot>; readonly scope: WeakRef<LinkedScope> }
@@ -109,19 +115,36 @@ function linkageFrom(
         jwks: inputs.jwks,
         jwksFetch: inputs.jwksFetch,
       });
+      if (snapshot !== previous) departed.advance();
       advanceLinker(linker, snapshot);
       return snapshot;
     },
-    parse: (node) => parseProxy(node),
+    parse: (node, incremental = false) => {
+      const departure = departed.returning(node, incremental);
+      if (departure === undefined) {
+        const parsed = parseProxy(node);
+        return 'error' in parsed ? parsed : { ...parsed, incremental };
+      }
+      // What nobody used for long was forgotten, and others may have come to share something else since.
+      if (isKept(linker, departure.link)) returned.set(departure.proxy, departure.link);
+      return departure.proxy;
+    },
     link: (session, proxy, snapshot) => {
-      const link = relink(linker, snapshot, proxy, links.get(session) ?? linkOf(session));
+      const before = links.get(session) ?? linkOf(session) ?? returned.get(proxy);
+      const link = relink(linker, snapshot, proxy, before);
       links.set(session, link);
       return link;
     },
-    forget: (session) => {
+    forget: (session, node, proxy) => {
+      const link = links.get(session);
+      if (link !== undefined) departed.left({ node, proxy, link });
       links.delete(session);
     },
-    remembered: () => linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size,
+    remembered: () =>
+      [linker.classes, linker.workloads, linker.configs, linker.namespaces, departed].reduce(
+        (sum, { size }) => sum + size,
+        0,
+      ),
     scopeOf: (snapshot, proxyClass, previous) =>
       proxyClass.placeless === undefined
         ? scopeOf(snapshot, proxyClass, previous === undefined ? undefined : scopeFrom(previous as LinkedScope))

@@ -171,9 +171,8 @@ export class Plane implements ViewPort {
     const snapshot = this.#snapshot;
     if (snapshot === undefined)
       return { kind: 'refused', code: UNAVAILABLE, message: 'configuration is still being read' };
-    const parsed = this.#linkage.parse(node);
-    if ('error' in parsed) return { kind: 'refused', code: INVALID_ARGUMENT, message: parsed.error };
-    const proxy = { ...parsed, incremental: mode === 'delta' };
+    const proxy = this.#linkage.parse(node, mode === 'delta');
+    if ('error' in proxy) return { kind: 'refused', code: INVALID_ARGUMENT, message: proxy.error };
     this.#connections++;
     this.#moves++;
     const id = `${node.id}-${this.#connections}`;
@@ -216,7 +215,7 @@ export class Plane implements ViewPort {
     this.#queue.remove(session);
     this.nacks.forget(session);
     this.#classes.release(session.classState);
-    this.#linkage.forget(session);
+    this.#linkage.forget(session, session.node, session.proxy);
     this.#metrics.connected(this.#sessions.size);
   }
 

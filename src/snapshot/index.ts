@@ -9,7 +9,7 @@
 //
 // All of it is pure but for the Linker, the tables of classes and workloads in use, which the plane owns.
 
-export { advanceLinker, forkLinker, type Link, type Linker, newLinker, relink } from './link.ts';
+export { advanceLinker, forkLinker, isKept, type Link, type Linker, newLinker, relink } from './link.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
 export { type LinkedScope, scopeOf } from './scope.ts';
 export { shapingObjects } from './shaping.ts';

@@ -206,6 +206,16 @@ function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): 
   return next;
 }
 
+/** True while proxies that are like this one would be given the same class and workload. */
+export function isKept(linker: Linker, { proxyClass, workload, memory }: Link): boolean {
+  return (
+    linker.classes.find(proxyClass.key) === proxyClass &&
+    linker.classes.find(workload.proxyClass.key) === workload.proxyClass &&
+    linker.workloads.find(workload.key) === workload &&
+    linker.configs.find(memory.configKey) === memory.settings.proxyConfig
+  );
+}
+
 /** To be told of each snapshot: what nobody used during two of them is forgotten. */
 export function advanceLinker(linker: Linker, snapshot: LinkedSnapshot): void {
   if (linker.snapshot === snapshot) return;

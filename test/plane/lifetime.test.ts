@@ -65,6 +65,84 @@ describe('a thousand proxies that come and go', () => {
   });
 });
 
+describe('a proxy that comes back', () => {
+  const labelled = (lab: Lab, label: string): LabProxy => {
+    const node = proxyNode(SHAPE, 1) as { metadata: Record<string, unknown> };
+    const labels = { ...(node.metadata['LABELS'] as object), extra: label };
+    return lab.connect({ ...node, metadata: { ...node.metadata, LABELS: labels } });
+  };
+  const linkOf = (lab: Lab, proxy: LabProxy) => {
+    const { proxy: parsed, workload, classState } = lab.sessionOf(proxy);
+    return { parsed, workload, proxyClass: classState?.proxyClass };
+  };
+  /** Leaves, and is back with this label. */
+  async function back(lab: Lab, proxy: LabProxy, label: string, between: () => Promise<void> = async () => {}) {
+    const before = linkOf(lab, proxy);
+    lab.disconnect(proxy);
+    await between();
+    const again = labelled(lab, label);
+    await lab.settle();
+    return { before, again, after: linkOf(lab, again) };
+  }
+
+  it('is what it was, and nothing is found out anew', async () => {
+    const lab = await started();
+    const proxy = labelled(lab, 'a');
+    await lab.settle();
+    const { before, after } = await back(lab, proxy, 'a');
+    expect(after.parsed).toBe(before.parsed);
+    expect(after.workload).toBe(before.workload);
+    expect(after.proxyClass).toBe(before.proxyClass);
+  });
+
+  it('is something else when it says so, or when what it is part of has changed', async () => {
+    const lab = await started();
+    const proxy = labelled(lab, 'a');
+    await lab.settle();
+    const other = await back(lab, proxy, 'b');
+    expect(other.after.parsed.labels['extra']).toBe('b');
+    const strict = objectsOf([
+      {
+        apiVersion: 'security.istio.io/v1',
+        kind: 'PeerAuthentication',
+        metadata: { name: 'default', namespace: 'istio-system' },
+        spec: { mtls: { mode: 'STRICT' } },
+      },
+    ]);
+    const stricter = await back(lab, other.again, 'b', async () => {
+      lab.apply(strict);
+      await lab.settle();
+    });
+    expect(stricter.after.parsed).toBe(other.after.parsed);
+    expect(stricter.after.workload).not.toBe(other.after.workload);
+    const fresh = new Lab().apply([...objectsOf(meshManifests(SHAPE)), ...strict]);
+    await fresh.settle();
+    const anew = labelled(fresh, 'b');
+    await fresh.settle();
+    expect(contentsOf(stricter.again)).toEqual(contentsOf(anew));
+  });
+
+  it('after a while is a stranger, who shares with those that came meanwhile', async () => {
+    const lab = await started();
+    const proxy = labelled(lab, 'a');
+    await lab.settle();
+    const late = await back(lab, proxy, 'a', () => generations(lab, 4));
+    expect(late.after.parsed).not.toBe(late.before.parsed);
+    const twin = { ...(proxyNode(SHAPE, 41) as { id: string }) };
+    const peer = lab.connect(twin);
+    await lab.settle();
+    expect(linkOf(lab, peer).proxyClass).toBe(late.after.proxyClass);
+  });
+});
+
+const contentsOf = (proxy: LabProxy): Record<string, unknown> =>
+  Object.fromEntries(
+    [CLUSTER, ENDPOINT, LISTENER, ROUTE].map((type) => [
+      type,
+      Object.fromEntries([...proxy.held(type)].map(([name, { version }]) => [name, version])),
+    ]),
+  );
+
 /** A hash of all bytes that a proxy was ever sent. */
 function fingerprint(proxy: LabProxy): string {
   const hash = createHash('sha256');
