@@ -21,6 +21,8 @@ export interface ClassViews {
   readonly scope: Scope;
   readonly resources: ClassResources;
   readonly tables: ReadonlyMap<string, ResourceTable>;
+  /** The same object while nothing has changed of what workloads have of their own, but for the pods of the workload. */
+  readonly ownBasis: object;
   /** Of types that few proxies ask for: made for the first that does. */
   readonly late: ReadonlyMap<string, () => ResourceTable>;
   /** Of a class that is on demand: what its proxies may ask for. Their clusters and routes aren't in `tables`. */
@@ -66,7 +68,17 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined, pool
     tables.set(typeUrl, kept ?? pool.shared(typeUrl, tableOf(drafts, before)));
   }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
-  return { scope, resources, tables, late, derived, lists: new Map(listed), onDemand, split };
+  const ownBasis = sameBasis(previous, scope, resources) ? (previous as ClassViews).ownBasis : {};
+  return { scope, resources, tables, ownBasis, late, derived, lists: new Map(listed), onDemand, split };
+}
+
+/** True where `translateWorkload` reads the same of both, for every workload that doesn't ask for its own pods. */
+function sameBasis(previous: ClassViews | undefined, scope: Scope, { ground, surroundings }: ClassResources): boolean {
+  return (
+    previous?.resources.ground === ground &&
+    previous.resources.surroundings === surroundings &&
+    previous.scope.services === scope.services
+  );
 }
 
 function splitViews(

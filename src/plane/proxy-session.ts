@@ -66,6 +66,8 @@ export class PlaneSession implements ProxySession {
   #own: OwnViews | undefined;
   /** What its views were last composed from, beside its own. */
   #shared: ClassViews | undefined;
+  /** Its views are those of the class with what its workload has of its own, and nothing else. */
+  #plain = false;
   readonly #demand: Demand;
   #cancelTerm: (() => void) | undefined;
   readonly #wanted = new Map<string, ReadonlySet<string>>();
@@ -114,16 +116,40 @@ export class PlaneSession implements ProxySession {
   compose(state: ClassState, workload: Workload, snapshot: Snapshot): boolean {
     const { views } = state;
     if (views === undefined) return false;
-    const own = ownViews(views, workload);
+    const own = this.#ownViews(views, workload);
     let changed = this.#refreshSecrets(snapshot);
     this.workload = workload;
+    const before = this.#own === own && this.#plain ? this.#shared : undefined;
     // Extensions of its own come with Secrets that only it may read.
-    const same = this.#shared === views && this.#own === own && privateModules(views.scope).length === 0;
-    if (same && views.onDemand === undefined && views.split === undefined) return changed;
+    const plain = views.onDemand === undefined && views.split === undefined && privateModules(views.scope).length === 0;
+    if (plain && before === views) return changed;
     this.#own = own;
     this.#shared = views;
+    this.#plain = plain;
     this.#advance();
+    if (plain && before !== undefined) return this.#recompose(before, views, own) || changed;
     for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
+    for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
+    return changed;
+  }
+
+  /** Those of before where nothing can have changed for this workload: a thousand are asked after each change. */
+  #ownViews(views: ClassViews, workload: Workload): OwnViews {
+    const own = this.#own;
+    const same =
+      this.workload === workload &&
+      this.#shared?.ownBasis === views.ownBasis &&
+      workload.proxyClass.settings.selfDiscovery === undefined;
+    return same && own !== undefined ? own : ownViews(views, workload);
+  }
+
+  /** Where nothing is peculiar to this proxy, types whose table is the same as before have the same view. */
+  #recompose(before: ClassViews, views: ClassViews, own: OwnViews): boolean {
+    let changed = false;
+    for (const [typeUrl, table] of views.tables) {
+      if (before.tables.get(typeUrl) === table) continue;
+      changed = this.#put(composedView(typeUrl, table, own.tables.get(typeUrl))) || changed;
+    }
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
   }

@@ -11,6 +11,7 @@ import {
   trafficManifests,
 } from '../../bench/mesh.ts';
 import { renderRuns } from '../../src/translate/counts.ts';
+import { workloadResources } from '../../src/translate/index.ts';
 import { CLUSTER, ENDPOINT, Lab, LISTENER, objectsOf, ROUTE } from './lab.ts';
 
 const SHAPE: MeshShape = { services: 1000, endpoints: 2, namespaces: 10, routed: 0.1, flavour: 'kubernetes' };
@@ -74,6 +75,14 @@ describe('a mesh of 1,000 services and 200 proxies', () => {
     const name = `outbound|80||${hostOf(SHAPE, CHANGED + 1)}`;
     for (const proxy of lab.proxies)
       expect(Buffer.from(proxy.held(ENDPOINT).get(name)?.bytes ?? []).includes('10.99.0.1')).toBe(true);
+    await change(serviceManifests(SHAPE, CHANGED + 1, { address: addressOf(SHAPE, CHANGED + 1, 0) }));
+  });
+
+  it('does not look at what workloads have of their own when an endpoint changes', async () => {
+    const before = { ...workloadResources.counts };
+    await change(serviceManifests(SHAPE, CHANGED + 1, { address: '10.99.0.2' }));
+    expect(sent()).toEqual(['EDS 1']);
+    expect(workloadResources.counts).toEqual(before);
     await change(serviceManifests(SHAPE, CHANGED + 1, { address: addressOf(SHAPE, CHANGED + 1, 0) }));
   });
 
