@@ -12,8 +12,8 @@ export function isServiceCluster(cluster: string): boolean {
 /** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several. The path follows. */
 export function operationBase(cluster: string | undefined, owner: string, port: number): string {
   if (cluster === undefined || !isServiceCluster(cluster)) return `${owner}:${port}`;
-  const [, number, , host] = cluster.split('|');
-  return `${host}:${number}`;
+  const number = cluster.slice(OUTBOUND.length, cluster.indexOf('|', OUTBOUND.length));
+  return `${cluster.slice(cluster.lastIndexOf('|') + 1)}:${number}`;
 }
 
 /** The path that a route takes, as operations show it. */

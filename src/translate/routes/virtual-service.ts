@@ -89,15 +89,18 @@ function leadsToService(target: string | ConsistentHashLB | undefined, index: nu
 }
 
 /** Every destination and mirror, in order. */
-export const destinationsOf = memo((node: VirtualService): readonly Destination[] =>
-  node.http.flatMap((rule) =>
-    [
-      ...(rule.route ?? []).map((to) => to.destination),
-      rule.mirror,
-      ...(rule.mirrors ?? []).map((mirror) => mirror.destination),
-    ].filter((destination) => destination !== undefined),
-  ),
-);
+export const destinationsOf = memo((node: VirtualService): readonly Destination[] => {
+  const all: Destination[] = [];
+  const add = (destination: Destination | undefined): void => {
+    if (destination !== undefined) all.push(destination);
+  };
+  for (const rule of node.http) {
+    for (const { destination } of rule.route ?? []) add(destination);
+    add(rule.mirror);
+    for (const { destination } of rule.mirrors ?? []) add(destination);
+  }
+  return all;
+});
 
 /** Counted by tests: one run for each VirtualService, port and set of targets. */
 export const renderRoutes = memo(
