@@ -109,7 +109,9 @@ export const HTTP_FILTER_ORDER: readonly Slot[] = [
 
 /** The HTTP filters of one chain, in order. */
 export function httpFilters(inputs: HttpFilterInputs): readonly HttpFilter[] {
-  return HTTP_FILTER_ORDER.flatMap((slot) => slot.make(inputs));
+  const filters: HttpFilter[] = [];
+  for (const { make } of HTTP_FILTER_ORDER) for (const filter of make(inputs)) filters.push(filter);
+  return filters;
 }
 
 const GRPC_WEB: HttpFilter = constantExtension(

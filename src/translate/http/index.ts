@@ -2,6 +2,7 @@
 // In: a ChainContext (proxy, mesh, policies, telemetry) and what is particular to the chain. Out: one network filter.
 // Called by listeners and gateway.
 
+import { lasting } from '../../codec/index.ts';
 import type { Protocol } from '../../ir/service.ts';
 import { isHttp2 } from '../../ir/service.ts';
 import type { Messages } from '../../messages/index.ts';
@@ -59,17 +60,13 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     internalAddressConfig: context.internalAddresses,
     streamIdleTimeout: '0s',
     proxy100Continue: true,
-    upgradeConfigs: [{ upgradeType: 'websocket' }],
+    upgradeConfigs: UPGRADES,
     ...pathNormalization(context),
     ...connectionOptions(inputs),
     ...headerOptions(context),
     ...limits(inputs),
     ...(inputs.quic === true ? HTTP3 : {}),
-    requestIdExtension: {
-      typedConfig: typed('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', {
-        useRequestIdForTraceSampling: context.tracing.useRequestId,
-      }),
-    },
+    requestIdExtension: context.tracing.useRequestId ? SAMPLING_REQUEST_ID : REQUEST_ID,
     tracing: context.tracing.block,
     accessLog: context.logs.http,
   };
@@ -78,6 +75,15 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     message,
   );
+}
+
+const UPGRADES: Hcm['upgradeConfigs'] = [lasting({ upgradeType: 'websocket' })];
+const REQUEST_ID = requestId(false);
+const SAMPLING_REQUEST_ID = requestId(true);
+
+function requestId(useRequestIdForTraceSampling: boolean): Hcm['requestIdExtension'] {
+  const type = 'envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig';
+  return lasting({ typedConfig: typed(type, { useRequestIdForTraceSampling }) });
 }
 
 const HTTP3: Partial<Hcm> = { codecType: 'HTTP3', http3ProtocolOptions: {} };
@@ -127,32 +133,25 @@ function limits({ context }: HcmInputs): Partial<Hcm> {
 
 function headerOptions(context: ChainContext): Partial<Hcm> {
   const headers = proxyHeaders(context.proxyClass);
-  const common: Partial<Hcm> = {
+  const { gatewayClientCert = 'SANITIZE_SET', keepServer, trustedProxies } = headers;
+  const gateway = context.role === 'gateway';
+  const outbound = context.role === 'sidecar-outbound';
+  const ownName = outbound ? headers.serverName : (headers.serverName ?? SERVER_NAME);
+  const inboundCert = outbound ? undefined : (headers.forwardedClientCert ?? 'APPEND_FORWARD');
+  const inboundDetails = outbound ? undefined : headers.clientCertDetails;
+  return {
     generateRequestId: headers.generateRequestId ? undefined : false,
-    serverHeaderTransformation: headers.keepServer ? 'PASS_THROUGH' : undefined,
+    serverHeaderTransformation: keepServer ? 'PASS_THROUGH' : undefined,
     appendXForwardedPort: headers.forwardedPort ? true : undefined,
+    serverName: keepServer ? undefined : ownName,
+    xffNumTrustedHops: gateway && trustedProxies !== 0 ? trustedProxies : undefined,
+    forwardClientCertDetails: gateway ? gatewayClientCert : inboundCert,
+    setCurrentClientCertDetails: gateway ? gatewayDetails(gatewayClientCert) : inboundDetails,
   };
-  const { gatewayClientCert = 'SANITIZE_SET' } = headers;
-  const serverName = headers.keepServer ? undefined : (headers.serverName ?? SERVER_NAME);
-  switch (context.role) {
-    case 'sidecar-outbound':
-      return { ...common, serverName: headers.keepServer ? undefined : headers.serverName };
-    case 'sidecar-inbound':
-      return {
-        ...common,
-        serverName,
-        forwardClientCertDetails: headers.forwardedClientCert ?? 'APPEND_FORWARD',
-        setCurrentClientCertDetails: headers.clientCertDetails,
-      };
-    case 'gateway':
-      return {
-        ...common,
-        serverName,
-        xffNumTrustedHops: headers.trustedProxies === 0 ? undefined : headers.trustedProxies,
-        forwardClientCertDetails: gatewayClientCert,
-        setCurrentClientCertDetails: SETTING.has(gatewayClientCert)
-          ? { subject: true, cert: true, dns: true, uri: true }
-          : undefined,
-      };
-  }
 }
+
+function gatewayDetails(mode: NonNullable<Hcm['forwardClientCertDetails']>): Hcm['setCurrentClientCertDetails'] {
+  return SETTING.has(mode) ? ALL_DETAILS : undefined;
+}
+
+const ALL_DETAILS: Hcm['setCurrentClientCertDetails'] = lasting({ subject: true, cert: true, dns: true, uri: true });

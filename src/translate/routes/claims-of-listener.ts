@@ -124,9 +124,13 @@ function virtualServicePart(inputs: ListenerInputs, node: VirtualService): Part 
   const none: Part = { ...NOTHING, reads };
   if (isForeign(inputs, node, services)) return none;
   const byPort = new Map<number, ScopedService[]>();
+  const taken = new Set<string>();
   for (const scoped of services) {
-    for (const port of httpPorts(scoped.service, group)) {
-      byPort.set(port.number, [...(byPort.get(port.number) ?? []), scoped]);
+    for (const { number } of httpPorts(scoped.service, group)) {
+      const known = byPort.get(number);
+      if (known === undefined) byPort.set(number, [scoped]);
+      else known.push(scoped);
+      taken.add(scoped.service.hostname);
     }
   }
   // Hosts outside of the registry are served on port 80 alone unless services give the VirtualService more ports.
@@ -140,12 +144,12 @@ function virtualServicePart(inputs: ListenerInputs, node: VirtualService): Part 
   };
   const list = virtualServiceRoutes(node, audience, false, defaults, (to) => targetOf(inputs, to));
   if (list.routes.length === 0) return none;
-  const claims = [...byPort].flatMap(([port, scoped]) => [
-    ...others.map((host) => claimOfHost(node, host, port)),
-    ...scoped.map(({ service }) => serviceClaim(service, port, group.port === 0, addressing)),
-  ]);
-  const taken = [...new Set([...byPort.values()].flat())].map(({ service }) => service.hostname);
-  return { claims, routes: claims.map(() => list), taken, reads };
+  const claims: DomainClaim[] = [];
+  for (const [port, scoped] of byPort) {
+    for (const host of others) claims.push(claimOfHost(node, host, port));
+    for (const { service } of scoped) claims.push(serviceClaim(service, port, group.port === 0, addressing));
+  }
+  return { claims, routes: claims.map(() => list), taken: [...taken], reads };
 }
 
 const claimOfHost = memo((_node: VirtualService, host: string, port: number): DomainClaim => hostClaim(host, port));
@@ -170,12 +174,14 @@ function coveredBy({ group, virtualServices }: ListenerInputs, node: VirtualServ
   const others: string[] = [];
   const gatewayApi = semanticsOf(node) === 'gateway';
   const hosts = node.hosts.map((host) => host.toLowerCase());
-  for (const host of hosts.filter((each) => !isWildcard(each))) {
+  for (const host of hosts) {
+    if (isWildcard(host)) continue;
     const scoped = group.byHost.get(host);
     if (scoped === undefined) others.push(host);
     else services.add(scoped);
   }
-  for (const pattern of hosts.filter(isWildcard)) {
+  for (const pattern of hosts) {
+    if (!isWildcard(pattern)) continue;
     const covered = gatewayApi ? [] : group.services.filter(({ service }) => hostMatches(pattern, service.hostname));
     if (covered.length === 0) others.push(pattern);
     for (const scoped of covered) {

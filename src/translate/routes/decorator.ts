@@ -4,13 +4,16 @@ import type { RouteMatch } from './match.ts';
 
 const OUTBOUND = 'outbound|';
 
+/** Whether operations are named by the service that a cluster leads to. */
+export function isServiceCluster(cluster: string): boolean {
+  return cluster.startsWith(OUTBOUND) && cluster.length > cluster.lastIndexOf('|') + 1;
+}
+
 /** `HOST:PORT` of the only destination, or `NAME:PORT` of the VirtualService where there are several. The path follows. */
 export function operationBase(cluster: string | undefined, owner: string, port: number): string {
-  if (cluster?.startsWith(OUTBOUND) === true) {
-    const [, number, , host] = cluster.split('|');
-    if (host !== undefined && host !== '') return `${host}:${number}`;
-  }
-  return `${owner}:${port}`;
+  if (cluster === undefined || !isServiceCluster(cluster)) return `${owner}:${port}`;
+  const number = cluster.slice(OUTBOUND.length, cluster.indexOf('|', OUTBOUND.length));
+  return `${cluster.slice(cluster.lastIndexOf('|') + 1)}:${number}`;
 }
 
 /** The path that a route takes, as operations show it. */

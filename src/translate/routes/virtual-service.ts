@@ -18,7 +18,7 @@ import { memo } from '../../lib/memo.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { type ActionResult, routeAction } from './action.ts';
 import { ALL_APPLY, APPLIES, type Audience, applicableClauses } from './applicable.ts';
-import { matchedPath, operationBase } from './decorator.ts';
+import { isServiceCluster, matchedPath, operationBase } from './decorator.ts';
 import { perFilterConfig } from './filters.ts';
 import { isCatchAll, routeMatch } from './match.ts';
 import { type RouteSettings, semanticsOf, type Target } from './settings.ts';
@@ -63,19 +63,44 @@ export function virtualServiceRoutes(
   }
   const clauses = applicableClauses(node, audience);
   const { retries, forwardedHost, dialect } = defaults;
-  return renderRoutes(node, audience.port, clauses, tls, retries, forwardedHost, dialect, ...targets);
+  // Where nothing tells of the listener, routes are the same on every one.
+  const alike = isForwarding(node) && targets.every(leadsToService);
+  const port = alike ? ANY_PORT : audience.port;
+  return renderRoutes(node, port, clauses, tls && !alike, retries, forwardedHost, dialect, ...targets);
+}
+
+/** In place of a port that shows nowhere. */
+const ANY_PORT = -1;
+
+/** All rules lead to one destination each: redirects tell of the listener, and so do operations of anything else. */
+const isForwarding = memo((node: VirtualService): boolean =>
+  node.http.every(
+    ({ route, redirect, directResponse }) =>
+      redirect === undefined &&
+      directResponse === undefined &&
+      route?.length === 1 &&
+      route[0]?.destination !== undefined,
+  ),
+);
+
+/** Of the cluster, the hash and the session of a destination, the cluster leads to a port of a service. */
+function leadsToService(target: string | ConsistentHashLB | undefined, index: number): boolean {
+  return index % 3 !== 0 || (typeof target === 'string' && isServiceCluster(target));
 }
 
 /** Every destination and mirror, in order. */
-export const destinationsOf = memo((node: VirtualService): readonly Destination[] =>
-  node.http.flatMap((rule) =>
-    [
-      ...(rule.route ?? []).map((to) => to.destination),
-      rule.mirror,
-      ...(rule.mirrors ?? []).map((mirror) => mirror.destination),
-    ].filter((destination) => destination !== undefined),
-  ),
-);
+export const destinationsOf = memo((node: VirtualService): readonly Destination[] => {
+  const all: Destination[] = [];
+  const add = (destination: Destination | undefined): void => {
+    if (destination !== undefined) all.push(destination);
+  };
+  for (const rule of node.http) {
+    for (const { destination } of rule.route ?? []) add(destination);
+    add(rule.mirror);
+    for (const { destination } of rule.mirrors ?? []) add(destination);
+  }
+  return all;
+});
 
 /** Counted by tests: one run for each VirtualService, port and set of targets. */
 export const renderRoutes = memo(
