@@ -123,12 +123,13 @@ function issuerAndSubject(value: string, dialect: Dialect): Principal {
   };
 }
 
-/** Issuers are URLs, so the last slash divides; a wildcard without one leaves the other part open. */
+/** Issuers are URLs, so the last slash divides; a wildcard without one leaves the other part open, a name has no subject. */
 function principalParts(value: string): readonly [issuer: string, subject: string] {
   const slash = value.lastIndexOf('/');
   if (value === '*') return ['*', '*'];
   if (slash >= 0) return [value.slice(0, slash), value.slice(slash + 1)];
-  return value.startsWith('*') ? ['*', value] : [value, '*'];
+  if (value.startsWith('*')) return ['*', value];
+  return [value, value.endsWith('*') ? '*' : ''];
 }
 
 export const destinationIp = each<Permission>((value) => {
