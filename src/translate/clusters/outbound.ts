@@ -99,7 +99,7 @@ function render(service: Service, inputs: ClusterInputs, context: ClusterContext
     ...circuitBreakers(pool, policy),
     ...balancing(policy, originalDst, dynamic),
     ...(dynamic ? dynamicDns(service, context, unverifiedName(tls)) : found),
-    ...(dynamic ? {} : { commonLbConfig: commonLb(service, policy, hasSessions(service, subset), context) }),
+    ...(dynamic ? {} : { commonLbConfig: commonLb(service, policy, subset === undefined, context) }),
     ...outlierDetection(policy.outlierDetection),
     ...tcpKeepalive(pool, context.mesh),
     ...withProxyProtocol(tls, policy),
@@ -125,20 +125,16 @@ function balancing(policy: TrafficPolicy, originalDst: boolean, dynamic: boolean
   return loadBalancer(policy.loadBalancer);
 }
 
-/** A subset without labels stands for no endpoints of its own, and keeps nobody. */
-function hasSessions({ persistentSession }: Service, subset: ClusterInputs['subset']): boolean {
-  if (persistentSession === undefined) return false;
-  return subset === undefined || Object.keys(subset.labels ?? {}).length > 0;
-}
-
 function commonLb(
   service: Service,
   policy: TrafficPolicy,
-  sessions: boolean,
+  whole: boolean,
   context: ClusterContext,
 ): Cluster['commonLbConfig'] {
   const minimum = policy.outlierDetection?.minHealthPercent ?? 0;
   const locality = localityConfig(service, policy, context.mesh);
+  // As in istiod: sessions outlast the draining of an endpoint where a route names the service, not a subset of it.
+  const sessions = whole && service.persistentSession !== undefined;
   if (minimum <= 0 && !sessions && Object.keys(locality).length === 0) return NO_PANIC;
   return {
     healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },

@@ -64,6 +64,7 @@ export function sourceServiceAccount(policyNamespace: string): FieldMaker<Princi
 }
 
 export const sourceTrustDomain = each<Principal>((value) => {
+  if (value === '*') return authenticated({ prefix: SPIFFE_SCHEME });
   if (!value.includes('*')) return authenticated({ prefix: `${SPIFFE_SCHEME}${value}/` });
   const domain = value
     .split('*')
