@@ -431,7 +431,8 @@ describe.skipIf(envoy === '')('policies by real proxies', () => {
     page = '';
     const asked = app.seen.length;
     await until(async () => app.seen.length > asked + 1, 'two failures');
-    expect(await ask(second)).toBe(200);
+    // Were there other keys now, the first answer would be the last one of a connection that knows the old ones.
+    expect([await ask(second), await ask(second)]).toEqual([200, 200]);
     await app.stop();
     await mesh.apply('policies', []);
   });

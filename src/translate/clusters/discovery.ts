@@ -45,8 +45,7 @@ const ADS: Messages['envoy.config.core.v3.ConfigSource'] = lasting({
 
 /** Bytes go where the client meant them to; a ServiceEntry may still move the port. */
 function originalDst(service: Pick<Service, 'registry'>, port: ServicePort): Partial<Cluster> {
-  const moved =
-    service.registry === 'External' && typeof port.targetPort === 'number' && port.targetPort !== port.number;
+  const moved = service.registry === 'External' && typeof port.targetPort === 'number';
   return {
     type: 'ORIGINAL_DST',
     lbPolicy: 'CLUSTER_PROVIDED',

@@ -193,7 +193,7 @@ function render(
     ...circuitBreakers(pool, policy),
     ...balancing(policy, originalDst, dynamic),
     ...(dynamic ? dynamicDns(service, context, unverifiedName(tls)) : found),
-    ...(dynamic ? {} : { commonLbConfig: commonLb(service, policy, context) }),
+    ...(dynamic ? {} : { commonLbConfig: commonLb(service, policy, subset === undefined, context) }),
     ...outlierDetection(policy.outlierDetection),
     ...tcpKeepalive(pool, context.mesh),
     ...withProxyProtocol(tls, policy),
@@ -219,14 +219,21 @@ function balancing(policy: TrafficPolicy, originalDst: boolean, dynamic: boolean
   return loadBalancer(policy.loadBalancer);
 }
 
-function commonLb(service: ClusterService, policy: TrafficPolicy, context: ClusterContext): Cluster['commonLbConfig'] {
+function commonLb(
+  service: ClusterService,
+  policy: TrafficPolicy,
+  whole: boolean,
+  context: ClusterContext,
+): Cluster['commonLbConfig'] {
   const minimum = policy.outlierDetection?.minHealthPercent ?? 0;
   const locality = localityConfig(service, policy, context.mesh);
-  if (minimum <= 0 && service.persistentSession === undefined && Object.keys(locality).length === 0) return NO_PANIC;
+  // As in istiod: sessions outlast the draining of an endpoint where a route names the service, not a subset of it.
+  const sessions = whole && service.persistentSession !== undefined;
+  if (minimum <= 0 && !sessions && Object.keys(locality).length === 0) return NO_PANIC;
   return {
     healthyPanicThreshold: { value: minimum > 0 ? minimum : undefined },
     ...locality,
-    overrideHostStatus: service.persistentSession === undefined ? undefined : SESSION_STATUSES,
+    overrideHostStatus: sessions ? SESSION_STATUSES : undefined,
   };
 }
 

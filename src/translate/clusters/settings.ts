@@ -44,7 +44,7 @@ export function circuitBreakers(pool: ConnectionPoolSettings | undefined, policy
               ? undefined
               : {
                   budgetPercent: { value: budget.percent ?? 20 },
-                  minRetryConcurrency: budget.minRetryConcurrency ?? 3,
+                  minRetryConcurrency: positive(budget.minRetryConcurrency) ?? 3,
                 },
         },
       ],
@@ -124,8 +124,8 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined): Fields
       return { lbPolicy: 'ROUND_ROBIN', roundRobinLbConfig: slowStart };
     case 'RANDOM':
       return { lbPolicy: 'RANDOM' };
+    // Clusters of PASSTHROUGH have nothing to choose among: discovery.ts.
     case 'PASSTHROUGH':
-      return { lbPolicy: 'CLUSTER_PROVIDED', type: 'ORIGINAL_DST' };
     case 'LEAST_CONN':
     case 'LEAST_REQUEST':
     case 'UNSPECIFIED':

@@ -250,7 +250,12 @@ function sanMatchers(names: readonly string[], dialect: Dialect): ValidationCont
 /** Secrets of the workload itself come from the agent's socket, and without them the cluster can't work: no timeout. */
 const workloadSecret = memo1((name) => ({ name, sdsConfig: { ...agentSds(), initialFetchTimeout: '0s' } }));
 const fileSecret = memo1((name) => ({ name, sdsConfig: agentSds() }));
-const credentialSecret = memo1((name) => ({ name, sdsConfig: { ads: {}, resourceApiVersion: 'V3' } }));
+/** Credentials that are the workload's own. */
+const BUILTIN: Readonly<Record<string, SdsSecretConfig>> = {
+  'builtin://': workloadSecret('default'),
+  'builtin://-cacert': workloadSecret('ROOTCA'),
+};
+const credentialSecret = memo1((name) => BUILTIN[name] ?? { name, sdsConfig: { ads: {}, resourceApiVersion: 'V3' } });
 
 function agentSds(): Messages['envoy.config.core.v3.ConfigSource'] {
   return {

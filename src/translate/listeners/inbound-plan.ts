@@ -99,7 +99,8 @@ function ingressPorts(workload: Workload): InboundPort[] {
         servicePort: number,
         protocol: protocolNamed(spec.port?.protocol ?? ''),
         cluster: inboundClusterName(number),
-        host: sidecar === undefined ? '' : `${sidecar.name}.${sidecar.namespace}`,
+        // One of the root namespace counts as one of the workload's own.
+        host: sidecar === undefined ? '' : `${sidecar.name}.${proxyClass.namespace}`,
         bindToPort,
       },
     ];

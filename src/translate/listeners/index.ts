@@ -24,6 +24,7 @@ import { draftOf } from '../draft.ts';
 import type { WorkloadGround } from '../ground.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { networkExtensions, type TcpTarget } from '../network/index.ts';
+import { anyDnsCache } from '../clusters/discovery.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { type L4Index, l4Destinations, l4Indexes, NO_L4 } from './l4-routes.ts';
@@ -107,9 +108,10 @@ const meshDrafts = memo((shared: readonly PreparedListener[], l4: L4Context): re
 export function workloadListeners(ground: WorkloadGround, workload: Workload): readonly Draft[] {
   const { named = NO_LISTENERS, outboundPolicy, catchAll } = ground;
   const context = workloadContext(ground, workload);
-  const own = ownListeners(context, named);
+  const anyHost = resolvesAnyHost(ground);
+  const own = ownListeners(context, named, anyHost);
   // It has a connection manager too then.
-  return resolvesAnyHost(ground) ? withCapturing(own, captured(context, outboundPolicy, catchAll)) : own;
+  return anyHost ? withCapturing(own, captured(context, outboundPolicy, catchAll)) : own;
 }
 
 const NO_LISTENERS: readonly PreparedListener[] = [];
@@ -123,10 +125,12 @@ function resolvesAnyHost({ outboundPolicy }: Pick<Scope, 'outboundPolicy'>): boo
   return outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS' && outboundPolicy.egressProxy === undefined;
 }
 
-const ownListeners = memo((context: ChainContext, named: readonly PreparedListener[]): readonly Draft[] => [
-  ...named.map((each) => listenerDraft(each, context)),
-  ...explicitProxy(context),
-]);
+const ownListeners = memo(
+  (context: ChainContext, named: readonly PreparedListener[], anyHost: boolean): readonly Draft[] => [
+    ...named.map((each) => listenerDraft(each, context)),
+    ...explicitProxy(context, anyHost),
+  ],
+);
 
 function destinationsOf({ nodes }: L4Index, { services }: Scope): readonly unknown[] {
   return nodes.flatMap(l4Destinations).flatMap((host) => {
@@ -194,7 +198,7 @@ const captured = memo(
 );
 
 /** The listener that applications name as their HTTP proxy. */
-const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
+const explicitProxy = memo((context: ChainContext, anyHost: boolean): readonly Draft[] => {
   const { proxyClass, mesh } = context;
   const port = proxyClass.settings.httpProxyPort > 0 ? proxyClass.settings.httpProxyPort : mesh.proxyHttpPort;
   const bind = loopback(proxyClass.family);
@@ -207,6 +211,7 @@ const explicitProxy = memo((context: ChainContext): readonly Draft[] => {
     protocol: 'HTTP_PROXY',
     port,
     explicitProxy: true,
+    dnsCaches: anyHost ? [anyDnsCache(proxyClass.family, mesh, proxyClass.settings.dnsProxy)] : undefined,
   });
   const listener = {
     name,

@@ -64,6 +64,7 @@ export function sourceServiceAccount(policyNamespace: string): FieldMaker<Princi
 }
 
 export const sourceTrustDomain = each<Principal>((value) => {
+  if (value === '*') return authenticated({ prefix: SPIFFE_SCHEME });
   if (!value.includes('*')) return authenticated({ prefix: `${SPIFFE_SCHEME}${value}/` });
   const domain = value
     .split('*')
@@ -123,12 +124,13 @@ function issuerAndSubject(value: string, dialect: Dialect): Principal {
   };
 }
 
-/** Issuers are URLs, so the last slash divides; a wildcard without one leaves the other part open. */
+/** Issuers are URLs, so the last slash divides; a wildcard without one leaves the other part open, a name has no subject. */
 function principalParts(value: string): readonly [issuer: string, subject: string] {
   const slash = value.lastIndexOf('/');
   if (value === '*') return ['*', '*'];
   if (slash >= 0) return [value.slice(0, slash), value.slice(slash + 1)];
-  return value.startsWith('*') ? ['*', value] : [value, '*'];
+  if (value.startsWith('*')) return ['*', value];
+  return [value, value.endsWith('*') ? '*' : ''];
 }
 
 export const destinationIp = each<Permission>((value) => {
