@@ -1,9 +1,9 @@
 // The filter chains of one outbound listener, folded from its claims: who shares, who merges, who loses.
 // In: a plan. Out: chains before rendering, and the claims that got nothing. The older service comes first and wins.
 
-import type { Service } from '../../ir/service.ts';
-import { isTls } from '../../ir/service.ts';
+import { isTls, NO_ADDRESS, type Service } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
+import { parseCidr } from '../../lib/ip.ts';
 import { isWildcardAddress } from '../addresses.ts';
 import { type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains } from './l4-routes.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
@@ -124,7 +124,8 @@ class Fold {
   }
 
   private addTcp(by: ClaimedBy): void {
-    for (const outline of l4Chains(this.l4Inputs(by))) this.keep(by, outline);
+    for (const outline of l4Chains(this.l4Inputs(by)))
+      this.keep(by, { ...outline, subnets: outline.subnets.filter((subnet) => !isAnywhere(subnet)) });
   }
 
   /** Of equal matches Envoy would refuse the second: the older service has it. */
@@ -190,6 +191,16 @@ function httpRouteName({ port, binds }: ListenerPlan): string {
 
 const MATCH_ALL = JSON.stringify([[], []]);
 
+/** Envoy sees prefixes without what stands behind them: 10.1.2.3/8 is 10.0.0.0/8 to it. */
 function matchKey({ serverNames, subnets }: L4Chain): string {
-  return JSON.stringify([[...serverNames].sort(), [...subnets].sort()]);
+  const networks = subnets.map((subnet) => {
+    const cidr = parseCidr(subnet);
+    return cidr === undefined ? subnet : `${cidr.version} ${cidr.network}/${cidr.bits}`;
+  });
+  return JSON.stringify([[...serverNames].sort(), [...new Set(networks)].sort()]);
+}
+
+/** As in istiod: no prefix of the unspecified address tells connections apart. */
+function isAnywhere(subnet: string): boolean {
+  return subnet.split('/')[0] === NO_ADDRESS;
 }

@@ -156,6 +156,21 @@ describe('routes for connections', () => {
     ]);
   });
 
+  it('takes prefixes for the networks that they are, and that of the unspecified address for none', () => {
+    const routes = virtualService('db', {
+      hosts: ['db'],
+      tcp: [
+        { match: [{ destinationSubnets: ['10.96.1.2/16'] }], route: [to('v1')] },
+        { match: [{ destinationSubnets: ['10.96.3.4/16'] }], route: [to('v2')] },
+        { match: [{ destinationSubnets: ['0.0.0.0/0'] }], route: [to('v2')] },
+      ],
+    });
+    expect(told(at([...objects, routes], '10.96.0.1_5432'))).toEqual([
+      `10.96.1.2/16 -> ${cluster('v1')}`,
+      `default -> ${cluster('v2')}`,
+    ]);
+  });
+
   it('asks for the labels of the client', () => {
     const routes = virtualService('db', {
       hosts: ['db'],
