@@ -1,6 +1,7 @@
 // A call of the discovery service, with what its authenticators and its bookkeeping want to know of it.
 // In: a stream and its headers. Out: see ServerCall; who calls, and what the connection has taken. Called by the server.
 
+import type { Http2Session } from 'node:http2';
 import { TLSSocket } from 'node:tls';
 import { Metadata } from '@grpc/grpc-js';
 import { ServerCall } from '../grpc/call.ts';
@@ -18,6 +19,10 @@ export interface CallPeer {
 /** What grpc-js withholds from services as well. */
 const OWN_HEADERS = ['grpc-timeout', 'grpc-encoding', 'grpc-accept-encoding', 'accept-encoding', 'te', 'content-type'];
 
+/** HTTP/2's own default, for streams that are listened to. */
+const WINDOW = 65_535;
+const widened = new WeakSet<Http2Session>();
+
 export class GrpcCall extends ServerCall implements Outlet, CallPeer {
   #metadata: Metadata | undefined;
 
@@ -27,6 +32,14 @@ export class GrpcCall extends ServerCall implements Outlet, CallPeer {
       for (const name of OWN_HEADERS) this.#metadata.remove(name);
     }
     return this.#metadata;
+  }
+
+  /** Lets the client send as much at a time as it would to anybody; the first time on this connection. */
+  widen(): void {
+    const { session } = this.stream;
+    if (session === undefined || session.destroyed || session.closed || widened.has(session)) return;
+    widened.add(session);
+    session.settings({ initialWindowSize: WINDOW });
   }
 
   getPeer(): string {

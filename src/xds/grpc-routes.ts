@@ -45,7 +45,14 @@ export function injectorWithRoutes(
   return (connection) => injector.injectConnection(connection);
 }
 
+/**
+ * Bytes that a client may send on a stream before anybody listens to it. Who a proxy is and what it wants at first fit in;
+ * what it states that it has doesn't.
+ */
+export const FIRST_WINDOW = 16 * 1024;
+
 function route(http2: Http2Server, routes: ReadonlyMap<string, StreamHandler>): void {
+  http2.updateSettings({ initialWindowSize: FIRST_WINDOW });
   const forwards = http2.listeners('stream') as Forward[];
   http2.removeAllListeners('stream');
   http2.on('stream', (stream, headers, flags) => {

@@ -247,6 +247,8 @@ class AggregatedDiscovery implements XdsServer {
         if (--unread === 0 && call.betweenMessages) said();
       }),
     );
+
+    call.widen();
     call.listen({
       message: (bytes) => {
         if (bytes.length > this.#largest) this.#sawRequest(bytes.length);

@@ -167,6 +167,27 @@ describe('a call that goes well', () => {
     expect(world.sessions.size).toBe(2);
   });
 
+  it('may send little until it is listened to, and then as much as anywhere', async () => {
+    const { world, address, session, metrics } = await rig({ maxOpenings: 1 });
+    world.set(CLUSTER, { a: '1' });
+    // Says nothing, and is listened to.
+    const silent = new Call(session);
+    await silent.until(() => session.remoteSettings.initialWindowSize === 65_535);
+    const other = sessionTo(address);
+    const call = new Call(other);
+    const many = Array.from({ length: 3_000 }, (_, i) => `cluster-${i}-with-a-long-name`);
+    const request = new ClientState('delta', nodeOf('raw')).subscribe(CLUSTER, ['a', ...many]);
+    expect(request.length).toBeGreaterThan(65_535);
+    call.stream.write(frame(request));
+    await call.until(() => metrics.of('meltemi_waiting_opens') === 1);
+    expect(other.remoteSettings.initialWindowSize).toBe(16_384);
+    expect(call.stream.writableLength).toBeGreaterThan(0);
+    silent.stream.close(constants.NGHTTP2_CANCEL);
+    await call.until(() => call.messages.length === 1);
+    expect(other.remoteSettings.initialWindowSize).toBe(65_535);
+    expect(readDeltaResponse(call.messages[0] as Buffer).resources.map(({ name }) => name)).toEqual(['a']);
+  });
+
   it('shares its connection with calls of other services, which grpc-js answers', async () => {
     const { world, session, address } = await rig();
     world.set(CLUSTER, { a: '1' });
