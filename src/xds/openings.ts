@@ -28,8 +28,8 @@ export class Openings {
     this.#gate = new Gate({ timers, limit, waiting, maxWait: MAX_WAIT_MS });
   }
 
-  /** Calls `open` when the stream is to be read from, perhaps at once; `over` of what it gives says that it was, or is gone. */
-  begin(open: () => void): Opening {
+  /** Calls `open` when the stream is to be read from, perhaps at once; `over` of the opening says that it was, or is gone. */
+  begin(open: (opening: Opening) => void): Opening {
     const opening = new Opening(this.#gate, this.#timers, open);
     opening.proceed();
     return opening;
@@ -39,11 +39,11 @@ export class Openings {
 export class Opening implements Waiter {
   readonly #gate: Gate;
   readonly #timers: Timers;
-  readonly #open: () => void;
+  readonly #open: (opening: Opening) => void;
   #cancelPatience: (() => void) | undefined;
   #state: 'waits' | 'open' | 'over' = 'waits';
 
-  constructor(gate: Gate, timers: Timers, open: () => void) {
+  constructor(gate: Gate, timers: Timers, open: (opening: Opening) => void) {
     this.#gate = gate;
     this.#timers = timers;
     this.#open = open;
@@ -55,7 +55,7 @@ export class Opening implements Waiter {
     this.#gate.add(1);
     this.#gate.done(this);
     this.#cancelPatience = this.#timers.setTimeout(() => this.over(), PATIENCE_MS);
-    this.#open();
+    this.#open(this);
   }
 
   /** It has said what it wants, or it is gone. */

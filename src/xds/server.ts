@@ -227,7 +227,7 @@ class AggregatedDiscovery implements XdsServer {
   }
 
   #accept(mode: Mode, call: GrpcCall, peer: Peer): void {
-    const opening = this.#openings.begin(() => this.#read(mode, call, peer, () => opening.over()));
+    const opening = this.#openings.begin((open) => this.#read(mode, call, peer, () => open.over()));
     if (!call.over) call.onOver = () => opening.over();
   }
 
