@@ -13,10 +13,13 @@ import type { WireReader } from './wire.ts';
 /** Entries are compared as bytes with resources, or read. */
 export class Stated {
   #bytes: Buffer | undefined;
-  /** Start and end of each entry that has the usual form. */
-  readonly #places: number[] = [];
+  /** Where fields with entries of the usual form follow each other: start and end of each row. */
+  readonly #rows: number[] = [];
+  #usual = 0;
+  /** Start and end of the content of each of them, once somebody has asked. */
+  #places: number[] | undefined;
   /** The few that have another, and how many of the usual ones came before each. */
-  readonly #others: { readonly at: number; readonly name: string; readonly version: string }[] = [];
+  readonly #others: { readonly after: number; readonly name: string; readonly version: string }[] = [];
 
   readonly #sum = new VersionSum();
   #done: (() => void) | undefined;
@@ -31,19 +34,21 @@ export class Stated {
     this.#done?.();
     this.#done = undefined;
     this.#bytes = undefined;
-    this.#places.length = 0;
+    this.#rows.length = 0;
+    this.#places = undefined;
   }
 
   get size(): number {
-    return this.#places.length / 2 + this.#others.length;
+    return this.#usual + this.#others.length;
   }
 
-  /** Takes up the entry that the reader stands at. Throws a WireError when it isn't one. */
+  /** Takes up the entry that the reader stands at, and those like it that follow. Throws a WireError when it isn't one. */
   add(reader: WireReader): void {
-    if (reader.wireType === 2 && isUsual(reader.bytes, reader.from, reader.to)) {
+    const end = this.#takeRow(reader);
+    if (end > reader.start) {
       this.#bytes = reader.bytes;
-      this.#places.push(reader.from, reader.to);
-      this.#sum.add(reader.bytes, reader.to);
+      this.#rows.push(reader.start, end);
+      reader.skipTo(end);
       return;
     }
     const entry = reader.nested();
@@ -52,19 +57,48 @@ export class Stated {
       if (entry.field === 1) name = entry.text();
       else if (entry.field === 2) version = entry.text();
     }
-    this.#others.push({ at: this.#places.length, name, version });
+    this.#others.push({ after: this.#usual, name, version });
+  }
+
+  /** Sums up entries of the usual form; gives where they end. Each takes a few loads: there are thousands for each proxy. */
+  #takeRow({ bytes, start, end }: WireReader): number {
+    let at = start;
+    for (let from = contentAt(bytes, at); from > 0; from = contentAt(bytes, at)) {
+      const to = from + contentLength(bytes, at, from);
+      if (to > end || !isUsual(bytes, from, to)) break;
+      this.#sum.add(bytes, to);
+      this.#usual++;
+      at = to;
+    }
+    return at;
+  }
+
+  #placesOf(): readonly number[] {
+    if (this.#places !== undefined) return this.#places;
+    const places: number[] = [];
+    const bytes = this.#bytes ?? NO_BYTES;
+    for (let row = 0; row < this.#rows.length; row += 2) {
+      for (let at = this.#rows[row] as number; at < (this.#rows[row + 1] as number); ) {
+        const from = contentAt(bytes, at);
+        at = from + contentLength(bytes, at, from);
+        places.push(from, at);
+      }
+    }
+    this.#places = places;
+    return places;
   }
 
   /** Every entry as text; of several with one name the last counts. */
   read(): ReadonlyMap<string, string> {
     const all = new Map<string, string>();
+    const places = this.#placesOf();
     let next = 0;
-    for (let at = 0; at <= this.#places.length; at += 2) {
-      for (; this.#others[next]?.at === at; next++) {
+    for (let at = 0; at <= places.length; at += 2) {
+      for (; this.#others[next]?.after === at / 2; next++) {
         const { name, version } = this.#others[next] as { readonly name: string; readonly version: string };
         all.set(name, version);
       }
-      if (at < this.#places.length) all.set(...this.#textAt(at));
+      if (at < places.length) all.set(...this.#textAt(places, at));
     }
     return all;
   }
@@ -74,8 +108,7 @@ export class Stated {
    * says that comes back. Neither a name nor an order has to be looked at. When false it may still be so.
    */
   isAll(wants: Selection, view: View): boolean {
-    const { length } = this.#places;
-    if (length === 0 || this.#others.length > 0) return false;
+    if (this.#usual === 0 || this.#others.length > 0) return false;
     if (wants !== EVERYTHING && (wants.wildcard || this.size !== wants.set.names.size)) return false;
     return this.#sum.equals(sumOf(wants, view));
   }
@@ -88,11 +121,11 @@ export class Stated {
   compare(view: View, same: (resource: Resource) => void, other: (name: string, version: string) => void): boolean {
     const indexes = view.parts.map(indexOf);
     const seen = indexes.map((index) => new Uint8Array(index.resources.length));
-    const bytes = this.#bytes ?? Buffer.alloc(0);
-    const { length } = this.#places;
-    for (let at = 0; at < length; at += 2) {
-      const from = this.#places[at] ?? 0;
-      const to = this.#places[at + 1] ?? 0;
+    const bytes = this.#bytes ?? NO_BYTES;
+    const places = this.#placesOf();
+    for (let at = 0; at < places.length; at += 2) {
+      const from = places[at] ?? 0;
+      const to = places[at + 1] ?? 0;
       let found = -1;
       for (let part = 0; found < 0 && part < indexes.length; part++) {
         const index = indexes[part] as VersionIndex;
@@ -103,18 +136,35 @@ export class Stated {
         marks[found] = 1;
         same(index.resources[found] as Resource);
       }
-      if (found < 0) other(...this.#textAt(at));
+      if (found < 0) other(...this.#textAt(places, at));
     }
     for (const { name, version } of this.#others) other(name, version);
     return true;
   }
 
-  #textAt(at: number): [string, string] {
+  #textAt(places: readonly number[], at: number): [string, string] {
     const bytes = this.#bytes as Buffer;
-    const from = this.#places[at] ?? 0;
+    const from = places[at] ?? 0;
     const middle = from + 2 + (bytes[from + 1] ?? 0);
-    return [bytes.toString('utf8', from + 2, middle), bytes.toString('utf8', middle + 2, this.#places[at + 1])];
+    return [bytes.toString('utf8', from + 2, middle), bytes.toString('utf8', middle + 2, places[at + 1])];
   }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** `initial_resource_versions` of a DeltaDiscoveryRequest, length-delimited. */
+const ENTRY_TAG = 5 * 8 + 2;
+
+/** Where the content of the entry begins whose tag stands at `at`; 0 when it is something else, or longer than any usual one. */
+function contentAt(bytes: Buffer, at: number): number {
+  if (bytes[at] !== ENTRY_TAG) return 0;
+  if ((bytes[at + 1] ?? 128) < 128) return at + 2;
+  return (bytes[at + 2] ?? 128) < 128 ? at + 3 : 0;
+}
+
+function contentLength(bytes: Buffer, at: number, from: number): number {
+  const low = bytes[at + 1] as number;
+  return from === at + 2 ? low : (low & 127) | ((bytes[at + 2] as number) << 7);
 }
 
 /** One entry of a map<string, string>: nearly always the name, then the version, each shorter than 128 bytes. */
@@ -143,8 +193,14 @@ class VersionSum {
     const lanes = this.#lanes;
     // A length of 16, in the byte before, keeps a longer or shorter text from counting by its last letters.
     const from = to - VERSION_LETTERS;
-    if (bytes[from - 1] !== VERSION_LETTERS) this.#count = Number.NaN;
-    for (let i = 0; i < WORDS; i++) lanes[i] = (lanes[i] as number) + wordAt(bytes, from + i * 4);
+    if (bytes[from - 1] !== VERSION_LETTERS) {
+      this.#count = Number.NaN;
+      return;
+    }
+    lanes[0] = (lanes[0] as number) + wordAt(bytes, from);
+    lanes[1] = (lanes[1] as number) + wordAt(bytes, from + 4);
+    lanes[2] = (lanes[2] as number) + wordAt(bytes, from + 8);
+    lanes[3] = (lanes[3] as number) + wordAt(bytes, from + 12);
   }
 
   equals(other: VersionSum): boolean {

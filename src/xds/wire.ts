@@ -56,6 +56,11 @@ export class WireReader {
     return true;
   }
 
+  /** Goes on at the field that begins there: those before have been read by somebody else. */
+  skipTo(position: number): void {
+    this.#at = position;
+  }
+
   /** The current field as text. Throws when it isn't length-delimited. */
   text(): string {
     this.#delimited();
