@@ -148,7 +148,7 @@ describe('memory for messages', () => {
           expect(reader.whole).toBe(true);
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 8 },
     );
   });
 });
