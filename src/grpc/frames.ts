@@ -34,7 +34,7 @@ export class FrameReader {
   readonly #limit: number;
   readonly #encoding: string;
   readonly #memory: MessageMemory;
-  readonly #prefix = new Uint8Array(PREFIX);
+  readonly #prefix = Buffer.alloc(PREFIX);
   #prefixed = 0;
   /** The message under way: its length, where it is gathered, and how much of it is there. */
   #length = 0;
@@ -67,9 +67,8 @@ export class FrameReader {
       at += this.#readPrefix(chunk, at);
       if (this.#prefixed < PREFIX) break;
       this.#prefixed = 0;
-      const [flag = 0, a = 0, b = 0, c = 0, d = 0] = this.#prefix;
-      const length = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
-      const error = this.#refusal(flag, length);
+      const length = this.#prefix.readUInt32BE(1);
+      const error = this.#refusal(this.#prefix[0] ?? 0, length);
       if (error !== undefined) return error;
       if (chunk.length - at >= length) {
         take(chunk.subarray(at, at + length));
@@ -85,8 +84,7 @@ export class FrameReader {
 
   /** Copies what there is of the prefix; gives how much. */
   #readPrefix(chunk: Buffer, at: number): number {
-    const size = Math.min(PREFIX - this.#prefixed, chunk.length - at);
-    for (let i = 0; i < size; i++) this.#prefix[this.#prefixed + i] = chunk[at + i] as number;
+    const size = chunk.copy(this.#prefix, this.#prefixed, at);
     this.#prefixed += size;
     return size;
   }

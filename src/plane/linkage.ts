@@ -141,10 +141,7 @@ function linkageFrom(
       links.delete(session);
     },
     remembered: () =>
-      [linker.classes, linker.workloads, linker.configs, linker.namespaces, departed].reduce(
-        (sum, { size }) => sum + size,
-        0,
-      ),
+      linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size + departed.size,
     scopeOf: (snapshot, proxyClass, previous) =>
       proxyClass.placeless === undefined
         ? scopeOf(snapshot, proxyClass, previous === undefined ? undefined : scopeFrom(previous as LinkedScope))

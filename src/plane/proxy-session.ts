@@ -127,8 +127,9 @@ export class PlaneSession implements ProxySession {
     this.#shared = views;
     this.#plain = plain;
     this.#advance();
-    if (plain && before !== undefined) return this.#recompose(before, views, own) || changed;
-    for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
+    const fresh =
+      plain && before !== undefined ? changedViews(before, views, own) : this.#composed(views, own, snapshot);
+    for (const [, view] of fresh) changed = this.#put(view) || changed;
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
   }
@@ -141,17 +142,6 @@ export class PlaneSession implements ProxySession {
       this.#shared?.ownBasis === views.ownBasis &&
       workload.proxyClass.settings.selfDiscovery === undefined;
     return same && own !== undefined ? own : ownViews(views, workload);
-  }
-
-  /** Where nothing is peculiar to this proxy, types whose table is the same as before have the same view. */
-  #recompose(before: ClassViews, views: ClassViews, own: OwnViews): boolean {
-    let changed = false;
-    for (const [typeUrl, table] of views.tables) {
-      if (before.tables.get(typeUrl) === table) continue;
-      changed = this.#put(composedView(typeUrl, table, own.tables.get(typeUrl))) || changed;
-    }
-    for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
-    return changed;
   }
 
   /** Comes to the present term of what is on demand, and back when the next begins. */
@@ -336,6 +326,13 @@ export class PlaneSession implements ProxySession {
     if (same) return false;
     this.#secrets = secretView(secrets);
     return true;
+  }
+}
+
+/** Where nothing is peculiar to a proxy, types whose table is the same as before have the same view. */
+function* changedViews(before: ClassViews, views: ClassViews, own: OwnViews): Generator<readonly [string, View]> {
+  for (const [typeUrl, table] of views.tables) {
+    if (before.tables.get(typeUrl) !== table) yield [typeUrl, composedView(typeUrl, table, own.tables.get(typeUrl))];
   }
 }
 

@@ -194,10 +194,12 @@ class AggregatedDiscovery implements XdsServer {
 
   #open(mode: Mode, call: GrpcCall, peerOf: PeerOf): void {
     if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
-    call.onOver = this.#admission.ask((admitted) => {
+    const cancel = this.#admission.ask((admitted) => {
       if (!admitted) return this.#refuse(call, RESOURCE_EXHAUSTED, 'too many new streams');
       this.#authenticate(mode, call, peerOf);
     });
+    // Who was admitted at once may wait for its opening already.
+    call.onOver ??= cancel;
   }
 
   #refuse(call: GrpcCall, code: number, message: string): void {

@@ -188,6 +188,18 @@ describe('a call that goes well', () => {
     expect(readDeltaResponse(call.messages[0] as Buffer).resources.map(({ name }) => name)).toEqual(['a']);
   });
 
+  it('waits no more once it is gone', async () => {
+    const { address, session, metrics } = await rig({ maxOpenings: 1 });
+    const silent = new Call(session);
+    await silent.until(() => session.remoteSettings.initialWindowSize === 65_535);
+    const call = new Call(sessionTo(address));
+    await call.until(() => metrics.of('meltemi_waiting_opens') === 1);
+    call.stream.close(constants.NGHTTP2_CANCEL);
+    await call.until(() => metrics.of('meltemi_waiting_opens') === 0);
+    // It was never read from.
+    expect(metrics.of('pilot_xds_streams_total')).toBe(1);
+  });
+
   it('shares its connection with calls of other services, which grpc-js answers', async () => {
     const { world, session, address } = await rig();
     world.set(CLUSTER, { a: '1' });
