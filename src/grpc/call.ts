@@ -123,25 +123,28 @@ export class ServerCall {
     const stream = this.stream;
     if (this.over || stream.destroyed) return true;
     if (!stream.headersSent) stream.respond(HEADERS, { waitForTrailers: true });
-    // What is written in one turn of the loop goes out in one piece.
-    if (!this.#corked) {
-      this.#corked = true;
-      stream.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        stream.uncork();
-      });
-    }
     this.#pending += message.byteLength;
     this.#options.unsent.add(message.byteLength);
     const buffers = framed(message);
     const last = buffers.length - 1;
+    if (last > 0) this.#cork();
     for (const [i, buffer] of buffers.entries()) {
       if (i < last) stream.write(buffer);
       else stream.write(buffer, () => this.#taken(message.byteLength));
     }
     this.#full = this.#pending > this.#options.highWater;
     return !this.#full;
+  }
+
+  /** What is written in one turn of the loop then goes out in one piece. */
+  #cork(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    this.stream.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      this.stream.uncork();
+    });
   }
 
   #taken(size: number): void {

@@ -23,12 +23,17 @@ export interface MetricsRoot {
 export function createMetrics(): MetricsRoot {
   const registry = new Registry();
   const refreshers: (() => void | Promise<void>)[] = [];
+  const waiting: Batch[] = [];
+  const batched = (hand: (values: readonly number[]) => void): Batch => new Batch(hand, waiting);
   const named = <T>(name: string, make: () => T): T => (registry.getSingleMetric(name) as T | undefined) ?? make();
   const meter: Meter = {
     counter: (name, help, labelNames = []) => {
       const metric = named(name, () => new Counter({ name, help, labelNames: [...labelNames], registers: [registry] }));
-      const child = perLabels((labels) => metric.labels(labels));
-      return { inc: (labels, by = 1) => (labels === undefined ? metric.inc(by) : child(labels).inc(by)) };
+      const child = perLabels((labels) => {
+        const series = metric.labels(labels);
+        return batched((values) => series.inc(values.reduce((sum, value) => sum + value, 0)));
+      });
+      return { inc: (labels, by = 1) => (labels === undefined ? metric.inc(by) : child(labels).add(by)) };
     },
     gauge: (name, help, labelNames = []) => {
       const metric = named(name, () => new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] }));
@@ -38,9 +43,14 @@ export function createMetrics(): MetricsRoot {
       const make = () =>
         new Histogram({ name, help, buckets: [...buckets], labelNames: [...labelNames], registers: [registry] });
       const metric = named(name, make);
-      const child = perLabels((labels) => metric.labels(labels));
+      const child = perLabels((labels) => {
+        const series = metric.labels(labels);
+        return batched((values) => {
+          for (const value of values) series.observe(value);
+        });
+      });
       return {
-        observe: (value, labels) => (labels === undefined ? metric.observe(value) : child(labels).observe(value)),
+        observe: (value, labels) => (labels === undefined ? metric.observe(value) : child(labels).add(value)),
       };
     },
   };
@@ -48,6 +58,7 @@ export function createMetrics(): MetricsRoot {
     meter,
     render: async () => {
       await Promise.all(refreshers.map(async (refresh) => refresh()));
+      flushAll(waiting);
       return registry.metrics();
     },
     contentType: registry.contentType,
@@ -58,6 +69,38 @@ export function createMetrics(): MetricsRoot {
 }
 
 type Labels = Readonly<Record<string, string>>;
+
+/** Values of a series that wait at most, and series that have some. */
+const BATCH = 128;
+
+/** Values for one series, handed over many at a time: one by one, amid other work, each costs several times as much. */
+class Batch {
+  readonly #hand: (values: readonly number[]) => void;
+  /** All that have values. */
+  readonly #waiting: Batch[];
+  #values: number[] = [];
+
+  constructor(hand: (values: readonly number[]) => void, waiting: Batch[]) {
+    this.#hand = hand;
+    this.#waiting = waiting;
+  }
+
+  add(value: number): void {
+    const count = this.#values.push(value);
+    if (count === 1 && this.#waiting.push(this) < BATCH) return;
+    if (count === BATCH || this.#waiting.length >= BATCH) flushAll(this.#waiting);
+  }
+
+  flush(): void {
+    const values = this.#values;
+    this.#values = [];
+    this.#hand(values);
+  }
+}
+
+function flushAll(waiting: Batch[]): void {
+  for (const batch of waiting.splice(0)) batch.flush();
+}
 
 /** Who passes the same object of labels each time spares the search for its series. */
 function perLabels<T>(find: (labels: Record<string, string>) => T): (labels: Labels) => T {

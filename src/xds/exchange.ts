@@ -71,7 +71,7 @@ export interface Need {
   readonly removals: boolean;
 }
 
-const NO_NEED: Need = { answer: false, changes: false, removals: false };
+export const NO_NEED: Need = { answer: false, changes: false, removals: false };
 
 /** Unanswered responses remembered; older ones count as answered, so that a client that never answers costs little. */
 const MAX_UNANSWERED = 32;

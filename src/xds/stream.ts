@@ -6,7 +6,7 @@ import type { View } from '../resources/view.ts';
 import { type Conversation, conversationAbout } from './conversation.ts';
 import { type DeltaRequest, deltaEvents } from './delta.ts';
 import type { Message, Mode } from './encode.ts';
-import type { Exchange, ExchangeEvent, Need } from './exchange.ts';
+import { type Exchange, type ExchangeEvent, type Need, NO_NEED } from './exchange.ts';
 import type { Progress } from './ordering.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal } from './port.ts';
 import { type Accounts, reportAnswer, reportSent } from './report.ts';
@@ -65,6 +65,8 @@ export class XdsStream implements Pumped {
   #blockedSince: number | undefined;
   /** When the oldest change that isn't sent yet was seen. */
   #changedAt: number | undefined;
+  /** Something may have to be sent, now or once something is answered. */
+  #owing = true;
   #cancelOrder: (() => void) | undefined;
 
   constructor(mode: Mode, peer: Peer, outlet: Outlet, context: StreamContext) {
@@ -183,6 +185,9 @@ export class XdsStream implements Pumped {
     // What a client says that it holds is long: it is compared with the view at once, not kept until its turn.
     const first = events.some((event) => event.kind === 'initial');
     if (first && this.#session?.ready !== false) this.#refresh(exchange);
+    // Nearly all requests acknowledge what was sent last: nothing follows from that when nothing waits for it.
+    if (!this.#owing && events.every(({ kind }) => kind === 'ack')) return;
+    this.#owing = true;
     this.#context.scheduler.add(this, this.#urgency(events));
   }
 
@@ -202,6 +207,7 @@ export class XdsStream implements Pumped {
   wake(changedAt?: number): void {
     if (this.#closed) return;
     this.#wake++;
+    this.#owing = true;
     this.#changedAt ??= changedAt;
     this.#context.scheduler.add(this, 'push');
   }
@@ -232,18 +238,25 @@ export class XdsStream implements Pumped {
   #sendAll(): void {
     this.#cancelOrder?.();
     this.#cancelOrder = undefined;
+    this.#owing = true;
     // All types first learn of their change, so that the early ones know what the late ones still have to take.
-    for (const { exchange } of this.#types) {
-      if (this.#session?.view(exchange.typeUrl) === undefined) this.#drop(exchange.typeUrl);
-      else this.#refresh(exchange);
-    }
-    let waits = false;
     for (const conversation of this.#types) {
-      if (this.#sendOne(conversation) === 'waits') waits = true;
+      const view = this.#session?.view(conversation.exchange.typeUrl);
+      if (view === undefined) this.#drop(conversation.exchange.typeUrl);
+      else conversation.need = this.#needOf(conversation.exchange, view);
+    }
+    let [waits, sent] = [false, false];
+    for (const conversation of this.#types) {
+      // What was sent of one type may make another one necessary.
+      if (sent) conversation.need = this.#refresh(conversation.exchange);
+      const outcome = this.#sendOne(conversation);
+      waits ||= outcome === 'waits';
+      sent ||= outcome === 'sent';
       if (this.#closed || this.#blockedSince !== undefined) return;
     }
-    if (!waits && this.#types.every(({ retryAt }) => retryAt === undefined)) this.#changedAt = undefined;
-    this.#awaitOrder();
+    this.#owing = waits || this.#types.some(({ retryAt }) => retryAt !== undefined);
+    if (!this.#owing) this.#changedAt = undefined;
+    else this.#awaitOrder();
   }
 
   /** It was asked for before anybody knew that it isn't served. */
@@ -252,19 +265,22 @@ export class XdsStream implements Pumped {
     this.#notServed(typeUrl);
   }
 
-  #refresh(exchange: Exchange): Need | undefined {
-    const view: View | undefined = this.#session?.view(exchange.typeUrl);
-    return view === undefined ? undefined : exchange.refresh(view, this.#wake, this.#parentMark(exchange));
+  #refresh(exchange: Exchange): Need {
+    const view = this.#session?.view(exchange.typeUrl);
+    return view === undefined ? NO_NEED : this.#needOf(exchange, view);
   }
 
-  /** Says when it has to wait for what is on its way to others. */
-  #sendOne(conversation: Conversation): 'waits' | undefined {
+  #needOf(exchange: Exchange, view: View): Need {
+    return exchange.refresh(view, this.#wake, this.#parentMark(exchange));
+  }
+
+  /** `waits`: for what is on its way to others. */
+  #sendOne(conversation: Conversation): 'sent' | 'waits' | 'rests' {
     const { clock, orderTimeout, unsent, unanswered } = this.#context;
-    const { exchange } = conversation;
-    const need = this.#refresh(exchange);
-    if (need === undefined || !(need.answer || need.changes || need.removals)) {
+    const { exchange, need } = conversation;
+    if (!(need.answer || need.changes || need.removals)) {
       rest(conversation);
-      return undefined;
+      return 'rests';
     }
     const now = clock.now();
     const find = (typeUrl: string): Progress | undefined => this.#progressOf(typeUrl);
@@ -280,7 +296,7 @@ export class XdsStream implements Pumped {
       this.#send(conversation, { onlyAsked: !turn.full, removals, late, changedAt, push: !need.answer });
     }
     noteWait(conversation, need, turn, { now, orderTimeout });
-    return undefined;
+    return turn.full || need.answer ? 'sent' : 'rests';
   }
 
   /** Progress of a type that the client subscribes to. */
