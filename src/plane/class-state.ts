@@ -37,6 +37,11 @@ export class ClassState {
     return this.#views;
   }
 
+  /** The snapshot to which its views were brought, or are being brought by `advance`. */
+  get settled(): LinkedSnapshot | undefined {
+    return this.#settled;
+  }
+
   /** What is wrong with this class's part of the configuration. */
   findings(): readonly Finding[] {
     if (this.#views === undefined) return [];

@@ -1,11 +1,12 @@
-// When to act on a stream of changes: a lone change at once, a burst when it falls quiet, a steady churn at a steady pace.
+// When to act on a stream of changes: a lone change at once, a burst when it falls quiet, a steady churn at a steady pace
+// that leaves as much time for everything else as acting takes.
 
 import type { Clock, Timers } from '../lib/ports.ts';
 
 export interface DebounceOptions {
   /** A burst is over when nothing came for so long, in ms. */
   readonly quiet: number;
-  /** No change waits longer than this, in ms. */
+  /** No change waits longer than this, in ms, but for linking and translation of those before it. */
   readonly max: number;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -17,30 +18,68 @@ export interface Debounce {
   stop(): void;
 }
 
+/** What was set off. */
+export interface Act {
+  readonly done: Promise<void>;
+}
+
 /**
- * Leading edge: if nothing happened during the last `quiet` ms, `act` runs in the next turn of the loop. Otherwise it
- * runs once the signals fall quiet, and in any case `max` ms after the first one that waits.
+ * Leading edge: if nothing was done during the last `quiet` ms, `act` runs in the next turn of the loop. Otherwise it runs
+ * once the signals fall quiet, and in any case `max` ms after the first one that waits. After it has run it rests for as long
+ * as it took, half of `max` at most; signals gather meanwhile.
+ *
+ * `act` gives what ends when all that it has set off is done; it is waited for during the other half of `max`. Undefined: it
+ * has set off nothing. Then it is as if it had not run, and what often follows (endpoints after their Pods) still leaves
+ * at once. It must not throw.
  */
-export function debounce(options: DebounceOptions, act: () => void): Debounce {
+export function debounce(options: DebounceOptions, act: () => Promise<Act | undefined>): Debounce {
   const { quiet, max, clock, timers } = options;
   let first: number | undefined;
-  let lastEnd = Number.NEGATIVE_INFINITY;
+  let calmFrom = Number.NEGATIVE_INFINITY;
+  let restUntil = Number.NEGATIVE_INFINITY;
+  let running = false;
+  let stopped = false;
   let cancel: (() => void) | undefined;
-  const fire = (): void => {
+  const schedule = (wait: number): void => {
+    cancel?.();
+    if (!stopped) cancel = timers.setTimeout(() => void run(), Math.max(0, wait, restUntil - clock.now()));
+  };
+  const waitOf = (since: number): number => Math.min(quiet, since + max - clock.now());
+  const run = async (): Promise<void> => {
     first = undefined;
-    cancel = undefined;
-    act();
-    lastEnd = clock.now();
+    running = true;
+    const started = clock.now();
+    const acted = await act();
+    if (acted !== undefined) {
+      await within(max / 2, acted.done, timers);
+      const now = clock.now();
+      calmFrom = now + quiet;
+      restUntil = now + Math.min(now - started, max / 2);
+    }
+    running = false;
+    if (first !== undefined) schedule(acted === undefined ? 0 : waitOf(first));
   };
   return {
     signal: () => {
       const now = clock.now();
-      const calm = first === undefined && now - lastEnd >= quiet;
+      const calm = first === undefined && now >= calmFrom;
       first ??= now;
-      cancel?.();
-      const wait = calm ? 0 : Math.min(quiet, first + max - now);
-      cancel = timers.setTimeout(fire, Math.max(0, wait));
+      if (!running) schedule(calm ? 0 : waitOf(first));
     },
-    stop: () => cancel?.(),
+    stop: () => {
+      stopped = true;
+      cancel?.();
+    },
   };
+}
+
+/** Resolves with `done`, or after so many ms. */
+function within(ms: number, done: Promise<void>, timers: Timers): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = timers.setTimeout(resolve, ms);
+    void done.then(() => {
+      cancel();
+      resolve();
+    });
+  });
 }

@@ -3,6 +3,7 @@
 // pushed. Called by server.ts, which wires it, and by the xDS server through ViewPort.
 
 import type { Finding } from '../config/object.ts';
+import type { Workload } from '../ir/proxy.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { inSlices } from '../lib/slices.ts';
 import type { Steps } from '../lib/steps.ts';
@@ -10,7 +11,7 @@ import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
 import { ClassPool } from './class-pool.ts';
 import type { ClassState } from './class-state.ts';
-import { type Debounce, debounce } from './debounce.ts';
+import { type Act, type Debounce, debounce } from './debounce.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
@@ -72,6 +73,10 @@ export class Plane implements ViewPort {
   /** When the first change was seen of those that no snapshot has yet; and of those in the newest snapshot. */
   #seenAt: number | undefined;
   #changedAt: number | undefined;
+  /** Sessions that were told of a change. */
+  #told = 0;
+  /** Resolves when they have been sent what is new to them. */
+  #pushed: () => Promise<void> = () => Promise.resolve();
   #stopped = false;
 
   constructor(options: PlaneOptions) {
@@ -87,15 +92,18 @@ export class Plane implements ViewPort {
       clock,
       yieldLoop,
       slice: SLICE,
+      glance: (session) => this.#glance(session),
       bring: (session) => this.#bring(session),
       failed: (session, error) => this.#failed(session.id, error, 'translation for a proxy failed'),
     });
     this.#debounce = debounce(
       { quiet: options.quiet, max: options.max, clock: options.clock, timers: options.timers },
-      () => {
-        void this.settle();
-      },
+      () => this.#act(),
     );
+  }
+
+  paced(idle: () => Promise<void>): void {
+    this.#pushed = idle;
   }
 
   /** Something that snapshots are built from changed. */
@@ -267,6 +275,12 @@ export class Plane implements ViewPort {
     this.#classes.stop();
   }
 
+  async #act(): Promise<Act | undefined> {
+    const before = this.#told;
+    await this.settle();
+    return this.#told === before ? undefined : { done: this.#pushed() };
+  }
+
   async #settleAll(): Promise<void> {
     do {
       this.#again = false;
@@ -306,6 +320,26 @@ export class Plane implements ViewPort {
     for (const listener of this.#settledListeners) listener(sequence);
   }
 
+  /**
+   * Brings a session up to date whose class is already; after most changes that is all there is to do for nearly everybody.
+   * Gives false where more has to be looked at.
+   */
+  #glance(session: PlaneSession): boolean {
+    const snapshot = this.#snapshot;
+    const { classState } = session;
+    if (snapshot === undefined || classState?.settled !== snapshot) return false;
+    const link = this.#linkage.link(session, session.proxy, snapshot);
+    if (link.workload !== session.workload || link.proxyClass !== classState.proxyClass) return false;
+    this.#compose(session, classState, link.workload, snapshot);
+    return true;
+  }
+
+  #compose(session: PlaneSession, state: ClassState, workload: Workload, snapshot: LinkedSnapshot): void {
+    if (!session.compose(state, workload, snapshot) || session === this.#entering) return;
+    this.#told++;
+    session.wake(this.#changedAt);
+  }
+
   /** Finds class and workload of a session anew, brings the class up to date, and composes the session's views. */
   *#bring(session: PlaneSession): Steps<void> {
     const snapshot = this.#snapshot;
@@ -322,6 +356,6 @@ export class Plane implements ViewPort {
     yield* state.advance(snapshot);
     // It may have left meanwhile.
     if (!this.#sessions.has(session)) return;
-    if (session.compose(state, workload, snapshot) && session !== this.#entering) session.wake(this.#changedAt);
+    this.#compose(session, state, workload, snapshot);
   }
 }

@@ -5,6 +5,7 @@ import { TYPE_URL } from '../ir/draft.ts';
 import type { Proxy, Workload } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
 import type { Clock, Timers } from '../lib/ports.ts';
+import { memo } from '../lib/memo.ts';
 import { smallTable } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
@@ -53,7 +54,8 @@ export interface SessionHost {
 /** Timers hold no more than 31 bits of milliseconds. */
 const LONGEST_WAIT = 2 ** 31 - 1;
 
-const SERVED: ReadonlySet<string> = new Set(Object.values(TYPE_URL));
+/** The views of all types that are served, while there is nothing in them. */
+const NOTHING: ReadonlyMap<string, View> = new Map(Object.values(TYPE_URL).map((type) => [type, emptyView(type)]));
 
 export class PlaneSession implements ProxySession {
   readonly kind = 'session';
@@ -127,9 +129,10 @@ export class PlaneSession implements ProxySession {
     this.#shared = views;
     this.#plain = plain;
     this.#advance();
-    const fresh =
-      plain && before !== undefined ? changedViews(before, views, own) : this.#composed(views, own, snapshot);
-    for (const [, view] of fresh) changed = this.#put(view) || changed;
+    if (plain && before !== undefined) {
+      for (const [typeUrl, table] of changedTables(views, before))
+        changed = this.#put(composedView(typeUrl, table, own.tables.get(typeUrl))) || changed;
+    } else for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
     return changed;
   }
@@ -197,16 +200,14 @@ export class PlaneSession implements ProxySession {
 
   view(typeUrl: string): View | undefined {
     if (typeUrl === TYPE_URL.secret) return this.#secrets;
+    const known = this.#views.get(typeUrl);
+    if (known !== undefined) return known;
     const views = this.classState?.views;
     if (views?.late.has(typeUrl) === true && !this.#demanded.has(typeUrl)) {
       this.#demanded.add(typeUrl);
       this.#composeDemanded(typeUrl, views);
     }
-    const view = this.#views.get(typeUrl);
-    if (view !== undefined || !SERVED.has(typeUrl)) return view;
-    const empty = emptyView(typeUrl);
-    this.#views.set(typeUrl, empty);
-    return empty;
+    return this.#views.get(typeUrl) ?? NOTHING.get(typeUrl);
   }
 
   names(typeUrl: string, names: ReadonlySet<string>): void {
@@ -318,6 +319,7 @@ export class PlaneSession implements ProxySession {
   }
 
   #refreshSecrets(snapshot: Snapshot): boolean {
+    if (this.#secretNames.size === 0 && this.#secrets.parts.every(({ size }) => size === 0)) return false;
     const secrets = this.#secretsIn(snapshot);
     const part = this.#secrets.parts[0];
     const same =
@@ -330,11 +332,9 @@ export class PlaneSession implements ProxySession {
 }
 
 /** Where nothing is peculiar to a proxy, types whose table is the same as before have the same view. */
-function* changedViews(before: ClassViews, views: ClassViews, own: OwnViews): Generator<readonly [string, View]> {
-  for (const [typeUrl, table] of views.tables) {
-    if (before.tables.get(typeUrl) !== table) yield [typeUrl, composedView(typeUrl, table, own.tables.get(typeUrl))];
-  }
-}
+const changedTables = memo((views: ClassViews, before: ClassViews): readonly (readonly [string, ResourceTable])[] =>
+  [...views.tables].filter(([typeUrl, table]) => before.tables.get(typeUrl) !== table),
+);
 
 function secretView(secrets: readonly Resource[]): View {
   const table: ResourceTable = smallTable(secrets.map((secret) => [shardKey(secret.name), [secret]] as const));

@@ -11,6 +11,8 @@ export interface WorkQueueOptions<S> {
   readonly yieldLoop: () => Promise<void>;
   /** Longest time for which the event loop is held, ms, as far as steps are short. */
   readonly slice: number;
+  /** True when there was little to do and it is done; most often nothing has changed that concerns the session. */
+  readonly glance: (session: S) => boolean;
   readonly bring: (session: S) => Steps<void>;
   readonly failed: (session: S, error: unknown) => void;
 }
@@ -91,25 +93,32 @@ export class WorkQueue<S extends object> {
   /** False when there is nothing left to do. */
   #step(): boolean {
     if (this.#stopped) return false;
-    this.#current ??= this.#next();
-    if (this.#current === undefined) return false;
-    const { session, steps } = this.#current;
+    const session = this.#current?.session ?? this.#next();
+    if (session === undefined) return false;
     try {
-      if (steps.next().done !== true) return true;
+      if (this.#current === undefined) {
+        if (this.#options.glance(session)) return this.#waitsAnybody();
+        this.#current = { session, steps: this.#options.bring(session) };
+      }
+      if (this.#current.steps.next().done !== true) return true;
     } catch (error) {
       this.#options.failed(session, error);
     }
     this.#current = undefined;
+    return this.#waitsAnybody();
+  }
+
+  #waitsAnybody(): boolean {
     return this.#joining.size + this.#following.size > 0;
   }
 
-  #next(): Work<S> | undefined {
+  #next(): S | undefined {
     this.#fresh = !this.#fresh;
     const [first, second] = this.#fresh ? [this.#joining, this.#following] : [this.#following, this.#joining];
     const queue = first.size > 0 ? first : second;
     for (const session of queue) {
       queue.delete(session);
-      return { session, steps: this.#options.bring(session) };
+      return session;
     }
     return undefined;
   }

@@ -90,6 +90,7 @@ function viewPort(options: ServerOptions, { config, console: pages }: GrpcParts)
         refusal ?? connectRegistered(config.registrar, node, peer, () => config.plane.connect(node, peer, wake, mode))
       );
     },
+    paced: (idle) => config.plane.paced(idle),
   };
 }
 

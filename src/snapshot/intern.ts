@@ -1,5 +1,5 @@
 // Tables of equal values: asking with equal content gives the object that was made first. Entries that nobody asked for
-// during two generations are dropped.
+// during `GENERATIONS` of them are dropped.
 
 export interface InternTable<V> {
   /** The object of this key, if it still has the wanted content; else `next` takes its place. */
@@ -20,7 +20,8 @@ interface Slot<V> {
   used: number;
 }
 
-const GENERATIONS = 2;
+/** Many enough that those who hold a value need not say so in each. */
+export const GENERATIONS = 8;
 
 export function internTable<V>(): InternTable<V> {
   return tableOf(new Map(), 0);

@@ -15,7 +15,7 @@ import {
   serviceTargets,
 } from '../registry/service-targets.ts';
 import { buildClass, type ClassInput, namespaceInputs, stableText, type WorkloadIdentity } from './classes.ts';
-import { type InternTable, internTable } from './intern.ts';
+import { GENERATIONS, type InternTable, internTable } from './intern.ts';
 import { settingsOf, text, textMap } from './proxy.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
 import { inboundInputs, internedClass, internedWorkload, sameTarget } from './workload.ts';
@@ -93,11 +93,8 @@ export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, p
   advanceLinker(linker, snapshot);
   const before = previous?.memory;
   if (previous !== undefined && before?.snapshot === snapshot) return touched(linker, previous);
+  if (previous !== undefined && stands(linker, snapshot, proxy, previous)) return previous;
   const inputs = inputsOf(linker, snapshot, proxy.namespace);
-  if (previous !== undefined && before !== undefined && standsAsItWas(linker, before, snapshot, proxy, inputs)) {
-    before.snapshot = snapshot;
-    return touched(linker, previous);
-  }
   const memory = nextMemory(linker, snapshot, proxy, inputs, before);
   const { identity, settings, targets } = memory;
   const input: ClassInput = { snapshot, proxy, identity, settings, targets };
@@ -119,15 +116,19 @@ export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, p
   return touched(linker, previous);
 }
 
-function standsAsItWas(
-  linker: Linker,
-  before: LinkMemory,
-  snapshot: LinkedSnapshot,
-  proxy: Proxy,
-  { outbound, inbound }: NamespaceInputs,
-): boolean {
-  const sameLists = before.outbound === outbound && before.inbound === inbound;
-  return sameLists && before.snapshot.mesh === snapshot.mesh && knowsTheSame(linker, before, snapshot, proxy.namespace);
+/** True where nothing that the link was made from is different in this snapshot: then it is the link there, too. */
+function stands(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, link: Link): boolean {
+  const before = link.memory;
+  const { outbound, inbound } = inputsOf(linker, snapshot, proxy.namespace);
+  const same =
+    before.outbound === outbound &&
+    before.inbound === inbound &&
+    before.snapshot.mesh === snapshot.mesh &&
+    knowsTheSame(linker, before, snapshot, proxy.namespace);
+  if (!same) return false;
+  before.snapshot = snapshot;
+  touched(linker, link);
+  return true;
 }
 
 /** What is known of the proxy now; parts that are the same as before are the same objects. */
@@ -225,12 +226,12 @@ export function advanceLinker(linker: Linker, snapshot: LinkedSnapshot): void {
   linker.workloads.sweep();
   linker.configs.sweep();
   for (const [namespace, inputs] of linker.namespaces)
-    if (inputs.generation + 2 < linker.generation) linker.namespaces.delete(namespace);
+    if (inputs.generation + GENERATIONS < linker.generation) linker.namespaces.delete(namespace);
 }
 
-/** In every second generation: nothing is forgotten within two. */
+/** Now and then: nothing is forgotten before. */
 function touched(linker: Linker, link: Link): Link {
-  if (linker.generation % 2 === 1) return link;
+  if (linker.generation % GENERATIONS !== 0) return link;
   linker.classes.touch(link.proxyClass.key);
   if (link.proxyClass.placeless !== undefined) linker.classes.touch(link.proxyClass.placeless.key);
   linker.classes.touch(link.workload.proxyClass.key);

@@ -88,4 +88,6 @@ export interface ViewPort {
     wake: (changedAt?: number) => void,
     mode: 'sotw' | 'delta',
   ): ProxySession | Refusal;
+  /** Told once by the server: `idle` resolves when all streams that were woken have had their turn. */
+  paced?(idle: () => Promise<void>): void;
 }

@@ -25,6 +25,7 @@ export class Scheduler {
   readonly #pushes = new Set<Pumped>();
   #running = false;
   #turn = 0;
+  #idle: (() => void)[] = [];
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -32,6 +33,11 @@ export class Scheduler {
 
   get waiting(): number {
     return this.#answers.size + this.#pushes.size;
+  }
+
+  /** Resolves when nobody waits for a turn. */
+  idle(): Promise<void> {
+    return this.#running ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
   }
 
   /** Has `stream` pumped soon, never synchronously. */
@@ -60,6 +66,7 @@ export class Scheduler {
     }
     this.#running = this.waiting > 0;
     if (this.#running) this.#options.defer(() => this.#run());
+    else for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #next(): Pumped | undefined {

@@ -156,6 +156,7 @@ class AggregatedDiscovery implements XdsServer {
       orderTimeout: options.orderTimeout ?? 5_000,
       writeTimeout: options.writeTimeout ?? 60_000,
     };
+    port.paced?.(() => this.#shared.scheduler.idle());
   }
 
   bind(

@@ -21,6 +21,10 @@ class Bench {
       clock: { now: () => this.now },
       yieldLoop: () => new Promise((resolve) => this.#slices.push(resolve)),
       slice: 10,
+      glance: ({ name }) => {
+        if (name.startsWith('same')) this.log.push(name);
+        return name.startsWith('same');
+      },
       bring: (session) => this.#bring(session),
       failed: (session, error) => this.failures.push(`${session.name}: ${String(error)}`),
     });

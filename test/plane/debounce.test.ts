@@ -1,0 +1,108 @@
+// When changes are acted on: alone at once, together once they fall quiet, and never for more than half of the time.
+
+import { describe, expect, it } from 'vitest';
+import { debounce } from '../../src/plane/debounce.ts';
+
+/** A debounce of 20 and 500 ms on a clock of its own; `took`: how long an act goes on, undefined where it sets off nothing. */
+class Bench {
+  now = 0;
+  readonly acts: number[] = [];
+  took: number | undefined = 0;
+  #timers: { readonly at: number; readonly fn: () => void }[] = [];
+  readonly debounce = debounce({ quiet: 20, max: 500, clock: { now: () => this.now }, timers: this }, async () => {
+    this.acts.push(this.now);
+    const { took } = this;
+    if (took === undefined) return undefined;
+    return { done: new Promise<void>((resolve) => this.setTimeout(resolve, took)) };
+  });
+
+  setTimeout(fn: () => void, ms: number): () => void {
+    const timer = { at: this.now + ms, fn };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  async until(end: number): Promise<void> {
+    for (; this.now <= end; this.now++) {
+      const due = this.#timers.filter(({ at }) => at <= this.now);
+      this.#timers = this.#timers.filter(({ at }) => at > this.now);
+      for (const { fn } of due) fn();
+      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+    }
+  }
+
+  async churn(end: number, every: number): Promise<void> {
+    for (let at = this.now; at <= end; at += every) {
+      this.debounce.signal();
+      await this.until(at + every - 1);
+    }
+  }
+}
+
+describe('changes', () => {
+  it('leave at once when nothing was done just before', async () => {
+    const bench = new Bench();
+    bench.debounce.signal();
+    await bench.until(100);
+    bench.debounce.signal();
+    await bench.until(200);
+    expect(bench.acts).toEqual([0, 101]);
+  });
+
+  it('are gathered while they follow each other closely', async () => {
+    const bench = new Bench();
+    bench.debounce.signal();
+    await bench.until(5);
+    await bench.churn(60, 10);
+    await bench.until(200);
+    expect(bench.acts).toHaveLength(2);
+  });
+
+  it('that never rest are acted on all the same, in time', async () => {
+    const bench = new Bench();
+    await bench.churn(3_000, 7);
+    const gaps = bench.acts.map((at, i) => at - (bench.acts[i - 1] ?? 0));
+    expect(bench.acts.length).toBeGreaterThanOrEqual(6);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(510);
+  });
+
+  it('that set off nothing do not keep waiting what follows them', async () => {
+    const bench = new Bench();
+    bench.took = undefined;
+    bench.debounce.signal();
+    await bench.until(2);
+    bench.took = 0;
+    bench.debounce.signal();
+    await bench.until(4);
+    expect(bench.acts).toEqual([0, 3]);
+  });
+
+  it('wait as long as acting on those before took', async () => {
+    const bench = new Bench();
+    bench.took = 100;
+    bench.debounce.signal();
+    await bench.until(1);
+    bench.debounce.signal();
+    await bench.until(400);
+    expect(bench.acts).toEqual([0, 200]);
+  });
+
+  it('wait no longer than the limit, however long that goes on', async () => {
+    const bench = new Bench();
+    bench.took = 10_000;
+    await bench.churn(3_000, 50);
+    const gaps = bench.acts.map((at, i) => at - (bench.acts[i - 1] ?? 0));
+    expect(bench.acts).toHaveLength(7);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(520);
+  });
+
+  it('are not acted on after the end', async () => {
+    const bench = new Bench();
+    bench.debounce.signal();
+    bench.debounce.stop();
+    await bench.until(100);
+    expect(bench.acts).toEqual([]);
+  });
+});
