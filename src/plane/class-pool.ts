@@ -4,6 +4,7 @@
 
 import type { ProxyClass } from '../ir/proxy.ts';
 import type { Timers } from '../lib/ports.ts';
+import type { PlaneSession } from './proxy-session.ts';
 import { type ClassPorts, ClassState } from './class-state.ts';
 
 /** How long an unused class is kept, ms: longer than it takes proxies to reconnect. */
@@ -32,7 +33,7 @@ export class ClassPool {
     return this.#resting.size;
   }
 
-  retain(proxyClass: ProxyClass): ClassState {
+  retain(proxyClass: ProxyClass, member: PlaneSession): ClassState {
     const { key } = proxyClass;
     let state = this.used.get(key);
     if (state === undefined) {
@@ -41,14 +42,12 @@ export class ClassPool {
       state = rested?.proxyClass === proxyClass ? rested : new ClassState(proxyClass, this.#ports);
       this.used.set(key, state);
     }
-    state.members++;
+    state.members.add(member);
     return state;
   }
 
-  release(state: ClassState | undefined): void {
-    if (state === undefined) return;
-    state.members--;
-    if (state.members > 0) return;
+  release(state: ClassState | undefined, member: PlaneSession): void {
+    if (state?.members.delete(member) !== true || state.members.size > 0) return;
     const { key } = state.proxyClass;
     if (this.used.get(key) === state) this.used.delete(key);
     this.#rest(key, state);

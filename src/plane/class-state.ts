@@ -9,6 +9,7 @@ import type { Steps } from '../lib/steps.ts';
 import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
 import { classFindings } from '../translate/index.ts';
 import { type ClassViews, classViews } from './class-views.ts';
+import type { PlaneSession } from './proxy-session.ts';
 import type { TablePool } from './table-pool.ts';
 
 export interface ClassPorts {
@@ -22,10 +23,11 @@ export interface ClassPorts {
 export class ClassState {
   readonly proxyClass: ProxyClass;
   /** Sessions of this class; the state is dropped with the last one. */
-  members = 0;
+  readonly members = new Set<PlaneSession>();
   #views: ClassViews | undefined;
   #scope: LinkedScope | undefined;
   #settled: LinkedSnapshot | undefined;
+  #told: ClassViews | undefined;
   readonly #ports: ClassPorts;
 
   constructor(proxyClass: ProxyClass, ports: ClassPorts) {
@@ -40,6 +42,13 @@ export class ClassState {
   /** The snapshot to which its views were brought, or are being brought by `advance`. */
   get settled(): LinkedSnapshot | undefined {
     return this.#settled;
+  }
+
+  /** Members that may have older views; asked again it gives nobody until there are others. */
+  untold(): Iterable<PlaneSession> {
+    if (this.#told === this.#views) return [];
+    this.#told = this.#views;
+    return this.members;
   }
 
   /** What is wrong with this class's part of the configuration. */

@@ -8,7 +8,8 @@ import type { Scope } from '../ir/snapshot.ts';
 import type { ConfigTables } from '../registry/input.ts';
 import { buildRegistry, type Registry } from '../registry/registry.ts';
 import {
-  advanceLinker,
+  carryLinks,
+  concernedBy,
   buildSnapshot,
   DEFAULT_SNAPSHOT_OPTIONS,
   forkLinker,
@@ -19,11 +20,13 @@ import {
   type Linker,
   newLinker,
   parseProxy,
+  partLink,
   relink,
   scopeOf,
 } from '../snapshot/index.ts';
 import { memo } from '../lib/memo.ts';
 import { Departed } from './departed.ts';
+import { Links } from './links.ts';
 import type { NodeInfo } from '../xds/port.ts';
 
 /** Everything that a snapshot is built from, at one moment. */
@@ -45,24 +48,29 @@ export interface ProxyLink {
   readonly workload: Workload;
 }
 
-export interface Linkage {
+export interface Linkage<S extends object> {
   /** The next snapshot; the previous one when nothing differs. */
   build(inputs: LinkInputs, previous: LinkedSnapshot | undefined): LinkedSnapshot;
+  /**
+   * Sessions whose links may be different in the snapshot that was built last, or that may read other Secrets: for all others
+   * only what their class sees can have changed.
+   */
+  readonly concerned: ReadonlySet<S>;
   /** The proxy that a node says it is. `incremental`: it speaks the delta variant. */
   parse(node: NodeInfo, incremental?: boolean): ReturnType<typeof parseProxy>;
   /** Class and workload of a session; remembered by it until `forget`. */
-  link(session: object, proxy: Proxy, snapshot: LinkedSnapshot): ProxyLink;
+  link(session: S, proxy: Proxy, snapshot: LinkedSnapshot): ProxyLink;
   /** The session is over. What it was linked to is remembered for a moment, should its node come back. */
-  forget(session: object, node: NodeInfo, proxy: Proxy): void;
+  forget(session: S, node: NodeInfo, proxy: Proxy): void;
   /** Classes, workloads and proxies that are remembered: those in use, and those of a moment ago. */
   remembered(): number;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
   /** Begins with all that this one knows; what is built and linked there changes nothing here. */
-  fork(): Linkage;
+  fork(): Linkage<S>;
 }
 
-export function linkage(): Linkage {
-  return linkageFrom(
+export function linkage<S extends object>(): Linkage<S> {
+  return linkageFrom<S>(
     newLinker(),
     undefined,
     () => undefined,
@@ -74,14 +82,15 @@ export function linkage(): Linkage {
  * `linkOf`: what a session is linked to at first. `scopeFrom`: the scope from which another may start; `sharedOf`: the same
  * of a placeless class.
  */
-function linkageFrom(
+function linkageFrom<S extends object>(
   linker: Linker,
   from: Registry | undefined,
-  linkOf: (session: object) => Link | undefined,
+  linkOf: (session: S) => Link | undefined,
   scopeFrom: (scope: LinkedScope) => LinkedScope,
   sharedOf: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined,
-): Linkage {
-  const links = new WeakMap<object, Link>();
+): Linkage<S> {
+  const links = new Links<S>(linker);
+  let concerned: ReadonlySet<S> = new Set();
   const departed = new Departed();
   const returned = new WeakMap<Proxy, Link>();
   const scopes = new WeakMap<
@@ -115,9 +124,17 @@ function linkageFrom(
         jwks: inputs.jwks,
         jwksFetch: inputs.jwksFetch,
       });
-      if (snapshot !== previous) departed.advance();
-      advanceLinker(linker, snapshot);
+      concerned = new Set();
+      if (snapshot === previous) return snapshot;
+      departed.advance();
+      const sameSecrets = previous?.secrets === snapshot.secrets && previous.configMaps === snapshot.configMaps;
+      concerned = links.concerned(sameSecrets ? concernedBy(linker, snapshot, links.namespaces) : 'all');
+      for (const session of concerned) partLink(links.get(session));
+      carryLinks(linker, snapshot);
       return snapshot;
+    },
+    get concerned() {
+      return concerned;
     },
     parse: (node, incremental = false) => {
       const departure = departed.returning(node, incremental);
@@ -132,13 +149,14 @@ function linkageFrom(
     link: (session, proxy, snapshot) => {
       const before = links.get(session) ?? linkOf(session) ?? returned.get(proxy);
       const link = relink(linker, snapshot, proxy, before);
-      links.set(session, link);
+      links.set(session, proxy, link);
       return link;
     },
     forget: (session, node, proxy) => {
-      const link = links.get(session);
-      if (link !== undefined) departed.left({ node, proxy, link });
-      links.delete(session);
+      const link = links.delete(session);
+      if (link === undefined) return;
+      partLink(link);
+      departed.left({ node, proxy, link });
     },
     remembered: () =>
       linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size + departed.size,
@@ -148,7 +166,7 @@ function linkageFrom(
         : placedScope(sharedScope(snapshot, proxyClass.placeless), proxyClass),
     // Links and scopes are brought up to date in place: a fork starts from copies.
     fork: () =>
-      linkageFrom(
+      linkageFrom<S>(
         forkLinker(linker),
         registry,
         (session) => copiedLink(links.get(session)),
@@ -173,7 +191,10 @@ function copiedAt(at: ScopeAt | undefined): ScopeAt | undefined {
 }
 
 function copiedLink(link: Link | undefined): Link | undefined {
-  return link === undefined ? undefined : { ...link, memory: { ...link.memory } };
+  if (link === undefined) return undefined;
+  const copy = { ...link, memory: { ...link.memory } };
+  partLink(copy);
+  return copy;
 }
 
 function copiedScope(scope: LinkedScope): LinkedScope {

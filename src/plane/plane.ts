@@ -43,6 +43,9 @@ export interface PlaneOptions {
 /** Longest time, in ms, for which translation holds the event loop. */
 const SLICE = 5;
 
+/** Sessions brought up to date in one step. */
+const STRIDE = 16;
+
 /** In a mesh that never rests the last one counts. */
 const PREVIEW_ATTEMPTS = 3;
 
@@ -54,11 +57,13 @@ export class Plane implements ViewPort {
   readonly #options: PlaneOptions;
   readonly #metrics: PlaneMetrics;
   readonly #debounce: Debounce;
-  readonly #linkage: Linkage = linkage();
+  readonly #linkage: Linkage<PlaneSession> = linkage();
   readonly #classes: ClassPool;
   readonly #sessions = new Set<PlaneSession>();
   readonly #settledListeners = new Set<(sequence: number) => void>();
-  readonly #queue: WorkQueue<PlaneSession>;
+  readonly #queue: WorkQueue<PlaneSession | ClassState>;
+  /** Those for whom translation failed: they are looked at again after the next change. */
+  readonly #failing = new Set<PlaneSession>();
   /** The session that `connect` is about to return: its stream will ask by itself. */
   #entering: PlaneSession | undefined;
   #snapshot: LinkedSnapshot | undefined;
@@ -92,9 +97,13 @@ export class Plane implements ViewPort {
       clock,
       yieldLoop,
       slice: SLICE,
-      glance: (session) => this.#glance(session),
-      bring: (session) => this.#bring(session),
-      failed: (session, error) => this.#failed(session.id, error, 'translation for a proxy failed'),
+      glance: (work) => work instanceof PlaneSession && this.#glance(work),
+      bring: (work) => (work instanceof PlaneSession ? this.#bring(work) : this.#bringClass(work)),
+      failed: (work, error) => {
+        if (work instanceof PlaneSession) this.#failing.add(work);
+        const id = work instanceof PlaneSession ? work.id : work.proxyClass.key;
+        this.#failed(id, error, 'translation for a proxy failed');
+      },
     });
     this.#debounce = debounce(
       { quiet: options.quiet, max: options.max, clock: options.clock, timers: options.timers },
@@ -222,7 +231,8 @@ export class Plane implements ViewPort {
     this.#moves++;
     this.#queue.remove(session);
     this.nacks.forget(session);
-    this.#classes.release(session.classState);
+    this.#failing.delete(session);
+    this.#classes.release(session.classState, session);
     this.#linkage.forget(session, session.node, session.proxy);
     this.#metrics.connected(this.#sessions.size);
   }
@@ -313,7 +323,12 @@ export class Plane implements ViewPort {
 
   async #advanceAll(): Promise<void> {
     this.#moves++;
-    this.#queue.follow(this.#sessions);
+    const { concerned } = this.#linkage;
+    this.#queue.follow(concerned);
+    this.#queue.follow(this.#failing);
+    this.#failing.clear();
+    // Of nearly all others it is enough to know what their class sees.
+    if (concerned.size < this.#sessions.size) this.#queue.follow(this.#classes.used.values());
     await this.#queue.idle();
     this.#served = this.#linked;
     const { sequence = 0 } = this.#snapshot ?? {};
@@ -340,6 +355,18 @@ export class Plane implements ViewPort {
     session.wake(this.#changedAt);
   }
 
+  /** Brings a class up to date, and those of it to whom nothing else has happened. */
+  *#bringClass(state: ClassState): Steps<void> {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined || state.members.size === 0) return;
+    yield* state.advance(snapshot);
+    let looked = 0;
+    for (const session of state.untold()) {
+      if (session.workload !== undefined) this.#compose(session, state, session.workload, snapshot);
+      if (++looked % STRIDE === 0) yield;
+    }
+  }
+
   /** Finds class and workload of a session anew, brings the class up to date, and composes the session's views. */
   *#bring(session: PlaneSession): Steps<void> {
     const snapshot = this.#snapshot;
@@ -348,8 +375,8 @@ export class Plane implements ViewPort {
     if (workload !== session.workload) this.#metrics.links.inc();
     const before = session.classState;
     if (before?.proxyClass !== proxyClass) {
-      session.classState = this.#classes.retain(proxyClass);
-      this.#classes.release(before);
+      session.classState = this.#classes.retain(proxyClass, session);
+      this.#classes.release(before, session);
     }
     const state = session.classState;
     if (state === undefined) return;

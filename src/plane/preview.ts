@@ -58,7 +58,7 @@ export interface World {
 
 export interface PreviewWorld {
   /** A fork. */
-  readonly linkage: Linkage;
+  readonly linkage: Linkage<PlaneSession>;
   readonly snapshot: LinkedSnapshot;
   readonly inputs: LinkInputs;
   readonly sessions: readonly PlaneSession[];

@@ -7,7 +7,7 @@ import type { WorkloadEntrySpec } from '../config/generated/types.ts';
 import type { Proxy, ServiceTarget } from '../ir/proxy.ts';
 import type { Service } from '../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { bucketIndex, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
+import { bucketIndex, type Table, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
 import { entryFacts, podFacts, type WorkloadFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import { isKubeService } from './host-services.ts';
 import { type KubeService, kubeHostname, type Pod, type ServiceEntry } from './input.ts';
@@ -73,6 +73,23 @@ export function samePods({ state: a }: Registry, { state: b }: Registry, { named
     a.tables.pods.buckets[named] === b.tables.pods.buckets[named] &&
     a.workloads.podsByIp.buckets[addressed] === b.workloads.podsByIp.buckets[addressed]
   );
+}
+
+/** Places in which Pods have come, gone or changed. */
+export interface PodChanges {
+  readonly named: readonly number[];
+  readonly addressed: readonly number[];
+}
+
+export function podChanges({ state: a }: Registry, { state: b }: Registry): PodChanges {
+  return {
+    named: changedBuckets(a.tables.pods, b.tables.pods),
+    addressed: changedBuckets(a.workloads.podsByIp, b.workloads.podsByIp),
+  };
+}
+
+function changedBuckets(a: Table<unknown>, b: Table<unknown>): number[] {
+  return a === b ? [] : b.buckets.flatMap((bucket, at) => (a.buckets[at] === bucket ? [] : [at]));
 }
 
 function isLocal(registry: Registry, proxy: Proxy): boolean {

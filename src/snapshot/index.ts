@@ -4,12 +4,14 @@
 //
 //   parseProxy   once per connection;
 //   buildSnapshot  once per settled change;
-//   relink       for every connection after each change: class and workload, or the same link when nothing differs;
+//   concernedBy  once per settled change: whose links may be different;
+//   relink       for each of those, and for every connection: class and workload, or the same link when nothing differs;
 //   scopeOf      for every class in use after each change: the same scope when nothing differs.
 //
 // All of it is pure but for the Linker, the tables of classes and workloads in use, which the plane owns.
 
-export { advanceLinker, forkLinker, isKept, type Link, type Linker, newLinker, relink } from './link.ts';
+export { type Concerned, concernedBy, isKept, keysOf, type Link, partLink, peculiarities, relink } from './link.ts';
+export { carryLinks, forkLinker, holdLink, type Linker, type LinkKeys, newLinker, releaseLink } from './linker.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
 export { type LinkedScope, scopeOf } from './scope.ts';
 export { shapingObjects } from './shaping.ts';

@@ -1,13 +1,14 @@
-// Tables of equal values: asking with equal content gives the object that was made first. Entries that nobody asked for
-// during `GENERATIONS` of them are dropped.
+// Tables of equal values: asking with equal content gives the object that was made first. Entries that nobody holds and
+// nobody asked for during two generations are dropped.
 
 export interface InternTable<V> {
   /** The object of this key, if it still has the wanted content; else `next` takes its place. */
   keep(key: string, next: V, same: (before: V, next: V) => boolean): V;
   /** The object of this key, if there is one. */
   find(key: string): V | undefined;
-  /** Marks a value that somebody still holds. */
-  touch(key: string): void;
+  /** Somebody has the value of this key, until it is released as often as it was held. */
+  hold(key: string): void;
+  release(key: string): void;
   /** Starts a generation. */
   sweep(): void;
   /** Another table that begins with the same values. */
@@ -18,10 +19,10 @@ export interface InternTable<V> {
 interface Slot<V> {
   value: V;
   used: number;
+  holders: number;
 }
 
-/** Many enough that those who hold a value need not say so in each. */
-export const GENERATIONS = 8;
+const GENERATIONS = 2;
 
 export function internTable<V>(): InternTable<V> {
   return tableOf(new Map(), 0);
@@ -33,7 +34,7 @@ function tableOf<V>(slots: Map<string, Slot<V>>, start: number): InternTable<V> 
     keep(key, next, same) {
       const slot = slots.get(key);
       if (slot === undefined) {
-        slots.set(key, { value: next, used: generation });
+        slots.set(key, { value: next, used: generation, holders: 0 });
         return next;
       }
       slot.used = generation;
@@ -45,13 +46,21 @@ function tableOf<V>(slots: Map<string, Slot<V>>, start: number): InternTable<V> 
       if (slot !== undefined) slot.used = generation;
       return slot?.value;
     },
-    touch(key) {
+    hold(key) {
       const slot = slots.get(key);
-      if (slot !== undefined) slot.used = generation;
+      if (slot !== undefined) slot.holders++;
+    },
+    release(key) {
+      const slot = slots.get(key);
+      if (slot === undefined) return;
+      slot.holders--;
+      slot.used = generation;
     },
     sweep() {
       generation++;
-      for (const [key, slot] of slots) if (slot.used + GENERATIONS < generation) slots.delete(key);
+      for (const [key, slot] of slots) {
+        if (slot.holders === 0 && slot.used + GENERATIONS < generation) slots.delete(key);
+      }
     },
     fork: () => tableOf(new Map([...slots].map(([key, slot]) => [key, { ...slot }])), generation),
     get size() {

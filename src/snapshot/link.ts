@@ -1,6 +1,8 @@
 // Which class and which workload a connected proxy has in a snapshot. Proxies for which all is equal get the same two
-// objects; a proxy for which nothing changed keeps its link after a look at a few dozen identities.
-// In: a snapshot, a parsed proxy, its link before. Out: its link. Called by the plane for every connection and change.
+// objects; a proxy for which nothing changed keeps its link.
+// In: a snapshot, a parsed proxy, its link before. Out: its link. Called by the plane for every connection, and after a
+// change for those whom it may concern: the others are not looked at, and the cell that says up to which snapshot their
+// links hold is one for all of them.
 
 import type { MeshConfig } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, ProxySettings, ServiceTarget, Workload } from '../ir/proxy.ts';
@@ -9,13 +11,15 @@ import { localityLabel, placedLabels } from '../registry/facts.ts';
 import {
   workloadOf as knownWorkload,
   podPlaces,
+  podChanges,
+  type PodChanges,
   type PodPlaces,
   type ProxyWorkload,
   samePods,
   serviceTargets,
 } from '../registry/service-targets.ts';
 import { buildClass, type ClassInput, namespaceInputs, stableText, type WorkloadIdentity } from './classes.ts';
-import { GENERATIONS, type InternTable, internTable } from './intern.ts';
+import { advanceLinker, type Linker, type LinkKeys, type NamespaceInputs, type Standing } from './linker.ts';
 import { settingsOf, text, textMap } from './proxy.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
 import { inboundInputs, internedClass, internedWorkload, sameTarget } from './workload.ts';
@@ -29,7 +33,7 @@ export interface Link {
 
 /** Kept up to date in place, so that a link stays the same object while class and workload do. */
 interface LinkMemory {
-  snapshot: LinkedSnapshot;
+  standing: Standing;
   settings: ProxySettings;
   configKey: string;
   known: ProxyWorkload['facts'] | undefined;
@@ -44,57 +48,17 @@ interface LinkMemory {
   inbound: readonly unknown[];
 }
 
-/** What all proxies of a namespace depend on: each list is the same while everything in it is. */
-interface NamespaceInputs {
-  readonly snapshot: LinkedSnapshot;
-  readonly generation: number;
-  readonly outbound: readonly unknown[];
-  readonly inbound: readonly unknown[];
-}
-
-/** Classes and workloads in use, shared by all proxies of one plane; and the few proxy configurations that there are. */
-export interface Linker {
-  readonly classes: InternTable<ProxyClass>;
-  readonly workloads: InternTable<Workload>;
-  readonly configs: InternTable<ProxySettings['proxyConfig']>;
-  readonly namespaces: Map<string, NamespaceInputs>;
-  /** Whether workloads are known the same in two snapshots: asked by thousands of proxies in turn. */
-  step: { readonly from: LinkedSnapshot; readonly to: LinkedSnapshot; readonly same: boolean } | undefined;
-  /** The snapshot that was linked last, and how many there were. */
-  snapshot: LinkedSnapshot | undefined;
-  generation: number;
-}
-
-export function newLinker(): Linker {
-  return {
-    classes: internTable(),
-    workloads: internTable(),
-    configs: internTable(),
-    namespaces: new Map(),
-    step: undefined,
-    snapshot: undefined,
-    generation: 0,
-  };
-}
-
-/** A linker that begins with what this one holds; neither is changed by the other from then on. */
-export function forkLinker(linker: Linker): Linker {
-  return {
-    ...linker,
-    classes: linker.classes.fork(),
-    workloads: linker.workloads.fork(),
-    configs: linker.configs.fork(),
-    namespaces: new Map(linker.namespaces),
-  };
-}
-
 /** The proxy's link in the snapshot; `previous` itself when nothing is different for it. */
 export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, previous: Link | undefined): Link {
-  advanceLinker(linker, snapshot);
+  const standing = advanceLinker(linker, snapshot);
   const before = previous?.memory;
-  if (previous !== undefined && before?.snapshot === snapshot) return touched(linker, previous);
-  if (previous !== undefined && stands(linker, snapshot, proxy, previous)) return previous;
   const inputs = inputsOf(linker, snapshot, proxy.namespace);
+  if (previous !== undefined && before !== undefined) {
+    if (before.standing.snapshot === snapshot || stands(linker, before, snapshot, proxy, inputs)) {
+      before.standing = standing;
+      return previous;
+    }
+  }
   const memory = nextMemory(linker, snapshot, proxy, inputs, before);
   const { identity, settings, targets } = memory;
   const input: ClassInput = { snapshot, proxy, identity, settings, targets };
@@ -113,22 +77,20 @@ export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, p
   if (previous === undefined || workload !== previous.workload || proxyClass !== previous.proxyClass)
     return { proxyClass, workload, memory };
   Object.assign(previous.memory, memory);
-  return touched(linker, previous);
+  return previous;
 }
 
-/** True where nothing that the link was made from is different in this snapshot: then it is the link there, too. */
-function stands(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, link: Link): boolean {
-  const before = link.memory;
-  const { outbound, inbound } = inputsOf(linker, snapshot, proxy.namespace);
-  const same =
-    before.outbound === outbound &&
-    before.inbound === inbound &&
-    before.snapshot.mesh === snapshot.mesh &&
-    knowsTheSame(linker, before, snapshot, proxy.namespace);
-  if (!same) return false;
-  before.snapshot = snapshot;
-  touched(linker, link);
-  return true;
+/** True where nothing that the link was made from is different in this snapshot. */
+function stands(
+  linker: Linker,
+  before: LinkMemory,
+  snapshot: LinkedSnapshot,
+  proxy: Proxy,
+  { outbound, inbound }: NamespaceInputs,
+): boolean {
+  const sameLists = before.outbound === outbound && before.inbound === inbound;
+  const { mesh } = before.standing.snapshot;
+  return sameLists && mesh === snapshot.mesh && knowsTheSame(linker, before, snapshot, proxy.namespace);
 }
 
 /** What is known of the proxy now; parts that are the same as before are the same objects. */
@@ -143,12 +105,12 @@ function nextMemory(
   const workload = sameRegistry ? undefined : knownWorkload(snapshot.registry, proxy);
   const [known, kind] = sameRegistry ? [before?.known, before?.kind] : [workload?.facts, workload?.kind];
   const { settings, configKey } =
-    before?.snapshot.mesh === snapshot.mesh ? before : internedSettings(linker, proxy, snapshot.mesh);
+    before?.standing.snapshot.mesh === snapshot.mesh ? before : internedSettings(linker, proxy, snapshot.mesh);
   const targets: Targets = sameRegistry
     ? { inputs: before.targetInputs, list: before.targets, loose: before.loose }
     : targetsOf(snapshot, proxy, { known, kind }, before);
   return {
-    snapshot,
+    standing: advanceLinker(linker, snapshot),
     settings,
     configKey,
     known,
@@ -168,7 +130,7 @@ function nextMemory(
  * at the tables answers for all proxies that were last linked in the same snapshot.
  */
 function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot, namespace: string): boolean {
-  const from = before.snapshot;
+  const from = before.standing.snapshot;
   if (from.registry === next.registry) return true;
   let { step } = linker;
   if (step?.from !== from || step.to !== next) {
@@ -179,8 +141,12 @@ function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot, 
     step.same &&
     samePods(from.registry, next.registry, before.places) &&
     (!before.loose || from.registry.endpoints === next.registry.endpoints) &&
-    tableGet(from.index.base.byNamespace, namespace) === tableGet(next.index.base.byNamespace, namespace)
+    sameServices(from, next, namespace)
   );
+}
+
+function sameServices({ index: a }: LinkedSnapshot, { index: b }: LinkedSnapshot, namespace: string): boolean {
+  return tableGet(a.base.byNamespace, namespace) === tableGet(b.base.byNamespace, namespace);
 }
 
 function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: LinkedSnapshot): boolean {
@@ -217,27 +183,47 @@ export function isKept(linker: Linker, { proxyClass, workload, memory }: Link): 
   );
 }
 
-/** To be told of each snapshot: what nobody used during two of them is forgotten. */
-export function advanceLinker(linker: Linker, snapshot: LinkedSnapshot): void {
-  if (linker.snapshot === snapshot) return;
-  linker.snapshot = snapshot;
-  linker.generation++;
-  linker.classes.sweep();
-  linker.workloads.sweep();
-  linker.configs.sweep();
-  for (const [namespace, inputs] of linker.namespaces)
-    if (inputs.generation + GENERATIONS < linker.generation) linker.namespaces.delete(namespace);
+/** From now on the link stays where it is, and is compared with the next snapshot by itself. */
+export function partLink(link: Link | undefined): void {
+  if (link !== undefined) link.memory.standing = { ...link.memory.standing };
 }
 
-/** Now and then: nothing is forgotten before. */
-function touched(linker: Linker, link: Link): Link {
-  if (linker.generation % GENERATIONS !== 0) return link;
-  linker.classes.touch(link.proxyClass.key);
-  if (link.proxyClass.placeless !== undefined) linker.classes.touch(link.proxyClass.placeless.key);
-  linker.classes.touch(link.workload.proxyClass.key);
-  linker.workloads.touch(link.workload.key);
-  linker.configs.touch(link.memory.configKey);
-  return link;
+/** Whose links may be different in the next snapshot. */
+export type Concerned = 'all' | { readonly pods: PodChanges; readonly loose: boolean };
+
+/**
+ * Compares what links are made from, but for what each has of its own: that is told apart by the places of its Pod, and by
+ * whether endpoints say what it is part of.
+ */
+export function concernedBy(linker: Linker, snapshot: LinkedSnapshot, namespaces: Iterable<string>): Concerned {
+  const from = linker.standing?.snapshot;
+  if (from === undefined || from.mesh !== snapshot.mesh || !sameWorkloads(from, snapshot)) return 'all';
+  for (const namespace of namespaces) {
+    const before = linker.namespaces.get(namespace);
+    const { outbound, inbound } = inputsOf(linker, snapshot, namespace);
+    const same = before?.outbound === outbound && before.inbound === inbound;
+    if (!same || !sameServices(from, snapshot, namespace)) return 'all';
+  }
+  const { registry } = snapshot;
+  return { pods: podChanges(from.registry, registry), loose: from.registry.endpoints !== registry.endpoints };
+}
+
+/** What tells a link apart from others of its namespace. */
+export interface Peculiarities {
+  readonly places: PodPlaces;
+  readonly loose: boolean;
+  readonly configKey: string;
+}
+
+export function peculiarities({ memory }: Link): Peculiarities {
+  return memory;
+}
+
+/** The keys under which the linker shares what the link is made of. */
+export function keysOf({ proxyClass, workload, memory }: Link): LinkKeys {
+  const classes = [proxyClass.key, workload.proxyClass.key];
+  if (proxyClass.placeless !== undefined) classes.push(proxyClass.placeless.key);
+  return { classes, workload: workload.key, config: memory.configKey };
 }
 
 function internedSettings(

@@ -37,7 +37,7 @@ export interface WorkloadTables {
 export function internedClass(classes: InternTable<ProxyClass>, proxyClass: ProxyClass): ProxyClass {
   const known = classes.find(proxyClass.key);
   if (known !== undefined) {
-    if (known.placeless !== undefined) classes.touch(known.placeless.key);
+    if (known.placeless !== undefined) classes.find(known.placeless.key);
     return known;
   }
   const placeless = placelessClass(proxyClass);

@@ -13,6 +13,7 @@ import { decode } from '../../src/codec/index.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import { onDemandListener } from '../../src/translate/ondemand/listener.ts';
 import { renamedHost } from '../../src/translate/ondemand/routes.ts';
+import { manualTime } from '../ca/support.ts';
 import { CLUSTER, ENDPOINT, Lab, type LabProxy, LISTENER, objectsOf, ROUTE } from './lab.ts';
 
 const { virtualHost: HOST } = TYPE_URL;
@@ -20,7 +21,7 @@ const SHAPE: MeshShape = { services: 1000, endpoints: 2, namespaces: 2, routed: 
 const HOUR = 3_600_000;
 const ON = { MELTEMI_ON_DEMAND: 'true' };
 
-let now = 10 * HOUR;
+const time = manualTime(10 * HOUR);
 
 function node(index: number, metadata: object = {}, release = 40): object {
   const base = proxyNode(SHAPE, index);
@@ -70,7 +71,7 @@ async function change(lab: Lab, manifests: readonly unknown[]): Promise<void> {
 }
 
 describe('a sidecar on demand among 1,000 services', () => {
-  const lab = new Lab({ now: () => now });
+  const lab = new Lab({ now: time.clock.now, timers: time.timers });
   let proxy: LabProxy;
   let twin: LabProxy;
   let plain: LabProxy;
@@ -168,7 +169,7 @@ describe('a sidecar on demand among 1,000 services', () => {
     proxy.reset();
     await lab.settle();
     expect(resources(proxy)).toEqual({});
-    now += HOUR;
+    time.advance(HOUR);
     await lab.settle();
     expect(resources(proxy)).toMatchObject({ RDS: 1 });
     // The virtual host of 20 leads to its subsets, and nothing led to the cluster of 1004.
@@ -178,7 +179,7 @@ describe('a sidecar on demand among 1,000 services', () => {
     ask(proxy, HOST, nameOf(6));
     await lab.settle();
     expect(outbound(proxy)).toContain(clusterOf(7));
-    now += HOUR;
+    time.advance(HOUR);
     await lab.settle();
     expect(outbound(proxy)).toEqual([clusterOf(6)]);
     // What it needs again comes with the virtual host: Envoy doesn't ask twice for a cluster.

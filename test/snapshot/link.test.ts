@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ConfigObject } from '../../src/config/object.ts';
+import { holdLink, keysOf, releaseLink } from '../../src/snapshot/index.ts';
 import {
   authorizationPolicy,
   destinationRule,
@@ -266,6 +267,7 @@ describe('linking again', () => {
     let at = world(base);
     const other = linkOf(at, proxy({ namespace: 'gone' }));
     let link = linkOf(at, client);
+    holdLink(at.linker, keysOf(link));
     for (let round = 0; round < 4; round++) {
       at = withObjects(at, service(`s${round}`, { namespace: 'far' }));
       link = linkOf(at, client, link);
@@ -273,6 +275,12 @@ describe('linking again', () => {
     expect(at.linker.workloads.size).toBe(1);
     expect(linkOf(at, client)).toMatchObject({ proxyClass: link.proxyClass });
     expect(linkOf(at, proxy({ namespace: 'gone' })).proxyClass).not.toBe(other.proxyClass);
+    releaseLink(at.linker, keysOf(link));
+    for (let round = 4; round < 8; round++) {
+      at = withObjects(at, service(`s${round}`, { namespace: 'far' }));
+      linkOf(at, proxy({ namespace: 'gone' }));
+    }
+    expect(linkOf(at, client).proxyClass).not.toBe(link.proxyClass);
   });
 
   it('gives a scope of the class that a fresh proxy gets too', () => {
