@@ -51,10 +51,7 @@ export interface ProxyLink {
 export interface Linkage<S extends object> {
   /** The next snapshot; the previous one when nothing differs. */
   build(inputs: LinkInputs, previous: LinkedSnapshot | undefined): LinkedSnapshot;
-  /**
-   * Sessions whose links may be different in the snapshot that was built last, or that may read other Secrets: for all others
-   * only what their class sees can have changed.
-   */
+  /** Sessions whose links may be different in the snapshot that was built last: those of all others hold in it. */
   readonly concerned: ReadonlySet<S>;
   /** The proxy that a node says it is. `incremental`: it speaks the delta variant. */
   parse(node: NodeInfo, incremental?: boolean): ReturnType<typeof parseProxy>;
@@ -127,8 +124,7 @@ function linkageFrom<S extends object>(
       concerned = new Set();
       if (snapshot === previous) return snapshot;
       departed.advance();
-      const sameSecrets = previous?.secrets === snapshot.secrets && previous.configMaps === snapshot.configMaps;
-      concerned = links.concerned(sameSecrets ? concernedBy(linker, snapshot, links.namespaces) : 'all');
+      concerned = links.concerned(concernedBy(linker, snapshot, links.namespaces));
       for (const session of concerned) partLink(links.get(session));
       carryLinks(linker, snapshot);
       return snapshot;

@@ -6,6 +6,7 @@ import type { Counter, Meter } from '../lib/ports.ts';
 export interface PlaneMetrics {
   readonly failures: Counter;
   readonly links: Counter;
+  readonly relinks: Counter;
   connected(count: number): void;
   settled(seconds: number): void;
   snapshot(snapshot: Snapshot): void;
@@ -30,6 +31,7 @@ export function planeMetrics(meter: Meter): PlaneMetrics {
       ['class'],
     ),
     links: meter.counter('meltemi_links_total', 'Classes and proxies for which linking came out differently.'),
+    relinks: meter.counter('meltemi_relinks_total', 'Proxies looked at one by one, since a change might concern them.'),
     connected: (count) => connected.set(count),
     settled: (seconds) => settle.observe(seconds),
     snapshot: (snapshot) => {

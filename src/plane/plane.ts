@@ -78,6 +78,8 @@ export class Plane implements ViewPort {
   /** When the first change was seen of those that no snapshot has yet; and of those in the newest snapshot. */
   #seenAt: number | undefined;
   #changedAt: number | undefined;
+  /** Secrets, or the CA certificates in ConfigMaps, are others in the newest snapshot. */
+  #secretsMoved = false;
   /** Sessions that were told of a change. */
   #told = 0;
   /** Resolves when they have been sent what is new to them. */
@@ -306,7 +308,9 @@ export class Plane implements ViewPort {
   #build(): void {
     try {
       const inputs = this.#options.inputs();
-      const snapshot = this.#linkage.build(inputs, this.#snapshot);
+      const before = this.#snapshot;
+      const snapshot = this.#linkage.build(inputs, before);
+      this.#secretsMoved = before?.secrets !== snapshot.secrets || before.configMaps !== snapshot.configMaps;
       this.#linked = inputs;
       this.#snapshot = snapshot;
       this.#metrics.snapshot(snapshot);
@@ -323,16 +327,23 @@ export class Plane implements ViewPort {
 
   async #advanceAll(): Promise<void> {
     this.#moves++;
-    const { concerned } = this.#linkage;
+    const concerned = this.#concerned();
+    this.#metrics.relinks.inc(undefined, concerned.size);
     this.#queue.follow(concerned);
-    this.#queue.follow(this.#failing);
-    this.#failing.clear();
-    // Of nearly all others it is enough to know what their class sees.
+    // Of all others it is enough to know what their class sees.
     if (concerned.size < this.#sessions.size) this.#queue.follow(this.#classes.used.values());
     await this.#queue.idle();
     this.#served = this.#linked;
     const { sequence = 0 } = this.#snapshot ?? {};
     for (const listener of this.#settledListeners) listener(sequence);
+  }
+
+  /** Sessions that are to be looked at one by one. */
+  #concerned(): ReadonlySet<PlaneSession> {
+    const concerned = new Set([...this.#linkage.concerned, ...this.#failing]);
+    this.#failing.clear();
+    if (this.#secretsMoved) for (const session of this.#sessions) if (session.readsSecrets) concerned.add(session);
+    return concerned;
   }
 
   /**

@@ -114,6 +114,11 @@ export class PlaneSession implements ProxySession {
     return this.#own !== undefined;
   }
 
+  /** What it is given depends on Secrets or ConfigMaps. */
+  get readsSecrets(): boolean {
+    return !this.#plain || this.#secretNames.size > 0;
+  }
+
   /** Takes over the class's views and the workload's own. True when a view became another object. */
   compose(state: ClassState, workload: Workload, snapshot: Snapshot): boolean {
     const { views } = state;

@@ -259,14 +259,20 @@ function targetsOf(
 ): Targets {
   const { endpoints, state } = snapshot.registry;
   const services = tableGet(snapshot.index.base.byNamespace, proxy.namespace);
-  // Endpoints matter only to pods that no Service selects, and those are told by having no target of a selecting one.
-  const loose =
-    kind === 'pod' && (before === undefined || before.targets.every((each) => each.service.selector === undefined));
   const inline = proxy.addresses.map((address) => tableGet(state.workloads.inlineByIp, address));
-  const inputs = [known, kind, services, ...inline, loose ? endpoints : undefined];
-  if (before !== undefined && sameList(before.targetInputs, inputs)) return { inputs, list: before.targets, loose };
-  const list = serviceTargets(snapshot.registry, proxy);
-  return { inputs, list: keepTargets(before?.targets, list), loose };
+  const inputs = [known, kind, services, ...inline];
+  // Endpoints matter only to pods that no Service selects, and those are told by having no target of a selecting one.
+  const isLoose = (list: readonly ServiceTarget[]): boolean =>
+    kind === 'pod' && list.every((each) => each.service.selector === undefined);
+  const withEndpoints = (loose: boolean): readonly unknown[] => (loose ? [...inputs, endpoints] : inputs);
+  if (before !== undefined) {
+    const loose = isLoose(before.targets);
+    const all = withEndpoints(loose);
+    if (sameList(before.targetInputs, all)) return { inputs: all, list: before.targets, loose };
+  }
+  const list = keepTargets(before?.targets, serviceTargets(snapshot.registry, proxy));
+  const loose = isLoose(list);
+  return { inputs: withEndpoints(loose), list, loose };
 }
 
 function keepTargets(

@@ -80,7 +80,7 @@ export function scopeOf(
     peerAuthn: snapshot.peerAuthn,
     services,
     endpoints: endpointsFor(base, services, snapshot.endpoints, before?.endpoints),
-    ordered: ordered.list,
+    ordered: keepList(before?.ordered, ordered.list),
     egress: egressOf(listeners, before?.egress),
     virtualServices: keepList(before?.virtualServices, router?.bound ?? visible),
     outboundPolicy: keepEqual(before?.outboundPolicy, outboundPolicyOf(snapshot, sidecar)),
