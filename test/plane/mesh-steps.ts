@@ -1,7 +1,7 @@
 // Random changes of a small mesh, for properties of the plane.
 
 import fc from 'fast-check';
-import { hostOf, type MeshShape, serviceManifests, trafficManifests } from '../../bench/mesh.ts';
+import { hostOf, type MeshShape, serviceManifests, serviceName, trafficManifests } from '../../bench/mesh.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import { viewResources } from '../../src/resources/view.ts';
 import type { Lab } from './lab.ts';
@@ -24,7 +24,49 @@ const policy =
     ],
   });
 
+interface Named {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly labels?: object };
+}
+
+/** Manifests of one kind of a service. */
+export function ofKind(index: number, kind: string): readonly Named[] {
+  return (serviceManifests(SHAPE, index) as unknown as readonly Named[]).filter((each) => each.kind === kind);
+}
+
+/** The Pod beside which the first proxy of a service stands, with other labels. */
+function relabelled(index: number, labels: object): unknown {
+  const [pod] = ofKind(index, 'Pod');
+  return { ...pod, metadata: { ...pod?.metadata, labels: { ...pod?.metadata.labels, ...labels } } };
+}
+
+/** A Service without a selector, whose endpoint is that Pod. */
+export function selectorless(index: number): readonly unknown[] {
+  const [slice] = ofKind(index, 'EndpointSlice');
+  const namespace = slice?.metadata.namespace;
+  const metadata = { name: `plain-${index}`, namespace };
+  return [
+    { apiVersion: 'v1', kind: 'Service', metadata, spec: { clusterIP: 'None', ports: [{ name: 'http', port: 81 }] } },
+    { ...slice, metadata: { ...metadata, labels: { 'kubernetes.io/service-name': `plain-${index}` } } },
+  ];
+}
+
+/** Services beside which proxies stand, few enough that steps meet. */
+const near = fc.integer({ min: 0, max: 1 });
+
+/** What concerns the proxies of one workload. */
+export const ofWorkload: fc.Arbitrary<Step> = fc.oneof(
+  near.map((i): Step => ({ put: [relabelled(i, { version: `v${i + 2}` })] })),
+  near.map((i): Step => ({ put: [relabelled(i, { app: serviceName((i + SHAPE.namespaces) % SHAPE.services) })] })),
+  near.map((i): Step => ({ drop: ofKind(i, 'Pod').slice(0, 1) })),
+  near.map((i): Step => ({ drop: ofKind(i, 'Service') })),
+  near.map((i): Step => ({ put: selectorless(i).slice(0, 1) })),
+  near.map((i): Step => ({ put: selectorless(i).slice(1) })),
+  near.map((i): Step => ({ drop: selectorless(i).slice(1) })),
+);
+
 export const steps: fc.Arbitrary<Step> = fc.oneof(
+  ofWorkload,
   fc
     .tuple(service, fc.integer({ min: 1, max: 200 }))
     .map(([i, n]): Step => ({ put: serviceManifests(SHAPE, i, { address: `10.99.0.${n}` }) })),

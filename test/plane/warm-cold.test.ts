@@ -8,41 +8,57 @@ import type { ConfigObject } from '../../src/config/object.ts';
 import { refKey } from '../../src/config/object.ts';
 import type { ProposedChange } from '../../src/plane/preview.ts';
 import { Lab, objectsOf } from './lab.ts';
-import { given, SHAPE, type Step, steps } from './mesh-steps.ts';
+import { given, ofKind, ofWorkload, selectorless, SHAPE, type Step, steps } from './mesh-steps.ts';
+
+/** Proxies that see all these changes have in the end what they would have if they came then. */
+async function equalsFresh(sequence: readonly Step[]): Promise<void> {
+  const nodes = [0, 1, 2, 3, 7].map((index) => proxyNode(SHAPE, index));
+  const objects = new Map<string, ConfigObject>();
+  const warm = new Lab({ freeze: true });
+  const put = (list: readonly ConfigObject[]): void => {
+    for (const object of list) objects.set(refKey(object), object);
+    warm.apply(list);
+  };
+  put(objectsOf(meshManifests(SHAPE)));
+  await warm.settle();
+  for (const node of nodes) warm.connect(node);
+  await warm.settle();
+  for (const step of sequence) {
+    if ('put' in step) put(objectsOf(step.put));
+    else {
+      const gone = objectsOf(step.drop);
+      for (const object of gone) objects.delete(refKey(object));
+      warm.apply([], gone);
+    }
+    await warm.settle();
+  }
+  const cold = new Lab().apply([...objects.values()]);
+  await cold.settle();
+  for (const node of nodes) cold.connect(node);
+  await cold.settle();
+  expect(given(warm, nodes)).toEqual(given(cold, nodes));
+}
 
 describe('a plane after random changes', () => {
-  it('gives every proxy what a fresh one gives', async () => {
-    const nodes = [0, 1, 2, 3, 7].map((index) => proxyNode(SHAPE, index));
-    await fc.assert(
-      fc.asyncProperty(fc.array(steps, { minLength: 1, maxLength: 12 }), async (sequence) => {
-        const objects = new Map<string, ConfigObject>();
-        const warm = new Lab({ freeze: true });
-        const put = (list: readonly ConfigObject[]): void => {
-          for (const object of list) objects.set(refKey(object), object);
-          warm.apply(list);
-        };
-        put(objectsOf(meshManifests(SHAPE)));
-        await warm.settle();
-        for (const node of nodes) warm.connect(node);
-        await warm.settle();
-        for (const step of sequence) {
-          if ('put' in step) put(objectsOf(step.put));
-          else {
-            const gone = objectsOf(step.drop);
-            for (const object of gone) objects.delete(refKey(object));
-            warm.apply([], gone);
-          }
-          await warm.settle();
-        }
-        const cold = new Lab().apply([...objects.values()]);
-        await cold.settle();
-        for (const node of nodes) cold.connect(node);
-        await cold.settle();
-        expect(given(warm, nodes)).toEqual(given(cold, nodes));
-      }),
-      { numRuns: 40 },
-    );
-  }, 120_000);
+  it.each([
+    { kind: 'any', step: steps, maxLength: 12 },
+    { kind: 'those of single workloads', step: ofWorkload, maxLength: 6 },
+  ])(
+    'gives every proxy what a fresh one gives: $kind',
+    async ({ step, maxLength }) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength }), (sequence) => equalsFresh(sequence)),
+        { numRuns: 40 },
+      );
+    },
+    120_000,
+  );
+
+  it('gives a Pod the services whose endpoints alone name it', async () => {
+    const [service, slice] = selectorless(0);
+    await equalsFresh([{ drop: ofKind(0, 'Service') }, { put: [service] }, { put: [slice] }]);
+    await equalsFresh([{ drop: ofKind(0, 'Service') }, { put: [service, slice] }, { drop: [slice] }]);
+  });
 
   it('does what a preview said, and a preview does nothing', async () => {
     const nodes = [0, 1, 2, 3, 7].map((index) => proxyNode(SHAPE, index));
