@@ -42,6 +42,9 @@ const CLUSTER_LEASE = 'meltemi-cluster-leader';
 const REVISION_LEASE = 'meltemi-leader-';
 /** Between reports of a replica, with up to a fifth of jitter, ms. */
 const REPORT_MS = 5_000;
+/** It waits until nothing has moved for so long, ms; at most for so long. */
+const CALM_MS = 100;
+const MAX_CALM_MS = 1_000;
 
 export class Leadership {
   readonly #options: LeadershipOptions;
@@ -119,6 +122,7 @@ export class Leadership {
     let failure = '';
     while (!signal.aborted) {
       try {
+        await this.#calm(signal);
         await this.#writer.publish(await this.#reach(), signal);
       } catch (error) {
         const text = String(error);
@@ -128,6 +132,16 @@ export class Leadership {
       await wait(ports.timers, REPORT_MS * (1 + ports.random() / 5), signal);
     }
     await this.#writer.withdraw(AbortSignal.timeout(1_000));
+  }
+
+  /** While changes are on their way counting would hold them up, and find what is out of date in a moment. */
+  async #calm(signal: AbortSignal): Promise<void> {
+    const { ports, plane } = this.#options;
+    for (let waited = 0; waited < MAX_CALM_MS && !signal.aborted; waited += CALM_MS) {
+      const before = plane.activity;
+      await wait(ports.timers, CALM_MS, signal);
+      if (plane.activity === before) return;
+    }
   }
 
   /** Counted anew when something has moved: a mesh at rest costs nothing. */

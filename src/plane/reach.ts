@@ -101,19 +101,21 @@ function* groupsOf({ sessions, streams }: ReachInput): Steps<Iterable<Group>> {
   let looked = 0;
   for (const session of sessions) {
     if (++looked % STRIDE === 0) yield;
-    const parts = (progress.get(session.connectionId) ?? []).flatMap(({ typeUrl, progress: how }) =>
-      (session.view(typeUrl)?.parts ?? []).map((table) => ({ table, progress: how })),
-    );
-    const shared = parts.filter(({ table }) => isShared(table));
-    const member: Member = {
-      id: session.id,
-      parts: parts.filter(({ table }) => !isShared(table)),
-      sidecar: session.workload?.sidecar,
-      settled: parts.every((part) => part.progress !== 'under-way'),
-    };
-    const key = shared.map(({ table, progress: how }) => `${idOf(table)} ${how}`).join();
+    const parts: Part[] = [];
+    const own: Part[] = [];
+    let [key, settled] = ['', true];
+    for (const { typeUrl, progress: how } of progress.get(session.connectionId) ?? []) {
+      for (const table of session.view(typeUrl)?.parts ?? []) {
+        if (how === 'under-way') settled = false;
+        if (isShared(table)) {
+          parts.push({ table, progress: how });
+          key += `${idOf(table)} ${how},`;
+        } else if (originsOf(table).size > 0) own.push({ table, progress: how });
+      }
+    }
+    const member: Member = { id: session.id, parts: own, sidecar: session.workload?.sidecar, settled };
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { parts: shared, members: [member] });
+    if (group === undefined) groups.set(key, { parts, members: [member] });
     else group.members.push(member);
   }
   return groups.values();
@@ -164,6 +166,7 @@ function countOwn(
   refusals: Refusals,
   reach: Map<string, Reach>,
 ): void {
+  if (parts.length === 0 && sidecar === undefined) return;
   const shaped = shapedBy(parts, newest);
   if (sidecar !== undefined) shaped.set(refKey(sidecar), settled);
   for (const [key, taken] of shaped) {

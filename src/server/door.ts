@@ -22,7 +22,7 @@ import {
   XDS_CHANNEL_OPTIONS,
   type XdsServer,
 } from '../xds/server.ts';
-import type { StreamStatus } from '../xds/status.ts';
+import type { StreamProgress } from '../xds/status.ts';
 
 /** What calls arrive at. */
 export const ENTRANCES = ['grpc', 'secureGrpc'] as const;
@@ -93,8 +93,8 @@ export class Door {
   }
 
   /** What the proxies hold, as their streams know it. */
-  streams(): readonly StreamStatus[] {
-    return this.#xds.streams();
+  progress(): readonly StreamProgress[] {
+    return this.#xds.progress();
   }
 
   /** Ends streams over `grace` ms, then connections. */

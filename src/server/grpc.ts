@@ -9,7 +9,7 @@ import type { ListenAddress } from '../lib/listen.ts';
 import type { SecuritySide, ServerOptions, World } from '../server.ts';
 import { objectIn } from '../store/state.ts';
 import type { Store } from '../store/store.ts';
-import type { StreamProgress } from '../workers/messages.ts';
+import type { StreamProgress } from '../xds/status.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
 import type { ConfigSide } from './config.ts';
 import { Door, type DoorSettings, ENTRANCES, type Entrance } from './door.ts';
@@ -75,7 +75,7 @@ async function openDoors(options: ServerOptions, world: World, parts: GrpcParts)
   const door = new Door(settings, { ...parts.security, port, log, meter: world.metrics.meter, clock, timers });
   return {
     listen: (entrance, address) => door.listen(entrance, address),
-    streams: () => Promise.resolve(door.streams()),
+    streams: () => Promise.resolve(door.progress()),
     stop: (grace) => door.stop(grace),
   };
 }

@@ -15,7 +15,7 @@ import type { EntryWriter } from '../registration/port.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
 import type { MeshSettings, MeshSource } from '../sources/mesh-reading.ts';
 import type { ServerOptions, World } from '../server.ts';
-import type { StreamProgress } from '../workers/messages.ts';
+import type { StreamProgress } from '../xds/status.ts';
 import type { ConfigSide } from './config.ts';
 
 export interface KubeSide {

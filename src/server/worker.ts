@@ -113,10 +113,9 @@ async function end(door: Door, grace: number, log: Log): Promise<void> {
 
 function progressOf(port: RemotePort, door: Door): ProgressReport {
   const numbers = port.numbers();
-  const streams = door.streams().flatMap(({ connectionId, types }) => {
+  const streams = door.progress().flatMap(({ connectionId, types }) => {
     const session = numbers.get(connectionId);
-    if (session === undefined) return [];
-    return [{ session, types: types.map(({ typeUrl, progress }) => ({ typeUrl, progress })) }];
+    return session === undefined ? [] : [{ session, types }];
   });
   return { taken: port.taken, streams };
 }

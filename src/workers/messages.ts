@@ -3,7 +3,7 @@
 // for each worker, and is let go of when the side that numbers it says so.
 
 import type { NodeInfo, Peer, Refusal, SentEvent } from '../xds/port.ts';
-import type { TypeStatus } from '../xds/status.ts';
+import type { StreamProgress } from '../xds/status.ts';
 import type { MetricsBatch } from './metrics.ts';
 
 /** By number. 0 is an empty bucket, and no view. */
@@ -108,12 +108,6 @@ export interface ViewBatch {
   readonly answered: number;
   readonly definitions: Definitions;
   readonly sessions: readonly SessionUpdate[];
-}
-
-/** What a stream says of itself. */
-export interface StreamProgress {
-  readonly connectionId: string;
-  readonly types: readonly Pick<TypeStatus, 'typeUrl' | 'progress'>[];
 }
 
 /** What its streams have taken, and by which batch of views. */

@@ -11,7 +11,8 @@ import type { ViewPort } from '../xds/port.ts';
 import { Calls } from './calls.ts';
 import { Channel } from './channel.ts';
 import { Exporter } from './exporter.ts';
-import type { FromWorker, ProgressReport, StreamProgress, ToWorker } from './messages.ts';
+import type { StreamProgress } from '../xds/status.ts';
+import type { FromWorker, ProgressReport, ToWorker } from './messages.ts';
 import { Absorbed } from './metrics.ts';
 import { WorkerSessions } from './sessions.ts';
 

@@ -7,19 +7,11 @@
 
 import type { Log, Timers } from '../lib/ports.ts';
 import type { ProxySession, Refusal, ViewPort } from '../xds/port.ts';
+import type { StreamProgress } from '../xds/status.ts';
 import { type View, viewGet } from '../resources/view.ts';
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../xds/types.ts';
 import type { Exporter } from './exporter.ts';
-import type {
-  EventBatch,
-  Id,
-  ProgressReport,
-  SessionUpdate,
-  StreamProgress,
-  ViewBatch,
-  ViewUpdate,
-  WorkerEvent,
-} from './messages.ts';
+import type { EventBatch, Id, ProgressReport, SessionUpdate, ViewBatch, ViewUpdate, WorkerEvent } from './messages.ts';
 import { KnownSets } from './name-sets.ts';
 
 export interface SessionsOptions {

@@ -6,8 +6,9 @@ import type { Resource } from '../resources/resource.ts';
 import type { Message } from './encode.ts';
 import type { Exchange, ExchangeEvent, Response } from './exchange.ts';
 import type { XdsMetrics } from './metrics.ts';
-import type { ProxySession } from './port.ts';
+import type { Peer, ProxySession } from './port.ts';
 import type { Tally } from './status.ts';
+import { WireError } from './wire.ts';
 
 export interface Subject {
   readonly exchange: Exchange;
@@ -88,5 +89,35 @@ export function reportAnswer(
     };
     accounts.log.warn(fields, 'a proxy rejected its configuration');
     session?.nacked(exchange.typeUrl, { nonce: event.nonce, message: event.message, suspects });
+  }
+}
+
+const INVALID_ARGUMENT = 3;
+const INTERNAL = 13;
+
+/** The status with which an error ends a stream: an unreadable request is the client's fault, anything else ours. */
+export function failureOf(
+  error: unknown,
+  connection: string | undefined,
+  peer: Peer,
+  { metrics, log }: Pick<Accounts, 'metrics' | 'log'>,
+): { readonly code: number; readonly message: string } {
+  if (error instanceof WireError) {
+    metrics.malformed.inc();
+    log.warn({ connection, peer: peer.address, error: error.message }, 'a request cannot be read');
+    return { code: INVALID_ARGUMENT, message: `request cannot be read: ${error.message}` };
+  }
+  metrics.internalErrors.inc();
+  log.error({ connection, error }, 'a stream failed');
+  return { code: INTERNAL, message: 'internal error' };
+}
+
+/** Whatever goes wrong there, the stream is over. */
+export function closeSession(session: ProxySession, { metrics, log }: Pick<Accounts, 'metrics' | 'log'>): void {
+  try {
+    session.close();
+  } catch (error) {
+    metrics.internalErrors.inc();
+    log.error({ connection: session.connectionId, error }, 'a session could not be closed');
   }
 }

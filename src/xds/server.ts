@@ -18,7 +18,7 @@ import { NamePool } from './names.ts';
 import { Openings } from './openings.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
-import type { StreamStatus } from './status.ts';
+import type { StreamProgress, StreamStatus } from './status.ts';
 import { XdsStream } from './stream.ts';
 import type { StreamContext } from './stream-context.ts';
 import { Unanswered } from './unanswered.ts';
@@ -63,6 +63,8 @@ export interface XdsServer {
   /** The same for a server that doesn't listen: what it returns takes connections that others have accepted, before TLS. */
   injector(server: Server, credentials: ServerCredentials, peerOf?: PeerOf): (connection: Socket) => void;
   streams(): readonly StreamStatus[];
+  /** How far the clients are. */
+  progress(): readonly StreamProgress[];
   /** Streams admitted and not ended, including those that haven't said who they are. */
   connected(): number;
   /** Ends all streams, spread over `grace` ms so that the other replicas aren't stormed; refuses new ones. */
@@ -279,6 +281,10 @@ class AggregatedDiscovery implements XdsServer {
 
   streams(): readonly StreamStatus[] {
     return [...this.#streams].flatMap((stream) => stream.status() ?? []);
+  }
+
+  progress(): readonly StreamProgress[] {
+    return [...this.#streams].flatMap((stream) => stream.progress() ?? []);
   }
 
   connected(): number {

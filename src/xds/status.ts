@@ -6,7 +6,7 @@ import type { View } from '../resources/view.ts';
 import type { Mode } from './encode.ts';
 import type { Exchange } from './exchange.ts';
 import { wholeWorld } from './plan.ts';
-import type { NodeInfo, Peer } from './port.ts';
+import type { NodeInfo, Peer, ProxySession } from './port.ts';
 
 /** A moment in a type's exchange; `at` in ms since the epoch. */
 export interface Moment {
@@ -55,8 +55,32 @@ export interface Tally {
   bytes: number;
 }
 
+/** What a stream says of how far its client is, and nothing more: of thousands it is asked every few seconds. */
+export interface StreamProgress {
+  readonly connectionId: string;
+  readonly types: readonly Pick<TypeStatus, 'typeUrl' | 'progress'>[];
+}
+
+/** Of a type, as its stream keeps it. */
+interface Subject {
+  readonly exchange: Exchange;
+  readonly tally: Tally;
+}
+
+export function typeStatuses(session: ProxySession, types: readonly Subject[]): readonly TypeStatus[] {
+  return types.map(({ exchange, tally }) => typeStatus(exchange, tally, session.view(exchange.typeUrl)));
+}
+
+export function streamProgress(session: ProxySession, types: readonly Subject[]): StreamProgress {
+  const progress = types.map(({ exchange }) => {
+    const { typeUrl } = exchange;
+    return { typeUrl, progress: progressOf(exchange, session.view(typeUrl)) };
+  });
+  return { connectionId: session.connectionId, types: progress };
+}
+
 /** `view`: what the client is meant to have now. */
-export function typeStatus(exchange: Exchange, tally: Tally, view: View | undefined): TypeStatus {
+function typeStatus(exchange: Exchange, tally: Tally, view: View | undefined): TypeStatus {
   const { acked, error, wants } = exchange;
   return {
     typeUrl: exchange.typeUrl,
@@ -77,8 +101,8 @@ export function typeStatus(exchange: Exchange, tally: Tally, view: View | undefi
   };
 }
 
-function progressOf({ error, unanswered, held, active }: Exchange, view: View | undefined): TypeStatus['progress'] {
+function progressOf({ error, waiting, held, active }: Exchange, view: View | undefined): TypeStatus['progress'] {
   if (error !== undefined) return 'refused';
-  if (unanswered.length > 0) return 'under-way';
+  if (waiting) return 'under-way';
   return !active || held.view === view ? 'taken' : 'under-way';
 }

@@ -9,17 +9,16 @@ import type { Message, Mode } from './encode.ts';
 import { type Exchange, type ExchangeEvent, type Need, NO_NEED } from './exchange.ts';
 import type { Progress } from './ordering.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal } from './port.ts';
-import { type Accounts, reportAnswer, reportSent } from './report.ts';
+import { type Accounts, closeSession, failureOf, reportAnswer, reportSent } from './report.ts';
 import { readDeltaRequest, readSotwRequest, type WithNode } from './requests.ts';
 import type { Pumped } from './scheduler.ts';
 import { type SotwRequest, sotwEvents } from './sotw.ts';
 import { parentMark } from './sotw-version.ts';
 import type { Stated } from './stated.ts';
 import type { StreamContext } from './stream-context.ts';
-import { type StreamStatus, typeStatus } from './status.ts';
+import { type StreamProgress, type StreamStatus, streamProgress, typeStatuses } from './status.ts';
 import { noteWait, rest, turnOf } from './turn.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
-import { WireError } from './wire.ts';
 import { WriteWatch } from './write-watch.ts';
 
 /** Where a stream's messages go. */
@@ -345,22 +344,13 @@ export class XdsStream implements Pumped {
     this.#cancelOrder = timers.setTimeout(() => scheduler.add(this, 'push'), wait);
   }
 
-  /** An unreadable request is the client's fault, anything else ours; either ends this stream alone. */
+  /** An error ends this stream alone. */
   #guarded(work: () => void): void {
-    const { metrics, log } = this.#context;
     try {
       work();
     } catch (error) {
-      const connection = this.#session?.connectionId;
-      if (error instanceof WireError) {
-        metrics.malformed.inc();
-        log.warn({ connection, peer: this.#peer.address, error: error.message }, 'a request cannot be read');
-        this.close(INVALID_ARGUMENT, `request cannot be read: ${error.message}`);
-      } else {
-        metrics.internalErrors.inc();
-        log.error({ connection, error }, 'a stream failed');
-        this.close(INTERNAL, 'internal error');
-      }
+      const { code, message } = failureOf(error, this.#session?.connectionId, this.#peer, this.#context);
+      this.close(code, message);
     }
   }
 
@@ -381,12 +371,7 @@ export class XdsStream implements Pumped {
     for (const { flight } of this.#types) flight?.();
     this.#context.unsent.leave(this);
     this.#context.unanswered.leave(this);
-    try {
-      this.#session?.close();
-    } catch (error) {
-      this.#context.metrics.internalErrors.inc();
-      this.#context.log.error({ connection: this.#session?.connectionId, error }, 'a session could not be closed');
-    }
+    if (this.#session !== undefined) closeSession(this.#session, this.#context);
   }
 
   /** What is known of this stream; undefined until its first request. */
@@ -399,10 +384,13 @@ export class XdsStream implements Pumped {
       peer: this.#peer,
       connectedAt: this.#connectedAt,
       blockedSince: this.#blockedSince,
-      types: this.#types.map(({ exchange, tally }) =>
-        typeStatus(exchange, tally, this.#session?.view(exchange.typeUrl)),
-      ),
+      types: typeStatuses(this.#session, this.#types),
     };
+  }
+
+  /** The part of it that counts how far changes have come. */
+  progress(): StreamProgress | undefined {
+    return this.#session && streamProgress(this.#session, this.#types);
   }
 
   #find(typeUrl: string): Conversation | undefined {
