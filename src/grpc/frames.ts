@@ -129,8 +129,28 @@ export class FrameReader {
 /** Pieces below this size are copied together; larger ones are written where they lie. */
 const SMALL = 16 * 1024;
 
+/** Memory for small messages is taken piece by piece from blocks of this size, bytes. */
+const BLOCK = 64 * 1024;
+let block = Buffer.alloc(0);
+
+function smallFrame(message: Payload): Buffer {
+  const size = PREFIX + message.byteLength;
+  if (block.length < size) block = Buffer.allocUnsafeSlow(BLOCK);
+  const frame = block.subarray(0, size);
+  block = block.subarray(size);
+  frame[0] = 0;
+  frame.writeUInt32BE(message.byteLength, 1);
+  let at = PREFIX;
+  for (const piece of message.pieces) {
+    frame.set(piece, at);
+    at += piece.length;
+  }
+  return frame;
+}
+
 /** A message as buffers to write: no compression, length, message. What many streams are sent stays one buffer. */
 export function framed(message: Payload): readonly Uint8Array[] {
+  if (message.byteLength < SMALL) return [smallFrame(message)];
   const prefix = Buffer.alloc(PREFIX);
   prefix.writeUInt32BE(message.byteLength, 1);
   const buffers: Uint8Array[] = [];

@@ -18,9 +18,12 @@ export class Intake implements Pumped {
   readonly #from: Readable;
   readonly #to: (bytes: Buffer) => void;
   readonly #scheduler: Scheduler;
+  readonly #pressing: () => boolean;
   #waiting: Buffer[] = [];
 
-  constructor(from: Readable, scheduler: Scheduler, to: (bytes: Buffer) => void) {
+  /** `pressing`: false while nothing but an acknowledgement is expected, which may wait for pushes to others. */
+  constructor(from: Readable, scheduler: Scheduler, to: (bytes: Buffer) => void, pressing: () => boolean) {
+    this.#pressing = pressing;
     this.#from = from;
     this.#scheduler = scheduler;
     this.#to = to;
@@ -29,15 +32,19 @@ export class Intake implements Pumped {
   take(bytes: Buffer): void {
     this.#waiting.push(bytes);
     if (this.#waiting.length >= MAX_WAITING) this.#from.pause();
-    this.#scheduler.add(this, 'answer');
+    this.#schedule();
   }
 
   pump(): void {
     const bytes = this.#waiting.shift();
     if (bytes === undefined) return;
     if (this.#waiting.length === MAX_WAITING - 1) this.#from.resume();
-    if (this.#waiting.length > 0) this.#scheduler.add(this, 'answer');
+    if (this.#waiting.length > 0) this.#schedule();
     this.#to(bytes);
+  }
+
+  #schedule(): void {
+    this.#scheduler.add(this, this.#pressing() ? 'answer' : 'push');
   }
 
   /** The stream has ended. */

@@ -246,12 +246,12 @@ class AggregatedDiscovery implements XdsServer {
     metrics.opened.inc({ mode });
     metrics.connected.set(this.#streams.size);
     let unread = 0;
-    const intake = new Intake(call, this.#shared.scheduler, (bytes) =>
+    const take = (bytes: Buffer): void =>
       stream.request(bytes, () => {
         this.#memory.give(bytes);
         if (--unread === 0 && call.betweenMessages) said();
-      }),
-    );
+      });
+    const intake = new Intake(call, this.#shared.scheduler, take, () => !stream.expectsAcknowledgement);
 
     call.widen();
     call.listen({

@@ -85,6 +85,11 @@ export class XdsStream implements Pumped {
     });
   }
 
+  /** It was sent something, and nothing waits for its answer. */
+  get expectsAcknowledgement(): boolean {
+    return !this.#owing && this.#types.some(({ exchange }) => exchange.waiting);
+  }
+
   /** A request has arrived; `read` is called once its bytes are no longer needed. */
   request(bytes: Buffer, read: () => void = () => {}): void {
     if (this.#closed) return read();
@@ -282,7 +287,9 @@ export class XdsStream implements Pumped {
       return 'rests';
     }
     const now = clock.now();
-    const find = (typeUrl: string): Progress | undefined => this.#progressOf(typeUrl);
+    // Of types that the client subscribes to.
+    const find = (typeUrl: string): Progress | undefined =>
+      this.#types.find(({ exchange: { active, typeUrl: other } }) => active && other === typeUrl)?.exchange;
     const turn = turnOf(conversation, need, find, { now, orderTimeout });
     conversation.retryAt = undefined;
     // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
@@ -296,12 +303,6 @@ export class XdsStream implements Pumped {
     }
     noteWait(conversation, need, turn, { now, orderTimeout });
     return turn.full || need.answer ? 'sent' : 'rests';
-  }
-
-  /** Progress of a type that the client subscribes to. */
-  #progressOf(typeUrl: string): Progress | undefined {
-    const exchange = this.#find(typeUrl)?.exchange;
-    return exchange?.active === true ? exchange : undefined;
   }
 
   #send(conversation: Conversation, how: SendHow): void {
