@@ -53,6 +53,19 @@ describe('messages of a stream', () => {
   });
 });
 
+describe('small messages', () => {
+  it('stay what they are, whatever is written after them', () => {
+    const sizes = fc.array(fc.integer({ min: 0, max: 20_000 }), { minLength: 1, maxLength: 40 });
+    fc.assert(
+      fc.property(sizes, (all) => {
+        const messages = all.map((size, at) => Buffer.alloc(size, at));
+        const written = messages.map((message) => framed(new Message([message])));
+        expect(written.every((buffers, at) => Buffer.concat(buffers).equals(frame(messages[at] as Buffer)))).toBe(true);
+      }),
+    );
+  });
+});
+
 describe('headers', () => {
   it('a status message is percent-encoded UTF-8', () => {
     expect(encodedMessage('plain text ~')).toBe('plain text ~');

@@ -77,6 +77,13 @@ describe('the work queue', () => {
     expect(bench.log.indexOf('new')).toBeLessThanOrEqual(2);
   });
 
+  it('begins no work where a glance is enough', async () => {
+    const bench = new Bench();
+    bench.queue.follow([session('same', 5), session('a', 1), session('same too', 5)]);
+    await bench.queue.idle();
+    expect([bench.log, bench.now]).toEqual([['same', 'a', 'same too'], 4]);
+  });
+
   it('survives work that fails', async () => {
     const bench = new Bench();
     bench.queue.follow([session('bad', 1), session('good', 1)]);

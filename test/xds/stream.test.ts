@@ -496,7 +496,51 @@ describe('pushes to many', () => {
   });
 });
 
+describe.each(MODES)('an acknowledgement, %s', (mode) => {
+  const started = (): { readonly world: World; readonly host: Host; readonly link: Link } => {
+    const world = new World().set(CLUSTER, { a: '1' }).set(LISTENER, { l: '1' });
+    const host = new Host(world);
+    const link = new Link(host, mode).subscribe(CLUSTER).subscribe(LISTENER);
+    link.settle();
+    return { world, host, link };
+  };
+
+  it('of all that there was to send sets nothing going', () => {
+    const { world, host, link } = started();
+    changeOf(world, CLUSTER, { a: '2' });
+    host.run();
+    expect(link.stream.expectsAcknowledgement).toBe(true);
+    const { answer } = link.client.receive(link.inbox.shift() ?? Buffer.alloc(0), () => undefined);
+    link.stream.request(answer);
+    expect(host.context.scheduler.waiting).toBe(0);
+    expect(link.stream.expectsAcknowledgement).toBe(false);
+  });
+
+  it('for which something waits is followed by it', () => {
+    const { world, host, link } = started();
+    changeOf(world, CLUSTER, { a: '2' });
+    changeOf(world, LISTENER, { l: '2' });
+    host.run();
+    expect(link.stream.expectsAcknowledgement).toBe(false);
+    link.settle();
+    expect(link.held(LISTENER)).toEqual({ l: '2' });
+  });
+});
+
 describe('the scheduler', () => {
+  it('says when nobody waits any more', async () => {
+    const deferred: (() => void)[] = [];
+    const scheduler = new Scheduler({ clock: { now: () => 0 }, defer: (run) => deferred.push(run) });
+    await scheduler.idle();
+    scheduler.add({ pump: () => {} }, 'push');
+    let idle = false;
+    const done = scheduler.idle().then(() => (idle = true));
+    await Promise.resolve();
+    expect(idle).toBe(false);
+    deferred.shift()?.();
+    await done;
+  });
+
   it('cuts work into slices, answers first, and nobody twice', () => {
     let now = 0;
     const deferred: (() => void)[] = [];
