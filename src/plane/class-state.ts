@@ -6,7 +6,7 @@ import type { ProxyClass } from '../ir/proxy.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import type { Counter, Log } from '../lib/ports.ts';
 import type { Steps } from '../lib/steps.ts';
-import type { LinkedScope, LinkedSnapshot } from '../snapshot/index.ts';
+import { type LinkedScope, type LinkedSnapshot, sameScopes } from '../snapshot/index.ts';
 import { classFindings } from '../translate/index.ts';
 import { type ClassViews, classViews } from './class-views.ts';
 import type { PlaneSession } from './proxy-session.ts';
@@ -59,8 +59,9 @@ export class ClassState {
 
   /** Brings the views up to the snapshot, in steps. Not to be started again before it has ended. */
   *advance(snapshot: LinkedSnapshot): Steps<void> {
-    if (this.#settled === snapshot) return;
+    const settled = this.#settled;
     this.#settled = snapshot;
+    if (settled !== undefined && (settled === snapshot || sameScopes(settled, snapshot))) return;
     const before = this.#views;
     try {
       const scope = this.#ports.scopeOf(snapshot, this.proxyClass, before?.scope);

@@ -13,7 +13,7 @@
 export { type Concerned, concernedBy, isKept, keysOf, type Link, partLink, peculiarities, relink } from './link.ts';
 export { carryLinks, forkLinker, holdLink, type Linker, type LinkKeys, newLinker, releaseLink } from './linker.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
-export { type LinkedScope, scopeOf } from './scope.ts';
+export { type LinkedScope, sameScopes, scopeOf } from './scope.ts';
 export { shapingObjects } from './shaping.ts';
 export { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from './settings.ts';
 export { buildSnapshot, type LinkedSnapshot, type SnapshotInput } from './snapshot.ts';

@@ -55,6 +55,18 @@ interface RouterPart {
 
 const NOTHING: readonly never[] = [];
 
+/** True where every class has the same scope in both: all that `scopeOf` reads is the same. */
+export function sameScopes(a: LinkedSnapshot, b: LinkedSnapshot): boolean {
+  return (
+    a.index === b.index &&
+    a.settings === b.settings &&
+    a.mesh === b.mesh &&
+    a.networks === b.networks &&
+    a.endpoints === b.endpoints &&
+    a.peerAuthn === b.peerAuthn
+  );
+}
+
 /** The scope of a class in a snapshot. `previous` has to be a scope of the same class. */
 export function scopeOf(
   snapshot: LinkedSnapshot,
