@@ -18,7 +18,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   ir: { imports: ['lib', 'config'], pure: true },
   messages: { imports: [], pure: true },
   codec: { imports: ['lib', 'messages'], pure: true, packages: ['protobufjs'] },
-  sources: { imports: ['lib', 'config'], packages: ['@kubernetes/client-node', 'yaml'] },
+  sources: { imports: ['lib', 'config', 'codec'], packages: ['@kubernetes/client-node', 'yaml'] },
   store: { imports: ['lib', 'config'], packages: ['re2js'] },
   registry: { imports: ['lib', 'config', 'ir'], pure: true },
   snapshot: { imports: ['lib', 'config', 'ir', 'registry'], pure: true },

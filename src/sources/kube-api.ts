@@ -1,5 +1,5 @@
 // The requests made of a Kubernetes API server: read a page, follow changes, write one object.
-// In: where the server is, and credentials. Out: plain JSON values. Called by kube-discovery.ts,
+// In: where the server is, and credentials. Out: plain JSON values, or what a given function makes of the bytes. Called by kube-discovery.ts,
 // kube-list-watch.ts and the controllers. Credentials are asked for anew with each request, since tokens rotate.
 
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
@@ -11,9 +11,14 @@ import type { KubeAccess } from './kube-access.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
+export type Decode = (bytes: Uint8Array) => unknown;
+
 export interface KubeReader {
-  /** The body of a 200 answer; otherwise rejects with KubeError. */
-  get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
+  /**
+   * The body of a 200 answer; otherwise rejects with KubeError. With `decode` it is asked for in Kubernetes' own encoding, which
+   * that reads: a fifth of the bytes, most of them passed over. A server may still answer in JSON.
+   */
+  get(path: string, query: Query, signal: AbortSignal, decode?: Decode): Promise<unknown>;
   /**
    * Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together, `onOpen` hears
    * that there will be some.
@@ -61,6 +66,7 @@ export class KubeError extends Error {
 const ANSWER_MS = 60_000;
 
 const JSON_TYPE = 'application/json';
+const TYPED = 'application/vnd.kubernetes.protobuf';
 const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
   'json-patch': 'application/json-patch+json',
   'merge-patch': 'application/merge-patch+json',
@@ -86,11 +92,13 @@ export function kubeApi(access: KubeAccess): KubeApi {
 
 function readerOf(connection: Connection, list: string, event: string): KubeReader {
   return {
-    get: async (path, query, signal) => {
-      const response = await connection.open({ method: 'GET', path, query, signal, accept: list, idleMs: ANSWER_MS });
-      const text = await textOf(response);
-      if (response.statusCode !== 200) throw errorOf(response, text);
-      return JSON.parse(text) as unknown;
+    get: async (path, query, signal, decode) => {
+      const accept = decode === undefined ? list : `${TYPED}, ${list}`;
+      const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs: ANSWER_MS });
+      const bytes = await bytesOf(response);
+      if (response.statusCode !== 200) throw errorOf(response, bytes.toString('utf8'));
+      if (decode !== undefined && response.headers['content-type'] === TYPED) return decode(bytes);
+      return JSON.parse(bytes.toString('utf8')) as unknown;
     },
     follow: async (path, query, signal, onLines, onOpen) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
@@ -181,11 +189,15 @@ function withoutUndefined<T extends object>(value: T): Partial<T> {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
 }
 
-function textOf(response: IncomingMessage): Promise<string> {
+async function textOf(response: IncomingMessage): Promise<string> {
+  return (await bytesOf(response)).toString('utf8');
+}
+
+function bytesOf(response: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     response.on('data', (chunk: Buffer) => chunks.push(chunk));
-    response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    response.on('end', () => resolve(Buffer.concat(chunks)));
     response.on('error', (error) => reject(new KubeError(0, error.message)));
     response.on('close', () => reject(new KubeError(0, 'connection lost')));
   });

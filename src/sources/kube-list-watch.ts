@@ -7,7 +7,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log, Timers } from '../lib/ports.ts';
-import { KubeError, type KubeReader } from './kube-api.ts';
+import { type Decode, KubeError, type KubeReader } from './kube-api.ts';
 import { isRecord, itemsOf, type Served, textOf } from './kube-discovery.ts';
 import type { Outage } from './kube-outage.ts';
 import { wait } from './wait.ts';
@@ -23,7 +23,8 @@ export interface WatchEvent {
 export interface ListWatchSink {
   /** A list begins; pages follow. It may begin again before it has ended. */
   begin(): void;
-  page(items: readonly RawObject[], served: Served): void;
+  /** `checked`: they are what the list's decoder makes of typed fields. */
+  page(items: readonly RawObject[], served: Served, checked: boolean): void;
   /** What the pages lacked is gone. */
   end(): void;
   /** They arrived together. */
@@ -47,6 +48,8 @@ export interface ListWatchOptions {
   readonly fieldSelector?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly pageSize?: number | undefined;
+  /** Reads a page in Kubernetes' own encoding, to the shape of the JSON with `checked: true`. */
+  readonly decode?: Decode | undefined;
   /** Shared by all that follow the same server. */
   readonly outage?: Outage | undefined;
   /** How often a kind that the server lacks is looked for, in the end. */
@@ -159,10 +162,10 @@ export class ListWatch {
   }
 
   async #list(served: Served, signal: AbortSignal): Promise<void> {
-    const { api, sink, fieldSelector, labelSelector, pageSize = PAGE_SIZE } = this.#options;
+    const { api, sink, fieldSelector, labelSelector, decode, pageSize = PAGE_SIZE } = this.#options;
     sink.begin();
     const read = (token?: string): Promise<unknown> =>
-      api.get(served.path, { limit: pageSize, continue: token, fieldSelector, labelSelector }, signal);
+      api.get(served.path, { limit: pageSize, continue: token, fieldSelector, labelSelector }, signal, decode);
     let version = '';
     for (let next: Promise<unknown> | undefined = read(); next !== undefined; ) {
       const page = await next;
@@ -174,7 +177,7 @@ export class ListWatch {
       // The server makes the next one while this one is taken in: one turn, in which it is asked. What came of it is seen above.
       next?.catch(() => undefined);
       if (next !== undefined) await nextTurn();
-      sink.page(itemsOf(page, 'items').filter(isRecord), served);
+      sink.page(itemsOf(page, 'items').filter(isRecord), served, isRecord(page) && page['checked'] === true);
     }
     // Asked to read anew meanwhile: what was read may be from before.
     if (signal.aborted) return;
