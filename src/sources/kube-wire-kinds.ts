@@ -167,7 +167,11 @@ const endpoint = message<Endpoint>(
     addresses: field(1, list(text)),
     conditions: field(
       2,
-      message<Part<Endpoint, 'conditions'>>({ ready: kept(1, flag), serving: kept(2, flag), terminating: kept(3, flag) }),
+      message<Part<Endpoint, 'conditions'>>({
+        ready: kept(1, flag),
+        serving: kept(2, flag),
+        terminating: kept(3, flag),
+      }),
     ),
     hostname: kept(3, word),
     targetRef: field(

@@ -44,7 +44,9 @@ interface Field {
 /** A message of which these fields are read; `needed` are there in any case. */
 export function message<T extends object>(entries: Entries<T>, needed: Partial<T> = {}): Form<T> {
   const fields: (Field | undefined)[] = [];
-  for (const [name, { number, form, kept: keep }] of Object.entries(entries as Readonly<Record<string, Entry<unknown>>>))
+  for (const [name, { number, form, kept: keep }] of Object.entries(
+    entries as Readonly<Record<string, Entry<unknown>>>,
+  ))
     fields[number] = { name, wire: form.wire, kept: keep, read: form.read };
   const wanted = Object.entries(needed);
   return {
@@ -187,7 +189,7 @@ export function listReader<T>(item: Form<T>): (bytes: Uint8Array) => WireList<T>
   );
   return (bytes) => {
     const magic = bytes.subarray(0, MAGIC.length);
-    if (!MAGIC.equals(magic)) throw new Error('an answer that begins as Kubernetes\' encoding does');
+    if (!MAGIC.equals(magic)) throw new Error("an answer that begins as Kubernetes' encoding does");
     const reader = new WireReader(bytes.subarray(MAGIC.length));
     while (reader.position < reader.bytes.length) {
       const tag = reader.varint();

@@ -146,11 +146,15 @@ export function parseChecked(raw: Checked, apiVersion: string, info: KindInfo, o
   const problems = body.problems.map((problem) => ofProblem(problem, ref, options));
   const findings = [...nameFindings(ref, info, options), ...problems];
   if (findings.length > 0) return { root: [], kind: 'invalid', ref, findings };
-  return { root: [], kind: 'object', object: assemble(ref, apiVersion, metadata, metadata.created, body, options), warnings: [] };
+  return {
+    root: [],
+    kind: 'object',
+    object: assemble(ref, apiVersion, metadata, metadata.created, body, options),
+    warnings: [],
+  };
 }
 
 type Metadata = Of<typeof metadataSchema>;
-
 
 function refOf(metadata: Partial<Metadata> | undefined, info: KindInfo, options: ParseOptions): ObjectRef | undefined {
   const name = metadata?.name;
