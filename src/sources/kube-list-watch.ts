@@ -2,7 +2,7 @@
 // In: the API. Out: raw objects to a sink. Called by kube-reflector.ts for objects of the mesh, by kube-cache.ts for the few
 // that the control plane minds for itself. Runs until aborted, never throws.
 //
-//   discover -> list (pages of 250) -> watch from the list's resourceVersion -> stream ends -> watch again from the last one
+//   discover -> list (page by page) -> watch from the list's resourceVersion -> stream ends -> watch again from the last one
 //      ^  404: the kind is gone           ^ 410: too old                          | network error: wait, then go on as before
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -62,10 +62,11 @@ const MAX_WAIT_MS = 10_000;
 /** Servers end watches on their own; asking for different times spreads the renewals. */
 const MIN_WATCH_SECONDS = 300;
 /**
- * What a page is parsed into is soon garbage. Of smaller pages little lives long enough to be copied by the collector: a tenth of
- * the CPU and 30 MB less until 8,000 objects are read, compared with pages of 500.
+ * What a page of JSON is parsed into is soon garbage. Of smaller pages little lives long enough to be copied by the collector: a
+ * tenth of the CPU and 30 MB less until 8,000 objects are read, compared with pages of 500. Decoded ones leave next to nothing.
  */
 const PAGE_SIZE = 250;
+const DECODED_PAGE_SIZE = 500;
 const POLL_ABSENT_MS = 10_000;
 
 export class ListWatch {
@@ -162,10 +163,11 @@ export class ListWatch {
   }
 
   async #list(served: Served, signal: AbortSignal): Promise<void> {
-    const { api, sink, fieldSelector, labelSelector, decode, pageSize = PAGE_SIZE } = this.#options;
+    const { api, sink, fieldSelector, labelSelector, decode } = this.#options;
+    const { pageSize: limit = decode === undefined ? PAGE_SIZE : DECODED_PAGE_SIZE } = this.#options;
     sink.begin();
     const read = (token?: string): Promise<unknown> =>
-      api.get(served.path, { limit: pageSize, continue: token, fieldSelector, labelSelector }, signal, decode);
+      api.get(served.path, { limit, continue: token, fieldSelector, labelSelector }, signal, decode);
     let version = '';
     for (let next: Promise<unknown> | undefined = read(); next !== undefined; ) {
       const page = await next;
