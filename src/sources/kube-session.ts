@@ -50,6 +50,8 @@ interface Opened {
   active: number;
   /** An answer came over it. */
   used: boolean;
+  /** The server takes no more requests over it. */
+  left: boolean;
 }
 
 export class KubeSession {
@@ -71,6 +73,7 @@ export class KubeSession {
       } catch (error) {
         // A connection that the server was just leaving. Whatever is written here may be written twice.
         if (!again || !used || !wasLeaving(error) || request.signal.aborted) throw error;
+        opened.left = true;
       }
     }
   }
@@ -82,7 +85,7 @@ export class KubeSession {
         this.#forget(opening);
         throw error;
       });
-      if (opened === undefined || !(opened.session.closed || opened.session.destroyed)) return opened;
+      if (opened === undefined || takesMore(opened)) return opened;
       this.#forget(opening);
     }
   }
@@ -108,8 +111,12 @@ export class KubeSession {
     session.on('error', () => undefined);
     session.on('goaway', () => session.close());
     session.setTimeout(SILENCE_MS, () => wantSign(session));
-    return { session, active: 0, used: false };
+    return { session, active: 0, used: false, left: false };
   }
+}
+
+function takesMore({ session, left }: Opened): boolean {
+  return !(left || session.closed || session.destroyed);
 }
 
 function connected({ url, secureContext, rejectUnauthorized, servername }: SessionTarget): Promise<TLSSocket> {
@@ -149,23 +156,24 @@ function answerOf(opened: Opened, { method, path, headers, body, signal, idleMs 
       const whole = (): boolean => (stream.rstCode ?? 0) === 0;
       resolve({ status: Number(answer[':status']), contentType: answer['content-type'], body: stream, whole });
     });
-    stream.on('error', reject);
+    stream.on('error', (error) => reject(wasRefused(stream.rstCode) ? new LeftStream() : error));
     stream.once('close', () => {
       if (--opened.active === 0) session.unref();
-      reject(new LeftStream(stream.rstCode));
+      reject(new LeftStream());
     });
     stream.setTimeout(idleMs, () => stream.destroy(new Error('nothing arrived for too long')));
     if (body !== undefined) stream.end(body);
   });
 }
 
+function wasRefused(code: number | undefined): boolean {
+  return code === constants.NGHTTP2_REFUSED_STREAM;
+}
+
 /** The stream ended before there was an answer. */
 class LeftStream extends Error {
-  readonly refused: boolean;
-
-  constructor(code: number | undefined) {
+  constructor() {
     super('connection lost');
-    this.refused = code === constants.NGHTTP2_REFUSED_STREAM;
   }
 }
 
