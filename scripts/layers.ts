@@ -43,7 +43,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     ],
   },
   controllers: { imports: ['lib', 'config', 'sources', 'store', 'registry', 'registration', 'plane', 'ca'] },
-  ca: { imports: ['lib', 'config'], packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'node-forge', 'jose'] },
+  ca: { imports: ['lib', 'config', 'messages', 'codec'], packages: ['@grpc/grpc-js', 'node-forge', 'jose'] },
   agent: { imports: ['lib', 'grpc', 'codec', 'messages', 'ca'] },
   cni: { imports: ['lib'] },
   inject: { imports: ['lib', 'config'], pure: true },
