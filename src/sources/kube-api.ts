@@ -98,7 +98,7 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
       const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs: ANSWER_MS });
       const bytes = await bytesOf(response);
       if (response.status !== 200) throw errorOf(response, bytes.toString('utf8'));
-      if (decode !== undefined && response.contentType === TYPED) return decode(bytes);
+      if (decode !== undefined && response.contentType?.startsWith(TYPED) === true) return decode(bytes);
       return JSON.parse(bytes.toString('utf8')) as unknown;
     },
     follow: async (path, query, signal, onLines, onOpen) => {
@@ -244,6 +244,8 @@ function bytesOf({ body, whole }: Answer): Promise<Buffer> {
     body.on('end', () => (whole() ? resolve(Buffer.concat(chunks)) : lost()));
     body.on('error', (error) => reject(new KubeError(0, error.message)));
     body.on('close', lost);
+    // It may be over before anybody listens.
+    if (body.closed) lost();
   });
 }
 
@@ -269,7 +271,9 @@ function linesOf({ body }: Answer, onLines: (values: readonly unknown[]) => void
     });
     body.on('end', () => resolve());
     body.on('error', (error) => reject(new KubeError(0, error.message)));
-    body.on('close', () => reject(new KubeError(0, 'connection closed')));
+    const lost = (): void => reject(new KubeError(0, 'connection closed'));
+    body.on('close', lost);
+    if (body.closed) lost();
   });
 }
 
