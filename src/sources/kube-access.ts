@@ -10,7 +10,6 @@ import { isIPv6 } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { isRecord, textOf } from './kube-discovery.ts';
-import { readQuickly } from './quick-yaml.ts';
 
 /** As much of the client library's KubeConfig as requests need. */
 export interface KubeAccess {
@@ -43,8 +42,7 @@ function ownCluster({ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: po
 type Fields = Readonly<Record<string, unknown>>;
 
 function parsed(path: string): Fields {
-  const text = readFileSync(path, 'utf8');
-  const config: unknown = readQuickly(text)?.value ?? parse(text);
+  const config: unknown = parse(readFileSync(path, 'utf8'));
   return isRecord(config) ? config : {};
 }
 
