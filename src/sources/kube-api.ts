@@ -17,7 +17,7 @@ export type Decode = (bytes: Uint8Array) => unknown;
 export interface KubeReader {
   /**
    * The body of a 200 answer; otherwise rejects with KubeError. With `decode` it is asked for in Kubernetes' own encoding, which
-   * that reads: a fifth of the bytes, most of them passed over. A server may still answer in JSON.
+   * that reads: most bytes of it are passed over. A server may still answer in JSON.
    */
   get(path: string, query: Query, signal: AbortSignal, decode?: Decode): Promise<unknown>;
   /**
