@@ -4,8 +4,8 @@
 import { pathToFileURL } from 'node:url';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
 
-/** Arithmetic of 64 bits for protobufjs, which does without; it brings V8's WebAssembly along, 1.5 MiB beside every proxy. */
-const withoutLong: Plugin = {
+/** Arithmetic of 64 bits for protobufjs, which does without; it brings V8's WebAssembly along, 1.5 MiB of each process. */
+export const withoutLong: Plugin = {
   name: 'without-long',
   setup: (bundle) => {
     bundle.onResolve({ filter: /^long$/ }, () => ({ path: 'long', namespace: 'left-out' }));

@@ -2,17 +2,18 @@
 // In: CreateCertificate calls; out: chains. Peers are told what is wrong with their request, never why they were not believed.
 // server.ts adds `definition` and `handlers` to its TLS server.
 
-import { fileURLToPath } from 'node:url';
 import {
   type handleUnaryCall,
   Metadata,
+  type MethodDefinition,
   type ServiceDefinition,
   type StatusObject,
   type sendUnaryData,
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { decode, encode } from '../codec/index.ts';
+import type { Messages } from '../messages/index.ts';
 import type { Log, Meter } from '../lib/ports.ts';
 import { authenticate } from './authenticate.ts';
 import type { Authenticator } from './authenticators.ts';
@@ -20,15 +21,8 @@ import type { Authority } from './authority.ts';
 import { type AuthenticatedCall, credentialsOf } from './credentials.ts';
 import { attempt, type CaError, type CaErrorCode } from './errors.ts';
 
-export interface CertificateRequest {
-  readonly csr: string;
-  readonly validity_duration: string;
-  readonly metadata: { readonly fields?: Readonly<Record<string, unknown>> } | null;
-}
-
-export interface CertificateResponse {
-  readonly cert_chain: readonly string[];
-}
+export type CertificateRequest = Messages['istio.v1.auth.IstioCertificateRequest'];
+export type CertificateResponse = Messages['istio.v1.auth.IstioCertificateResponse'];
 
 export interface CertificateService {
   readonly definition: ServiceDefinition;
@@ -64,12 +58,12 @@ export function certificateService(
       return refusal(status.UNAUTHENTICATED, OPAQUE);
     }
     const { identities } = decision.caller;
-    const seconds = Number(call.request.validity_duration);
-    const result = await attempt(() => authority.certify(call.request.csr, identities, seconds));
+    const { csr = '', validityDuration = 0 } = call.request;
+    const result = await attempt(() => authority.certify(csr, identities, Number(validityDuration)));
     if (result.ok) {
       counters.issued.inc();
       scoped.debug({ peer, identities, source: decision.caller.source }, 'certificate issued');
-      return { ok: true, value: { cert_chain: result.value } };
+      return { ok: true, value: { certChain: result.value } };
     }
     const { code, error } = RIM[result.error.code];
     counters.refused.inc({ error });
@@ -114,9 +108,8 @@ function textFor(code: status, error: CaError): string {
 }
 
 /** Speaking for another workload needs a trusted node account; there are none here, so it is refused like a bad credential. */
-function impersonationIn(request: CertificateRequest): string | undefined {
-  const wanted = request.metadata?.fields?.['ImpersonatedIdentity'];
-  return wanted === undefined ? undefined : 'impersonation asked for and not permitted';
+function impersonationIn({ metadata = {} }: CertificateRequest): string | undefined {
+  return 'ImpersonatedIdentity' in metadata ? 'impersonation asked for and not permitted' : undefined;
 }
 
 type MetricError = 'CSR_ERROR' | 'TTL_ERROR' | 'CA_NOT_READY' | 'CERT_GEN_ERROR';
@@ -159,17 +152,19 @@ function countersOf(meter: Meter) {
   };
 }
 
-/** The service's definition, from the .proto beside src/ and dist/ alike. */
+const REQUEST = 'istio.v1.auth.IstioCertificateRequest';
+const RESPONSE = 'istio.v1.auth.IstioCertificateResponse';
+
+/** What proto/istio/v1/auth/ca.proto says, by the messages generated of it: parsing it at each start took longer than all else here. */
 export function certificateServiceDefinition(): ServiceDefinition {
-  const root = fileURLToPath(new URL('../../proto', import.meta.url));
-  const loaded = loadSync('istio/v1/auth/ca.proto', {
-    includeDirs: [root],
-    keepCase: true,
-    longs: String,
-    defaults: true,
-  });
-  const definition = loaded['istio.v1.auth.IstioCertificateService'];
-  if (definition === undefined || 'format' in definition)
-    throw new Error('IstioCertificateService is missing in ca.proto');
-  return definition as ServiceDefinition;
+  const CreateCertificate: MethodDefinition<CertificateRequest, CertificateResponse> = {
+    path: '/istio.v1.auth.IstioCertificateService/CreateCertificate',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: (request) => Buffer.from(encode(REQUEST, request)),
+    requestDeserialize: (bytes) => decode(REQUEST, bytes),
+    responseSerialize: (response) => Buffer.from(encode(RESPONSE, response)),
+    responseDeserialize: (bytes) => decode(RESPONSE, bytes),
+  };
+  return { CreateCertificate };
 }

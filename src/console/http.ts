@@ -1,15 +1,11 @@
-// Readiness, metrics and debug pages over HTTP. Readiness and metrics are for everyone; debug pages show configuration, so
-// that callers from other machines need a token of the control plane's own namespace.
+// The HTTP servers. Readiness and metrics are for everyone, and answered here; what else is asked for is for the pages, which
+// are loaded then: most replicas are asked for nothing else for hours, and the library behind them is large.
 
-import { Server as TlsServer } from 'node:tls';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { ListenAddress } from '../lib/listen.ts';
-import { debugPage, type DebugQuery } from './debug.ts';
-import type { WebhookAnswer, WebhookRequest } from '../lib/webhook.ts';
-import type { ConsolePort, PreviewRequest, WebhookPort } from './port.ts';
-
-/** A folder of configuration, as JSON. */
-const MAX_PREVIEW_BYTES = 32 * 1024 * 1024;
+import type { Pages } from './pages.ts';
+import type { ConsolePort, WebhookPort } from './port.ts';
 
 export interface HttpOptions {
   readonly port: ConsolePort;
@@ -35,99 +31,71 @@ export interface HttpServer {
 
 /** Starts a server; rejects when the address can't be had. */
 export async function serveHttp(address: ListenAddress, options: HttpOptions): Promise<HttpServer> {
-  const app = build(options);
-  await app.listen({ host: address.host, port: address.port });
-  const bound = app.server.address();
+  let pages: Promise<Pages> | undefined;
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (await answered(request, response, options)) return;
+    pages ??= import('./pages.ts').then(({ openPages }) => openPages(options));
+    (await pages).answer(request, response);
+  };
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    answer(request, response).catch(() => {
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  };
+  const { tls } = options;
+  const server = tls === undefined ? createServer(listener) : createTlsServer({ ...tls }, listener);
+  await listen(server, address);
+  const bound = server.address();
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
   return {
     address: { host: address.host, port },
     renew: (pair) => {
-      if (app.server instanceof TlsServer) app.server.setSecureContext({ key: pair.key, cert: pair.cert });
+      if (server instanceof TlsServer) server.setSecureContext({ key: pair.key, cert: pair.cert });
     },
-    close: () => app.close(),
+    close: async () => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+      await pages?.then(
+        ({ close }) => close(),
+        () => undefined,
+      );
+    },
   };
 }
 
-function build({ port, mayInspect, metrics, tls, webhooks }: HttpOptions): FastifyInstance {
-  const common = { forceCloseConnections: true } as const;
-  const app = (tls === undefined ? fastify(common) : fastify({ ...common, https: tls })) as FastifyInstance;
-  app.get('/ready', async (_request, reply) => {
-    const waiting = port.unready();
-    return reply
-      .code(waiting.length === 0 ? 200 : 503)
-      .send(waiting.length === 0 ? 'ready\n' : `not ready: ${waiting.join(', ')}\n`);
-  });
-  app.get('/version', async () => ({ version: port.version }));
-  if (metrics) app.get('/metrics', async (_request, reply) => reply.type(port.metricsType).send(await port.metrics()));
-  /** Answers who may not look; true for the others. */
-  const admitted = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
-    const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (isLoopback(request.socket.remoteAddress) || (await mayInspect(bearer))) return true;
-    await reply
-      .code(bearer === undefined ? 401 : 403)
-      .send({ error: 'debug pages need a token of the control plane namespace from other machines' });
-    return false;
-  };
-  const page = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    if (!(await admitted(request, reply))) return reply;
-    const { page: name = 'list' } = request.params as { readonly page?: string };
-    const answer = debugPage(name, port, request.query as DebugQuery);
-    if (answer.kind === 'missing') return reply.code(404).send({ error: answer.message });
-    return reply.type('application/json').send(JSON.stringify(answer.value, undefined, 2));
-  };
-  app.get('/debug', page);
-  app.get('/debug/:page', page);
-  // Who may not look is told so before the body is read.
-  const onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    await admitted(request, reply);
-  };
-  app.post('/debug/preview', { bodyLimit: MAX_PREVIEW_BYTES, onRequest }, async (request, reply) => {
-    const wanted = previewRequest(request.body);
-    if (wanted === undefined) return reply.code(400).send({ error: 'expected {"documents": [{"value": …}]}' });
-    return reply.type('application/json').send(JSON.stringify(await port.preview(wanted)));
-  });
-  if (webhooks !== undefined) void app.register((scope) => addWebhooks(scope, webhooks));
-  return app;
-}
-
-/** An object that is changed comes twice, new and old, and one alone may have 1.5 MiB in etcd. */
-const MAX_REVIEW_BYTES = 8 * 1024 * 1024;
-
-/** Bodies are handed on as text: what they are is for the webhooks to say. */
-async function addWebhooks(scope: FastifyInstance, webhooks: WebhookPort): Promise<void> {
-  scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser('*', { parseAs: 'string', bodyLimit: MAX_REVIEW_BYTES }, (_request, body, done) =>
-    done(null, body),
-  );
-  const route = (url: string, judge: (request: WebhookRequest) => WebhookAnswer): void => {
-    scope.post(url, async (request, reply) => {
-      const { status, contentType, body } = judge({
-        path: request.url.split('?')[0] ?? '',
-        contentType: request.headers['content-type'],
-        body: typeof request.body === 'string' ? request.body : '',
-      });
-      return reply.code(status).type(contentType).send(body);
+function listen(server: Server, { host, port }: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
     });
-  };
-  for (const url of ['/inject', '/inject/*']) route(url, (request) => webhooks.inject(request));
-  route('/validate', (request) => webhooks.validate(request));
+  });
 }
 
-/** Undefined where the body is none; what the documents hold is judged later. */
-function previewRequest(body: unknown): PreviewRequest | undefined {
-  const { documents, delete: gone, proxy } = (body ?? {}) as Readonly<Record<string, unknown>>;
-  if (!Array.isArray(documents) || !documents.every((each) => typeof each === 'object' && each !== null))
-    return undefined;
-  if (proxy !== undefined && typeof proxy !== 'string') return undefined;
-  const known = documents.map(({ value, origin }: { readonly value?: unknown; readonly origin?: unknown }) => ({
-    value,
-    ...(typeof origin === 'string' ? { origin } : {}),
-  }));
-  return { documents: known, delete: gone === true, proxy };
+/** True for what needs no page. */
+async function answered(
+  { method, url = '' }: IncomingMessage,
+  response: ServerResponse,
+  { port, metrics }: HttpOptions,
+): Promise<boolean> {
+  if (method !== 'GET' && method !== 'HEAD') return false;
+  const path = url.split('?', 1)[0];
+  if (path === '/ready') {
+    const waiting = port.unready();
+    const ready = waiting.length === 0;
+    send(response, ready ? 200 : 503, TEXT, ready ? 'ready\n' : `not ready: ${waiting.join(', ')}\n`);
+    return true;
+  }
+  if (path !== '/metrics' || !metrics) return false;
+  send(response, 200, port.metricsType, await port.metrics());
+  return true;
 }
 
-function isLoopback(address: string | undefined): boolean {
-  return (
-    address !== undefined && (address.startsWith('127.') || address === '::1' || address.startsWith('::ffff:127.'))
-  );
+const TEXT = 'text/plain; charset=utf-8';
+
+function send(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
 }

@@ -1,19 +1,25 @@
 // The requests made of a Kubernetes API server: read a page, follow changes, write one object.
-// In: where the server is, and credentials. Out: plain JSON values. Called by kube-discovery.ts,
+// In: where the server is, and credentials. Out: plain JSON values, or what a given function makes of the bytes. Called by kube-discovery.ts,
 // kube-list-watch.ts and the controllers. Credentials are asked for anew with each request, since tokens rotate.
 
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeAccess } from './kube-access.ts';
+import { type Answer, KubeSession, type SessionRequest } from './kube-session.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
+export type Decode = (bytes: Uint8Array) => unknown;
+
 export interface KubeReader {
-  /** The body of a 200 answer; otherwise rejects with KubeError. */
-  get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
+  /**
+   * The body of a 200 answer; otherwise rejects with KubeError. With `decode` it is asked for in Kubernetes' own encoding, which
+   * that reads: most bytes of it are passed over. A server may still answer in JSON.
+   */
+  get(path: string, query: Query, signal: AbortSignal, decode?: Decode): Promise<unknown>;
   /**
    * Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together, `onOpen` hears
    * that there will be some.
@@ -61,6 +67,7 @@ export class KubeError extends Error {
 const ANSWER_MS = 60_000;
 
 const JSON_TYPE = 'application/json';
+const TYPED = 'application/vnd.kubernetes.protobuf';
 const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
   'json-patch': 'application/json-patch+json',
   'merge-patch': 'application/merge-patch+json',
@@ -78,7 +85,7 @@ export function kubeApi(access: KubeAccess): KubeApi {
       const content = body === undefined ? undefined : { type, text: JSON.stringify(body) };
       const response = await connection.open({ method, path, query, signal, idleMs: ANSWER_MS, content });
       const text = await textOf(response);
-      if ((response.statusCode ?? 0) >= 300) throw errorOf(response, text);
+      if (response.status >= 300) throw errorOf(response, text);
       return JSON.parse(text) as unknown;
     },
   };
@@ -86,16 +93,18 @@ export function kubeApi(access: KubeAccess): KubeApi {
 
 function readerOf(connection: Connection, list: string, event: string): KubeReader {
   return {
-    get: async (path, query, signal) => {
-      const response = await connection.open({ method: 'GET', path, query, signal, accept: list, idleMs: ANSWER_MS });
-      const text = await textOf(response);
-      if (response.statusCode !== 200) throw errorOf(response, text);
-      return JSON.parse(text) as unknown;
+    get: async (path, query, signal, decode) => {
+      const accept = decode === undefined ? list : `${TYPED}, ${list}`;
+      const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs: ANSWER_MS });
+      const bytes = await bytesOf(response);
+      if (response.status !== 200) throw errorOf(response, bytes.toString('utf8'));
+      if (decode !== undefined && response.contentType?.startsWith(TYPED) === true) return decode(bytes);
+      return JSON.parse(bytes.toString('utf8')) as unknown;
     },
     follow: async (path, query, signal, onLines, onOpen) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
       const response = await connection.open({ method: 'GET', path, query, signal, accept: event, idleMs });
-      if (response.statusCode !== 200) throw errorOf(response, await textOf(response));
+      if (response.status !== 200) throw errorOf(response, await textOf(response));
       onOpen?.();
       await linesOf(response, onLines);
     },
@@ -116,61 +125,103 @@ interface Call {
   readonly content?: { readonly type: string; readonly text: string } | undefined;
 }
 
-/** Requests to one server, over connections that are kept. */
+/** What requests go over while the credentials that belong to a connection are the same. */
+interface Kept {
+  readonly secrets: object;
+  /** Undefined for clear text, and where the client library brings an agent of its own. */
+  readonly session: KubeSession | undefined;
+  readonly agent: HttpsAgent | HttpAgent;
+}
+
+/** Requests to one server, over connections that are kept: a single one where the server speaks HTTP/2. */
 class Connection {
   readonly #access: KubeAccess;
-  #agent: { readonly secrets: object; readonly agent: HttpsAgent | HttpAgent } | undefined;
+  #kept: Kept | undefined;
 
   constructor(access: KubeAccess) {
     this.#access = access;
   }
 
-  async open({ method, path, query, signal, idleMs, accept = JSON_TYPE, content }: Call): Promise<IncomingMessage> {
+  async open(call: Call): Promise<Answer> {
+    const { method, path, query, signal, accept = JSON_TYPE, content } = call;
     const cluster = this.#access.getCurrentCluster();
     const url = new URL((cluster?.server ?? '').replace(/\/$/, '') + path);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value));
     const options: RequestOptions = { method, headers: { Accept: accept }, signal };
     await this.#access.applyToHTTPSOptions(options);
-    // The client library makes an agent for each request, which would mean a TLS handshake for each.
-    if (cluster?.proxyUrl === undefined) options.agent = this.#kept(url.protocol, options);
     if (content !== undefined) Object.assign(options.headers ?? {}, headersOf(content));
-    const attempt = (again: boolean): Promise<IncomingMessage> =>
-      new Promise((resolve, reject) => {
-        const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
-        const request = send(url, options, resolve);
-        request.on('error', (error: NodeJS.ErrnoException) => {
-          // A kept connection that the server had closed just then. Whatever is written here may be written twice.
-          if (again && request.reusedSocket && error.code === 'ECONNRESET') resolve(attempt(false));
-          else reject(new KubeError(0, error.message));
-        });
-        request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
-        request.setTimeout(idleMs, () => request.destroy(new Error('nothing arrived for too long')));
-        request.end(content?.text);
-      });
-    return attempt(true);
+    // The client library makes an agent for each request, which would mean a TLS handshake for each.
+    if (cluster?.proxyUrl !== undefined) return overHttp1(url, options, call);
+    const { session, agent } = this.#keep(url, options);
+    return (
+      (await session?.request(requestOf(url, options, call)).catch(unanswered)) ??
+      overHttp1(url, { ...options, agent }, call)
+    );
   }
 
-  /** One agent while the credentials that belong to a connection are the same; it has them instead of the request. */
-  #kept(protocol: string, options: RequestOptions): HttpAgent {
+  #keep(url: URL, options: RequestOptions): Kept {
     const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
-    const secrets = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
-    if (this.#agent === undefined || !isDeepStrictEqual(this.#agent.secrets, secrets))
-      this.#agent = { secrets, agent: protocol === 'http:' ? new HttpAgent({ keepAlive: true }) : tlsAgent(secrets) };
+    const secrets = { origin: url.origin, ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+    if (this.#kept === undefined || !isDeepStrictEqual(this.#kept.secrets, secrets))
+      this.#kept = {
+        secrets,
+        ...connectionsTo(url, { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }),
+      };
     for (const name of ['ca', 'cert', 'key', 'pfx', 'passphrase'] as const) delete options[name];
-    return this.#agent.agent;
+    return this.#kept;
   }
 }
 
-/** Keys and certificates are read once, not for each of the dozens of connections that a start opens. */
-function tlsAgent({ rejectUnauthorized, servername, ...secrets }: RequestOptions): HttpsAgent {
+/** Keys and certificates are read once, not for each connection. */
+function connectionsTo(
+  url: URL,
+  { rejectUnauthorized, servername, ...secrets }: RequestOptions,
+): Omit<Kept, 'secrets'> {
+  if (url.protocol === 'http:') return { session: undefined, agent: new HttpAgent({ keepAlive: true }) };
   const secureContext = createSecureContext(withoutUndefined(secrets));
   const options: AgentOptions & { readonly secureContext: SecureContext } = {
     keepAlive: true,
     secureContext,
     ...withoutUndefined({ rejectUnauthorized, servername }),
   };
-  return new HttpsAgent(options);
+  const session = new KubeSession({ url, secureContext, rejectUnauthorized, servername });
+  return { session, agent: new HttpsAgent(options) };
+}
+
+function requestOf({ pathname, search }: URL, options: RequestOptions, call: Call): SessionRequest {
+  const { method, signal, idleMs, content } = call;
+  const headers: Record<string, string | number> = {};
+  for (const [name, value] of Object.entries(options.headers ?? {}))
+    if (typeof value === 'string' || typeof value === 'number') headers[name.toLowerCase()] = value;
+  if (typeof options.auth === 'string')
+    headers['authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
+  return { method, path: pathname + search, headers, body: content?.text, signal, idleMs };
+}
+
+function unanswered(error: unknown): never {
+  throw new KubeError(0, error instanceof Error ? error.message : String(error));
+}
+
+function overHttp1(url: URL, options: RequestOptions, { idleMs, content }: Call): Promise<Answer> {
+  const attempt = (again: boolean): Promise<Answer> =>
+    new Promise((resolve, reject) => {
+      const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
+      const request = send(url, options, (response) => {
+        const { statusCode = 0, headers } = response;
+        const whole = (): boolean => response.complete;
+        resolve({ status: statusCode, contentType: headers['content-type'], body: response, whole });
+      });
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        // A kept connection that the server had closed just then. Whatever is written here may be written twice.
+        if (again && request.reusedSocket && error.code === 'ECONNRESET') resolve(attempt(false));
+        else reject(new KubeError(0, error.message));
+      });
+      request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
+      request.setTimeout(idleMs, () => request.destroy(new Error('nothing arrived for too long')));
+      request.end(content?.text);
+    });
+  return attempt(true);
 }
 
 function headersOf({ type, text }: { readonly type: string; readonly text: string }): Record<string, string | number> {
@@ -181,18 +232,24 @@ function withoutUndefined<T extends object>(value: T): Partial<T> {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
 }
 
-function textOf(response: IncomingMessage): Promise<string> {
+async function textOf(response: Answer): Promise<string> {
+  return (await bytesOf(response)).toString('utf8');
+}
+
+function bytesOf({ body, whole }: Answer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    response.on('data', (chunk: Buffer) => chunks.push(chunk));
-    response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
-    response.on('error', (error) => reject(new KubeError(0, error.message)));
-    response.on('close', () => reject(new KubeError(0, 'connection lost')));
+    const lost = (): void => reject(new KubeError(0, 'connection lost'));
+    body.on('data', (chunk: Buffer) => chunks.push(chunk));
+    body.on('end', () => (whole() ? resolve(Buffer.concat(chunks)) : lost()));
+    body.on('error', (error) => reject(new KubeError(0, error.message)));
+    body.on('close', lost);
+    // It may be over before anybody listens.
+    if (body.closed) lost();
   });
 }
 
-function errorOf(response: IncomingMessage, text: string): KubeError {
-  const status = response.statusCode ?? 0;
+function errorOf({ status }: Answer, text: string): KubeError {
   try {
     const body: unknown = JSON.parse(text);
     const message = typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : '';
@@ -202,19 +259,21 @@ function errorOf(response: IncomingMessage, text: string): KubeError {
   }
 }
 
-function linesOf(response: IncomingMessage, onLines: (values: readonly unknown[]) => void): Promise<void> {
+function linesOf({ body }: Answer, onLines: (values: readonly unknown[]) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const decoder = new StringDecoder('utf8');
     let rest = '';
-    response.on('data', (chunk: Buffer) => {
+    body.on('data', (chunk: Buffer) => {
       const lines = (rest + decoder.write(chunk)).split('\n');
       rest = lines.pop() ?? '';
       const values = lines.filter((line) => line.trim() !== '').map(parseLine);
       if (values.length > 0) onLines(values);
     });
-    response.on('end', () => resolve());
-    response.on('error', (error) => reject(new KubeError(0, error.message)));
-    response.on('close', () => reject(new KubeError(0, 'connection closed')));
+    body.on('end', () => resolve());
+    body.on('error', (error) => reject(new KubeError(0, error.message)));
+    const lost = (): void => reject(new KubeError(0, 'connection closed'));
+    body.on('close', lost);
+    if (body.closed) lost();
   });
 }
 

@@ -3,7 +3,7 @@
 
 import { isCustom, type KindInfo } from '../config/kinds.ts';
 import { type Finding, type ObjectEvent, type ObjectRef, refKey } from '../config/object.ts';
-import { type Parsed, parseKnown } from '../config/parse/index.ts';
+import { type Checked, parseChecked, type Parsed, parseKnown, type ParseOptions } from '../config/parse/index.ts';
 import { deepEqual } from '../lib/equal.ts';
 import type { Counter, Gauge, Log, Timers } from '../lib/ports.ts';
 import type { KubeApi } from './kube-api.ts';
@@ -11,6 +11,7 @@ import { discover, type Discovery, type Served, textOf } from './kube-discovery.
 import { ListWatch, type ListWatchSink, type RawObject, type WatchEvent } from './kube-list-watch.ts';
 import type { Outage } from './kube-outage.ts';
 import { slim } from './kube-slim.ts';
+import { listReaderOf } from './kube-wire-kinds.ts';
 
 /** Whether an object is served by this control plane. */
 export type Verdict =
@@ -94,6 +95,7 @@ export class Reflector implements ListWatchSink {
       timers,
       random,
       fieldSelector: FIELD_SELECTORS[info.kind],
+      decode: listReaderOf(info.kind),
       pageSize,
       pollAbsentMs,
       outage,
@@ -135,11 +137,11 @@ export class Reflector implements ListWatchSink {
     this.#listing = { events: [], present: new Map(), left: new Set(), unowned: new Map() };
   }
 
-  page(items: readonly RawObject[], served: Served): void {
-    const { events, present, left, unowned } = this.#listing ?? this.#current();
+  page(items: readonly RawObject[], served: Served, checked: boolean): void {
+    const listing = this.#listing ?? this.#current();
     for (const item of items) {
-      const ref = this.#read(item, served, events, left, unowned);
-      if (ref !== undefined) present.set(refKey(ref), ref);
+      const ref = this.#read(item, served, listing, checked);
+      if (ref !== undefined) listing.present.set(refKey(ref), ref);
     }
   }
 
@@ -168,7 +170,7 @@ export class Reflector implements ListWatchSink {
       this.#unowned.delete(refKey(ref));
       if (type === 'DELETED') this.#gone(ref, events);
       else {
-        const found = this.#read(object, served, events, this.#left, this.#unowned);
+        const found = this.#read(object, served, { events, left: this.#left, unowned: this.#unowned }, false);
         if (found === undefined) this.#gone(ref, events);
         else this.#known.set(refKey(found), found);
       }
@@ -229,10 +231,9 @@ export class Reflector implements ListWatchSink {
   /** What the object is called, whether it is usable or not; undefined where that can't be told, or it is not served. */
   #read(
     item: RawObject,
-    served: Served,
-    events: ObjectEvent[],
-    left: Set<string>,
-    unowned: Map<string, Finding>,
+    { apiVersion }: Served,
+    { events, left, unowned }: Omit<Listing, 'present'>,
+    checked: boolean,
   ): ObjectRef | undefined {
     const { info, clusterId, scope, systemNamespace } = this.#options;
     const own = this.#refOf(item);
@@ -242,10 +243,11 @@ export class Reflector implements ListWatchSink {
       left.add(own.namespace);
       return undefined;
     }
-    const parsed: Parsed = parseKnown(slim(info.kind, item, own.namespace, systemNamespace), served.apiVersion, info, {
-      unknownFields: 'warning',
-      origin: clusterId,
-    });
+    const raw = slim(info.kind, item, own.namespace, systemNamespace);
+    const options: ParseOptions = { unknownFields: 'warning', origin: clusterId };
+    const parsed: Parsed = checked
+      ? parseChecked(raw as unknown as Checked, apiVersion, info, options)
+      : parseKnown(raw, apiVersion, info, options);
     if (parsed.kind === 'object') {
       events.push({ kind: 'upsert', object: parsed.object, warnings: parsed.warnings });
       return { kind: parsed.object.kind, namespace: parsed.object.namespace, name: parsed.object.name };

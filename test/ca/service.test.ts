@@ -1,6 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   type Authenticator,
@@ -10,7 +12,7 @@ import {
 } from '../../src/ca/authenticators.ts';
 import { newCsr } from '../../src/ca/csr-request.ts';
 import { keysOfTokenKey } from '../../src/ca/jwks.ts';
-import { certificateService, certificateServiceDefinition, type CertificateResponse } from '../../src/ca/service.ts';
+import { certificateService } from '../../src/ca/service.ts';
 import { controlPlaneHosts, openServingCert, type ServingCert } from '../../src/ca/serving-cert.ts';
 import { mintToken, openTokenKey, TOKEN_ISSUER, type TokenKey } from '../../src/ca/token.ts';
 import { describeCertificate, newAuthority, removeFolders, verifyChain } from './support.ts';
@@ -73,9 +75,19 @@ interface Client extends grpc.Client {
   CreateCertificate(
     request: object,
     metadata: grpc.Metadata,
-    done: (error: grpc.ServiceError | null, value?: CertificateResponse) => void,
+    done: (error: grpc.ServiceError | null, value?: { readonly cert_chain: readonly string[] }) => void,
   ): void;
 }
+
+/** Clients of others know the service by its .proto. */
+const PROTO = fileURLToPath(new URL('../../proto', import.meta.url));
+const LOADED = loadSync('istio/v1/auth/ca.proto', {
+  includeDirs: [PROTO],
+  keepCase: true,
+  longs: String,
+  defaults: true,
+});
+const DEFINITION = LOADED['istio.v1.auth.IstioCertificateService'] as grpc.ServiceDefinition;
 
 async function ask(rig: Rig, call: Call): Promise<{ code: number; details: string; chain: readonly string[] }> {
   const roots = Buffer.from(rig.ca.authority.rootBundle);
@@ -85,7 +97,7 @@ async function ask(rig: Rig, call: Call): Promise<{ code: number; details: strin
     own && Buffer.from(own.key),
     own && Buffer.from(own.certificate),
   );
-  const Constructor = grpc.makeGenericClientConstructor(certificateServiceDefinition(), 'ca');
+  const Constructor = grpc.makeGenericClientConstructor(DEFINITION, 'ca');
   const client = new Constructor(`127.0.0.1:${rig.port}`, credentials, {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.ssl_target_name_override': 'istiod.istio-system.svc',

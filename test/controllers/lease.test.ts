@@ -101,7 +101,7 @@ function cutOff({ kube }: Rig, isCut: () => boolean): Rig['ports']['api'] {
     if (isCut()) throw new Error('unreachable');
   };
   return {
-    get: async (...args) => reach().then(() => kube.get(...args)),
+    get: async (path, query, signal) => reach().then(() => kube.get(path, query, signal)),
     follow: async (path, query, signal, onLines) => reach().then(() => kube.follow(path, query, signal, onLines)),
     send: async (...args) => reach().then(() => kube.send(...args)),
   };

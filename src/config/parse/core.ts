@@ -30,15 +30,16 @@ interface Context {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-type Projector = (raw: unknown, context: Context) => Body;
+/** What is `checked` conforms to the schema already. */
+export type Projector = (raw: unknown, context: Context, checked: boolean) => Body;
 
 /** Ties a schema to the projection of what conforms to it. */
 function projector<S extends Typed<unknown>>(
   schema: S,
   project: (value: Of<S>, context: Context, problems: Problem[]) => Omit<Body, 'problems'>,
 ): Projector {
-  return (raw, context) => {
-    const conformed = conform(schema, raw);
+  return (raw, context, checked) => {
+    const conformed = checked ? { value: raw, problems: [] } : conform(schema, raw);
     // The walker leaves out what is wrong, so required members may be missing here: with problems nothing is projected.
     if (conformed.problems.length > 0) return { spec: {}, problems: conformed.problems };
     const problems: Problem[] = [];

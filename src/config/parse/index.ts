@@ -10,7 +10,7 @@ import type { ConfigObject, Finding, ObjectRef, Severity } from '../object.ts';
 import { conform } from '../schema/conform.ts';
 import type { Problem } from '../schema/schema.ts';
 import type { Of } from '../schema/typed.ts';
-import { type Body, coreProjector } from './core.ts';
+import { type Body, coreProjector, type Projector } from './core.ts';
 import { metadataSchema } from './core-schemas.ts';
 import { istioBody } from './istio.ts';
 import { wholeSpec } from './whole.ts';
@@ -126,8 +126,32 @@ export function parseKnown(
     ...(info.idle === true ? [idleFinding(ref, apiVersion, options)] : []),
   ];
   if (findings.some((each) => each.severity === 'error')) return { root, kind: 'invalid', ref, findings };
-  const object = assemble(ref, apiVersion, metadata, body, options);
+  const created = parseTimestamp(metadata.creationTimestamp ?? '') ?? 0;
+  const object = assemble(ref, apiVersion, metadata, created, body, options);
   return { root, kind: 'object', object, warnings: findings };
+}
+
+/** One of Kubernetes' own objects, of which each field is known to have its type. */
+export interface Checked {
+  /** `created` in milliseconds since the epoch, 0 where it isn't known. */
+  readonly metadata: Omit<Metadata, 'creationTimestamp'> & { readonly created: number };
+}
+
+/** Parses what needs no look at its structure, as it comes in an encoding with types. */
+export function parseChecked(raw: Checked, apiVersion: string, info: KindInfo, options: ParseOptions): Parsed {
+  const { metadata } = raw;
+  const ref = refOf(metadata, info, options);
+  const body = ref === undefined ? undefined : coreProjector(info.kind)?.(raw, contextOf(ref, metadata), true);
+  if (ref === undefined || body === undefined) return { root: [], kind: 'invalid', findings: orElse([], options) };
+  const problems = body.problems.map((problem) => ofProblem(problem, ref, options));
+  const findings = [...nameFindings(ref, info, options), ...problems];
+  if (findings.length > 0) return { root: [], kind: 'invalid', ref, findings };
+  return {
+    root: [],
+    kind: 'object',
+    object: assemble(ref, apiVersion, metadata, metadata.created, body, options),
+    warnings: [],
+  };
 }
 
 type Metadata = Of<typeof metadataSchema>;
@@ -148,7 +172,11 @@ function bodyOf(info: KindInfo, raw: Raw, ref: ObjectRef, metadata: Partial<Meta
   if (info.idle === true) return wholeSpec(raw);
   const project = coreProjector(info.kind);
   if (project === undefined) return istioBody(info.kind, raw);
-  return project(raw, { namespace: ref.namespace, labels: metadata.labels ?? {} });
+  return project(raw, contextOf(ref, metadata), false);
+}
+
+function contextOf({ namespace }: ObjectRef, { labels = {} }: Partial<Metadata>): Parameters<Projector>[1] {
+  return { namespace, labels };
 }
 
 /** Annotations that carry a copy of the object or a heartbeat: they change without meaning anything here. */
@@ -161,7 +189,8 @@ const IGNORED_ANNOTATIONS: ReadonlySet<string> = new Set([
 function assemble(
   ref: ObjectRef,
   apiVersion: string,
-  metadata: Partial<Metadata>,
+  metadata: Omit<Partial<Metadata>, 'creationTimestamp'>,
+  created: number,
   body: Body,
   options: ParseOptions,
 ): ConfigObject {
@@ -173,7 +202,7 @@ function assemble(
     apiVersion,
     labels: metadata.labels ?? {},
     annotations: meaningful(metadata.annotations ?? {}),
-    created: parseTimestamp(metadata.creationTimestamp ?? '') ?? 0,
+    created,
     generation: metadata.generation ?? 0,
     spec: body.spec,
   };

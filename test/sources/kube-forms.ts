@@ -1,0 +1,41 @@
+// A list of one kind in both forms that an API server gives it, as recorded or as read just now.
+import { KINDS } from '../../src/config/kinds.ts';
+import type { ConfigObject, Kind } from '../../src/config/object.ts';
+import { parseChecked, type Parsed, parseKnown } from '../../src/config/parse/index.ts';
+import { listReaderOf } from '../../src/sources/kube-wire-kinds.ts';
+
+export interface BothForms {
+  readonly kind: Kind;
+  readonly json: { readonly metadata: object; readonly items: readonly Readonly<Record<string, unknown>>[] };
+  readonly typed: Uint8Array;
+}
+
+const OPTIONS = { unknownFields: 'warning', origin: 'test' } as const;
+
+function objects(parsed: readonly Parsed[]): readonly ConfigObject[] {
+  return parsed.map((each) => {
+    if (each.kind !== 'object') throw new Error(JSON.stringify(each));
+    return each.object;
+  });
+}
+
+export function infoOf(kind: Kind): (typeof KINDS)[number] {
+  const info = KINDS.find((each) => each.kind === kind);
+  if (info === undefined) throw new Error(`no kind ${kind}`);
+  return info;
+}
+
+export function fromJson({ kind, json }: BothForms): readonly ConfigObject[] {
+  return objects(json.items.map((item) => parseKnown(item, 'v1', infoOf(kind), OPTIONS)));
+}
+
+export function fromTyped({ kind, typed }: BothForms): readonly ConfigObject[] {
+  const { items } = listOf(kind, typed);
+  return objects(items.map((item) => parseChecked(item, 'v1', infoOf(kind), OPTIONS)));
+}
+
+export function listOf(kind: Kind, typed: Uint8Array) {
+  const read = listReaderOf(kind);
+  if (read === undefined) throw new Error(`${kind} has no other form than JSON`);
+  return read(typed);
+}
