@@ -16,6 +16,9 @@ interface TextBuffer extends Uint8Array<ArrayBuffer> {
 
 const FIRST_SIZE = 16_384;
 
+/** From this size on a message that fills most of the buffer takes it along. */
+const LARGE = 262_144;
+
 /**
  * Writes the wire format from its end to its beginning: when a length has to be written, what it counts is already there,
  * so nothing is measured twice and nothing is allocated per field. Callers write in reverse: value, length, tag; last
@@ -37,9 +40,12 @@ export class ReverseWriter {
     this.position = this.buffer.length;
   }
 
-  /** A copy of what was written. */
+  /** What was written: a copy, or of a large message the buffer itself. */
   finish(): Uint8Array {
-    return copyOf(this.buffer, this.position, this.buffer.length);
+    const { buffer, position, length } = this;
+    if (length < LARGE || length < buffer.length * 0.75) return copyOf(buffer, position, buffer.length);
+    this.allocate(FIRST_SIZE);
+    return buffer.subarray(position);
   }
 
   /** A copy of what was written since `length` was so long. */
@@ -53,7 +59,8 @@ export class ReverseWriter {
     this.view = new DataView(this.native.buffer, this.native.byteOffset, size);
   }
 
-  private reserve(count: number): void {
+  /** Makes room for so many bytes: growing by degrees would copy what is there each time. */
+  reserve(count: number): void {
     if (this.position < count) this.grow(count);
   }
 
