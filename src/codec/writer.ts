@@ -12,6 +12,8 @@ const LONG_TEXT = 40;
 interface TextBuffer extends Uint8Array<ArrayBuffer> {
   /** Writes as many whole characters as fit in `length` bytes; gives the bytes written. */
   readonly utf8Write?: (text: string, offset: number, length: number) => number;
+  /** Writes what base64 stands for; gives the bytes written. */
+  readonly base64Write?: (text: string, offset: number, length: number) => number;
 }
 
 const FIRST_SIZE = 16_384;
@@ -145,6 +147,14 @@ export class ReverseWriter {
     this.reserve(value.length);
     this.position -= value.length;
     this.buffer.set(value, this.position);
+  }
+
+  /** The bytes that base64 stands for, of which the caller knows how many; false, and nothing is written, where the platform can't. */
+  base64(digits: string, size: number): boolean {
+    this.reserve(size);
+    if (this.native.base64Write?.(digits, this.position - size, size) !== size) return false;
+    this.position -= size;
+    return true;
   }
 
   /** UTF-8 with its length; a lone surrogate becomes U+FFFD. */
