@@ -147,8 +147,10 @@ const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draf
   );
 });
 
-/** A table of one name. Tables one behind the other are one table, so each name is encoded once. */
-const entryBytes = memo((info: NameInfo, host: string): Uint8Array => encode(NAME_TABLE, { table: { [host]: info } }));
+/** A table of one name. Tables one behind the other are one table, so each name is encoded once; counted by tests. */
+export const entryBytes = memo(
+  (info: NameInfo, host: string): Uint8Array => encode(NAME_TABLE, { table: { [host]: info } }),
+);
 
 function inOrder(hosts: readonly string[]): readonly string[] {
   return hosts.some((host, index) => index > 0 && host < (hosts[index - 1] as string))
