@@ -55,7 +55,9 @@ describe('encode', () => {
     expect(parts.map(({ bytes }) => Buffer.compare(bytes, copies.shift() as Uint8Array))).toEqual([0, 0]);
     expect(Buffer.compare(config, copies[0] as Uint8Array)).toBe(0);
     const decoded = decode('envoy.config.route.v3.RouteConfiguration', config);
-    expect(decoded.virtualHosts?.map(({ name }) => name)).toEqual(virtualHosts.map((_, index) => 'ab'[index % 2]));
+    expect(decoded.virtualHosts?.map((each) => (each as { name?: string }).name)).toEqual(
+      virtualHosts.map((_, index) => 'ab'[index % 2]),
+    );
   });
 
   it('writes map entries by key', () => {
