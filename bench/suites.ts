@@ -44,7 +44,7 @@ export const SUITES: readonly Suite[] = [
     name: 'shapes',
     about: "generation by the shapes of Istio's own benchmarks, beside istiod's figures; --shape NAME for one",
     usual: true,
-    run: ({ quick, shapes: names }, notes) => shapes({ budget: quick ? 300 : 4000, names }, notes),
+    run: ({ quick, shapes: names }, notes) => shapes({ budget: quick ? 300 : 8000, names }, notes),
   },
   {
     name: 'engine',

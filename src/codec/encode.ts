@@ -1,7 +1,7 @@
 // Canonical JSON form to wire, in one pass.
 // In: a message's full name and its JSON form. Out: bytes that are the same for equal messages: fields by number, map
 // entries by key. Called through index.ts by whatever makes resources.
-import { Prepared } from '../messages/index.ts';
+import { Encoded, Prepared } from '../messages/index.ts';
 import { CodecError, keySegment, refuse, within } from './error.ts';
 import type { Field } from './field.ts';
 import { type KeyPaths, planAt } from './key-paths.ts';
@@ -148,9 +148,22 @@ function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : refuse('a list');
 }
 
+/** Lists of more elements are measured first, as far as their bytes are known. */
+const MANY = 64;
+/** Bytes of a tag and a length, and of the fields beside a long list. */
+const FRAMING = 8;
+const BESIDE = 4096;
+
+function roomFor(list: readonly unknown[]): number {
+  let room = BESIDE;
+  for (const each of list) room += each instanceof Encoded ? each.bytes.length + FRAMING : FRAMING;
+  return room;
+}
+
 /** Writes the elements last to first; `tag` 0 for packed ones. */
 function writeElements(out: ReverseWriter, field: Field, list: readonly unknown[], tag: number): void {
   let index = list.length - 1;
+  if (index >= MANY) out.reserve(roomFor(list));
   try {
     for (; index >= 0; index--) {
       writeElement(out, field, list[index]);

@@ -90,13 +90,21 @@ const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 /** The bytes of a bytes field: as they are, or from base64 in either alphabet. */
 export function bytesOf(value: unknown): Uint8Array {
   if (value instanceof Uint8Array) return value;
-  if (typeof value !== 'string' || !BASE64.test(value)) return refuse('bytes, or base64 text');
-  const text = value.replace(/=+$/, '');
-  if (text.length % 4 === 1) return refuse('bytes, or base64 text');
-  const padded = text.padEnd(Math.ceil(text.length / 4) * 4, '=');
-  const bytes = new Uint8Array(Math.floor((text.length * 3) / 4));
-  protobuf.util.base64.decode(padded, bytes, 0);
+  const digits = base64Digits(value);
+  const bytes = new Uint8Array(sizeOf(digits));
+  protobuf.util.base64.decode(digits.padEnd(Math.ceil(digits.length / 4) * 4, '='), bytes, 0);
   return bytes;
+}
+
+/** Base64 without its padding. */
+function base64Digits(value: unknown): string {
+  if (typeof value !== 'string' || !BASE64.test(value)) return refuse('bytes, or base64 text');
+  const digits = value.endsWith('=') ? value.slice(0, value.indexOf('=')) : value;
+  return digits.length % 4 === 1 ? refuse('bytes, or base64 text') : digits;
+}
+
+function sizeOf({ length }: string): number {
+  return Math.floor((length * 3) / 4);
 }
 
 /** The base64 text of bytes. */
@@ -110,9 +118,13 @@ function writeString(writer: ReverseWriter, value: unknown): void {
 }
 
 function writeBytes(writer: ReverseWriter, value: unknown): void {
-  const bytes = bytesOf(value);
-  writer.bytes(bytes);
-  writer.varint(bytes.length);
+  const before = writer.length;
+  if (value instanceof Uint8Array) writer.bytes(value);
+  else {
+    const digits = base64Digits(value);
+    if (!writer.base64(digits, sizeOf(digits))) writer.bytes(bytesOf(digits));
+  }
+  writer.varint(writer.length - before);
 }
 
 function writeBool(writer: ReverseWriter, value: unknown): void {

@@ -12,9 +12,14 @@ const LONG_TEXT = 40;
 interface TextBuffer extends Uint8Array<ArrayBuffer> {
   /** Writes as many whole characters as fit in `length` bytes; gives the bytes written. */
   readonly utf8Write?: (text: string, offset: number, length: number) => number;
+  /** Writes what base64 stands for; gives the bytes written. */
+  readonly base64Write?: (text: string, offset: number, length: number) => number;
 }
 
 const FIRST_SIZE = 16_384;
+
+/** From this size on a message that fills most of the buffer takes it along. */
+const LARGE = 262_144;
 
 /**
  * Writes the wire format from its end to its beginning: when a length has to be written, what it counts is already there,
@@ -37,9 +42,12 @@ export class ReverseWriter {
     this.position = this.buffer.length;
   }
 
-  /** A copy of what was written. */
+  /** What was written: a copy, or of a large message the buffer itself. */
   finish(): Uint8Array {
-    return copyOf(this.buffer, this.position, this.buffer.length);
+    const { buffer, position, length } = this;
+    if (length < LARGE || length < buffer.length * 0.75) return copyOf(buffer, position, buffer.length);
+    this.allocate(FIRST_SIZE);
+    return buffer.subarray(position);
   }
 
   /** A copy of what was written since `length` was so long. */
@@ -53,7 +61,8 @@ export class ReverseWriter {
     this.view = new DataView(this.native.buffer, this.native.byteOffset, size);
   }
 
-  private reserve(count: number): void {
+  /** Makes room for so many bytes: growing by degrees would copy what is there each time. */
+  reserve(count: number): void {
     if (this.position < count) this.grow(count);
   }
 
@@ -138,6 +147,14 @@ export class ReverseWriter {
     this.reserve(value.length);
     this.position -= value.length;
     this.buffer.set(value, this.position);
+  }
+
+  /** The bytes that base64 stands for, of which the caller knows how many; false, and nothing is written, where the platform can't. */
+  base64(digits: string, size: number): boolean {
+    this.reserve(size);
+    if (this.native.base64Write?.(digits, this.position - size, size) !== size) return false;
+    this.position -= size;
+    return true;
   }
 
   /** UTF-8 with its length; a lone surrogate becomes U+FFFD. */

@@ -22,6 +22,14 @@ export function orderBy<T>(...comparators: readonly ((a: T, b: T) => number)[]):
 /** The entries of a string-keyed record, sorted by key. */
 export function sortedEntries<T>(record: Readonly<Record<string, T>> | undefined): [string, T][] {
   if (record === undefined) return [];
-  const entries = Object.entries(record);
-  return entries.length < 2 ? entries : entries.sort((a, b) => compareStrings(a[0], b[0]));
+  return sortedKeys(record).map((key) => [key, record[key] as T]);
+}
+
+/** The keys of a record, sorted: most have one or none, or have them in order. */
+export function sortedKeys(record: Readonly<Record<string, unknown>>): string[] {
+  const keys = Object.keys(record);
+  for (let i = 1; i < keys.length; i++) {
+    if ((keys[i - 1] as string) > (keys[i] as string)) return keys.sort(compareStrings);
+  }
+  return keys;
 }

@@ -10,9 +10,11 @@ import {
   hasType,
   typeUrlOf,
 } from '../../src/codec/index.ts';
+import type { Messages } from '../../src/messages/index.ts';
 import { failure } from './failure.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
+const HOST = 'envoy.config.route.v3.VirtualHost';
 const LISTENER = 'envoy.config.listener.v3.Listener';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 
@@ -25,6 +27,37 @@ describe('encode', () => {
     const one = encode('envoy.config.core.v3.SocketAddress', { portValue: 80, address: 'a' });
     expect(hex(one)).toBe('12016118' + '50');
     expect(encode('envoy.config.core.v3.SocketAddress', { address: 'a', portValue: 80 })).toEqual(one);
+  });
+
+  it('writes bytes that base64 stands for, in either alphabet, with and without padding', () => {
+    const DATA = 'envoy.config.core.v3.DataSource';
+    for (let size = 0; size < 70; size++) {
+      const inlineBytes = Uint8Array.from({ length: size }, (_, index) => (index * 97 + size * 151 + 248) & 255);
+      const own = encodeJson(DATA, { inlineBytes });
+      for (const alphabet of ['base64', 'base64url'] as const) {
+        const text = Buffer.from(inlineBytes).toString(alphabet);
+        expect(encodeJson(DATA, { inlineBytes: text })).toEqual(own);
+        expect(encodeJson(DATA, { inlineBytes: text.replace(/=+$/, '') })).toEqual(own);
+      }
+    }
+  });
+
+  it('leaves large messages alone when others are written', () => {
+    const host = (letter: string): Messages['envoy.config.route.v3.VirtualHost'] => ({
+      name: letter,
+      domains: Array.from({ length: 400 }, (_, index) => `${letter.repeat(2_000)}${index}`),
+    });
+    const parts = ['a', 'b'].map((letter) => new Encoded(encode(HOST, host(letter))));
+    const virtualHosts = Array.from({ length: 100 }, (_, index) => parts[index % 2] as Encoded);
+    const config = encode('envoy.config.route.v3.RouteConfiguration', { virtualHosts });
+    const copies = [...parts.map(({ bytes }) => bytes), config].map((bytes) => bytes.slice());
+    encode('envoy.config.route.v3.RouteConfiguration', { virtualHosts: virtualHosts.toReversed() });
+    expect(parts.map(({ bytes }) => Buffer.compare(bytes, copies.shift() as Uint8Array))).toEqual([0, 0]);
+    expect(Buffer.compare(config, copies[0] as Uint8Array)).toBe(0);
+    const decoded = decode('envoy.config.route.v3.RouteConfiguration', config);
+    expect(decoded.virtualHosts?.map((each) => (each as { name?: string }).name)).toEqual(
+      virtualHosts.map((_, index) => 'ab'[index % 2]),
+    );
   });
 
   it('writes map entries by key', () => {

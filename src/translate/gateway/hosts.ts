@@ -5,17 +5,16 @@ import { hostIntersection } from '../../lib/hosts.ts';
 
 /** The narrower one of each pair of overlapping hosts, in lower case, each once. */
 export function sharedHosts(server: GatewayServer, node: VirtualService): readonly string[] {
-  const shared = new Set<string>();
-  for (const { host } of hostsFor(server, node)) {
-    for (const other of node.hosts) {
-      const both = hostIntersection(host.toLowerCase(), other.toLowerCase());
-      if (both !== undefined) shared.add(both);
+  const shared: string[] = [];
+  const theirs = node.hosts.map((host) => host.toLowerCase());
+  for (const { namespace, host } of server.hosts) {
+    // Open to one namespace or to all.
+    if (namespace !== '*' && namespace !== node.namespace) continue;
+    const own = host.toLowerCase();
+    for (const other of theirs) {
+      const both = hostIntersection(own, other);
+      if (both !== undefined && !shared.includes(both)) shared.push(both);
     }
   }
-  return [...shared];
-}
-
-/** The server's hosts that are open to the VirtualService's namespace. */
-export function hostsFor(server: GatewayServer, node: VirtualService): GatewayServer['hosts'] {
-  return server.hosts.filter(({ namespace }) => namespace === '*' || namespace === node.namespace);
+  return shared;
 }

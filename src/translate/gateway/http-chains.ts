@@ -1,9 +1,11 @@
 // HTTP chains of gateway listeners: plain text, and HTTPS that ends here.
 
+import { slot, type Template, template } from '../../codec/index.ts';
 import { originOf } from '../../ir/draft.ts';
 import { type Protocol } from '../../ir/service.ts';
 import type { GatewayServer } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
+import { Encoded } from '../../messages/index.ts';
 import type { ChainContext } from '../context.ts';
 import { extension } from '../envoy.ts';
 import { httpConnectionManager } from '../http/index.ts';
@@ -56,16 +58,17 @@ export function serverOrigin({ gateway, index }: GatewayServer): ReturnType<type
 }
 
 function httpFilters(server: GatewayServer, context: ChainContext, statPrefix: string, quic = false): GatewayFilters {
-  const manager = httpConnectionManager({
-    context,
-    statPrefix,
-    routes: { kind: 'rds', name: server.routeName },
-    protocol: insideTls(server.protocol),
-    port: server.targetPort,
-    quic,
-  });
-  return [...networkExtensions(context, server.targetPort), manager];
+  const { targetPort, routeName } = server;
+  const manager = managers(context, insideTls(server.protocol), targetPort, quic).fill(statPrefix, routeName);
+  return [...networkExtensions(context, targetPort), new Encoded(manager)];
 }
+
+/** Connection managers of thousands of servers, which differ in their names alone. */
+const managers = memo((context: ChainContext, protocol: Protocol, port: number, quic: boolean): Template => {
+  const routes = { kind: 'rds', name: slot(1) } as const;
+  const manager = httpConnectionManager({ context, statPrefix: slot(0), routes, protocol, port, quic });
+  return template('envoy.config.listener.v3.Filter', manager);
+});
 
 type GatewayFilters = Parameters<typeof gatewayChain>[0]['filters'];
 

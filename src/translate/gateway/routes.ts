@@ -19,7 +19,7 @@ import { DOMAIN_SEPARATOR, domainName } from '../routes/domains.ts';
 import { destinationHash } from '../routes/hash-policy.ts';
 import { routeConfiguration, type VirtualHost, virtualHost } from '../routes/route-config.ts';
 import type { Target } from '../routes/settings.ts';
-import { type RouteList, virtualServiceRoutes } from '../routes/virtual-service.ts';
+import { type EncodedRoute, type RouteList, virtualServiceRoutes } from '../routes/virtual-service.ts';
 import { sharedHosts } from './hosts.ts';
 
 /** The drafts by name; `previous` are those that the class had, kept where nothing in them changed. */
@@ -128,7 +128,9 @@ function hostEntries(scope: RouteScope, servers: readonly GatewayServer[]): read
   for (const server of servers) {
     const redirects = server.server.tls?.httpsRedirect === true;
     const { proxyClass, mesh, services } = scope;
-    for (const bound of boundRoutes(server, boundTo(scope, server), proxyClass, mesh, services)) {
+    for (const node of boundTo(scope, server)) {
+      const bound = boundRoutes(node, server, proxyClass, mesh, services);
+      if (bound === undefined) continue;
       const { hosts } = bound;
       const list = rendered.get(bound.key) ?? bound.list;
       if (list.routes.length > 0) rendered.set(bound.key, list);
@@ -153,21 +155,20 @@ interface BoundRoutes {
   readonly list: RouteList;
 }
 
-/** Kept for each server, so that a change of one VirtualService leaves those of thousands of others alone. */
-const boundRoutes = memo(
+/** Undefined where they have no host in common. Counted by tests: a change leaves all other VirtualServices alone. */
+export const boundRoutes = memo(
   (
+    node: VirtualService,
     server: GatewayServer,
-    nodes: readonly VirtualService[],
     proxyClass: ProxyClass,
     mesh: MeshConfig,
     services: Scope['services'],
-  ): readonly BoundRoutes[] =>
-    nodes.flatMap((node) => {
-      const hosts = sharedHosts(server, node);
-      if (hosts.length === 0) return [];
-      const key = `${server.gatewayName} ${node.namespace}/${node.name}`;
-      return [{ key, hosts, list: routesFor({ proxyClass, mesh, services }, server, node) }];
-    }),
+  ): BoundRoutes | undefined => {
+    const hosts = sharedHosts(server, node);
+    if (hosts.length === 0) return undefined;
+    const key = `${server.gatewayName} ${node.namespace}/${node.name}`;
+    return { key, hosts, list: routesFor({ proxyClass, mesh, services }, server, node) };
+  },
 );
 
 function routesFor(scope: RouteScope, server: GatewayServer, node: VirtualService): RouteList {
@@ -205,12 +206,17 @@ const serverRoutes = memo(
 
 /** All routes, oldest VirtualService first; those that take everything come last, or they would hide the others. */
 const joinedRoutes = memo((server: RouteList, ...lists: readonly RouteList[]): RouteList => {
-  const routes = lists.flatMap((list) => list.routes);
-  return {
-    routes: [...routes.filter((route) => !route.catchAll), ...routes.filter((route) => route.catchAll)],
-    origins: [...server.origins, ...lists.flatMap((list) => list.origins)],
-    findings: lists.flatMap((list) => list.findings),
-  };
+  const routes: EncodedRoute[] = [];
+  const catchAlls: EncodedRoute[] = [];
+  const origins = [...server.origins];
+  const findings: Finding[] = [];
+  for (const list of lists) {
+    for (const route of list.routes) (route.catchAll ? catchAlls : routes).push(route);
+    for (const origin of list.origins) origins.push(origin);
+    for (const finding of list.findings) findings.push(finding);
+  }
+  for (const route of catchAlls) routes.push(route);
+  return { routes, origins, findings };
 });
 
 /** Hosts of several Gateways stay apart: EnvoyFilters know virtual hosts by their names. */

@@ -5,6 +5,7 @@
 import { lasting } from '../../codec/index.ts';
 import type { Protocol } from '../../ir/service.ts';
 import { isHttp2 } from '../../ir/service.ts';
+import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ChainContext } from '../context.ts';
 import { PRESERVE_CASE } from '../clusters/protocol.ts';
@@ -51,24 +52,16 @@ const SETTING: ReadonlySet<unknown> = new Set(['APPEND_FORWARD', 'SANITIZE_SET']
 
 /** The connection manager as a network filter. */
 export function httpConnectionManager(inputs: HcmInputs): Filter {
-  const { context } = inputs;
+  const { context, routes, protocol, explicitProxy, quic } = inputs;
   const message: Hcm = {
     statPrefix: inputs.statPrefix + STAT_NAME_END,
-    ...routeSpecifier(inputs.routes),
+    rds: routes.kind === 'rds' ? { configSource: ADS_CONFIG_SOURCE, routeConfigName: routes.name } : undefined,
+    routeConfig: routes.kind === 'inline' ? routes.config : undefined,
     httpFilters: httpFilters(inputs),
-    useRemoteAddress: context.role === 'gateway',
-    internalAddressConfig: context.internalAddresses,
-    streamIdleTimeout: '0s',
-    proxy100Continue: true,
-    upgradeConfigs: UPGRADES,
-    ...pathNormalization(context),
-    ...connectionOptions(inputs),
-    ...headerOptions(context),
-    ...limits(inputs),
-    ...(inputs.quic === true ? HTTP3 : {}),
-    requestIdExtension: context.tracing.useRequestId ? SAMPLING_REQUEST_ID : REQUEST_ID,
-    tracing: context.tracing.block,
-    accessLog: context.logs.http,
+    httpProtocolOptions: http1Options(context, explicitProxy === true),
+    http2ProtocolOptions: context.role === 'sidecar-inbound' && isHttp2(protocol) ? {} : undefined,
+    ...sharedOptions(context),
+    ...(quic === true ? HTTP3 : undefined),
   };
   return extension(
     'envoy.filters.network.http_connection_manager',
@@ -76,6 +69,25 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
     message,
   );
 }
+
+/** What all connection managers of a context have. */
+const sharedOptions = memo((context: ChainContext): Partial<Hcm> => {
+  const { settings } = context.proxyClass;
+  return {
+    useRemoteAddress: context.role === 'gateway',
+    internalAddressConfig: context.internalAddresses,
+    streamIdleTimeout: '0s',
+    proxy100Continue: true,
+    upgradeConfigs: UPGRADES,
+    ...pathNormalization(context),
+    commonHttpProtocolOptions: settings.idleTimeout === undefined ? undefined : { idleTimeout: settings.idleTimeout },
+    ...headerOptions(context),
+    ...limits(context),
+    requestIdExtension: context.tracing.useRequestId ? SAMPLING_REQUEST_ID : REQUEST_ID,
+    tracing: context.tracing.block,
+    accessLog: context.logs.http,
+  };
+});
 
 const UPGRADES: Hcm['upgradeConfigs'] = [lasting({ upgradeType: 'websocket' })];
 const REQUEST_ID = requestId(false);
@@ -88,15 +100,6 @@ function requestId(useRequestIdForTraceSampling: boolean): Hcm['requestIdExtensi
 
 const HTTP3: Partial<Hcm> = { codecType: 'HTTP3', http3ProtocolOptions: {} };
 
-function routeSpecifier(routes: RouteSource): Pick<Hcm, 'rds' | 'routeConfig'> {
-  switch (routes.kind) {
-    case 'rds':
-      return { rds: { configSource: ADS_CONFIG_SOURCE, routeConfigName: routes.name } };
-    case 'inline':
-      return { routeConfig: routes.config };
-  }
-}
-
 function pathNormalization({ mesh }: ChainContext): Partial<Hcm> {
   const mode = mesh.pathNormalization?.normalization ?? 'DEFAULT';
   const unescape = mode === 'DECODE_AND_MERGE_SLASHES';
@@ -107,24 +110,19 @@ function pathNormalization({ mesh }: ChainContext): Partial<Hcm> {
   };
 }
 
-function connectionOptions({ context, protocol, explicitProxy }: HcmInputs): Partial<Hcm> {
-  const { settings } = context.proxyClass;
-  const headers = proxyHeaders(context.proxyClass);
-  const http1: Http1Options = {
-    acceptHttp10: settings.http10 ? true : undefined,
-    allowAbsoluteUrl: explicitProxy === true ? true : undefined,
-    ...(headers.preserveCase ? PRESERVE_CASE : {}),
-  };
-  const used = Object.values(http1).some((value) => value !== undefined);
+function http1Options({ proxyClass, role }: ChainContext, explicitProxy: boolean): Http1Options | undefined {
+  const { http10 } = proxyClass.settings;
+  const { preserveCase } = proxyHeaders(proxyClass);
+  if (!http10 && !explicitProxy && !preserveCase && role !== 'gateway') return undefined;
   return {
-    commonHttpProtocolOptions: settings.idleTimeout === undefined ? undefined : { idleTimeout: settings.idleTimeout },
-    httpProtocolOptions: used || context.role === 'gateway' ? http1 : undefined,
-    http2ProtocolOptions: context.role === 'sidecar-inbound' && isHttp2(protocol) ? {} : undefined,
+    acceptHttp10: http10 ? true : undefined,
+    allowAbsoluteUrl: explicitProxy ? true : undefined,
+    ...(preserveCase ? PRESERVE_CASE : undefined),
   };
 }
 
 /** Limits of a proxy at the edge; what the proxy itself says of idle connections stays. */
-function limits({ context }: HcmInputs): Partial<Hcm> {
+function limits(context: ChainContext): Partial<Hcm> {
   const { manager, common } = connectionSettings(context.proxyClass);
   if (common === undefined) return manager;
   const idleTimeout = context.idleTimeout ?? common.idleTimeout;

@@ -2,7 +2,7 @@
 // In: a scope. Out: one draft, which stays the same while no answer changes. Called by ../index.ts for classes of which
 // somebody asks.
 
-import { Encoded, encode } from '../../codec/index.ts';
+import { encode } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
@@ -12,6 +12,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
+import { compareStrings } from '../../lib/order.ts';
 import { tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
 import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
@@ -135,17 +136,37 @@ function answers({ publishNotReadyAddresses }: Service, endpoint: Endpoint, { ne
 }
 
 const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draft => {
-  const table: Record<string, NameInfo> = {};
+  const table = new Map<string, NameInfo>();
   const all = [...fixed.names, ...headless];
   for (const { service, infos } of all) {
-    for (const [host, info] of infos) table[host] = merged(service, table[host], info);
+    for (const [host, info] of infos) table.set(host, merged(service, table.get(host), info));
   }
-  const entries = Object.entries(table).map(([host, info]) => [host, encodedInfo(info)] as const);
-  const bytes = encode(NAME_TABLE, { table: Object.fromEntries(entries) });
-  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, bytes, () =>
+  const entries = inOrder([...table.keys()]).map((host) => entryBytes(table.get(host) as NameInfo, host));
+  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, joined(entries), () =>
     all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref))),
   );
 });
+
+/** A table of one name. Tables one behind the other are one table, so each name is encoded once; counted by tests. */
+export const entryBytes = memo(
+  (info: NameInfo, host: string): Uint8Array => encode(NAME_TABLE, { table: { [host]: info } }),
+);
+
+function inOrder(hosts: readonly string[]): readonly string[] {
+  return hosts.some((host, index) => index > 0 && host < (hosts[index - 1] as string))
+    ? [...hosts].sort(compareStrings)
+    : hosts;
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
 
 /** A Kubernetes Service takes its name from ServiceEntries; of those all addresses are answered. */
 function merged({ registry }: Service, before: NameInfo | undefined, info: NameInfo): NameInfo {
@@ -154,7 +175,3 @@ function merged({ registry }: Service, before: NameInfo | undefined, info: NameI
   if (registry === 'Kubernetes') return info;
   return { ...before, ips: [...new Set([...(before.ips ?? []), ...(info.ips ?? [])])] };
 }
-
-const encodedInfo = memo(
-  (info: NameInfo): Encoded => new Encoded(encode('istio.networking.nds.v1.NameTable.NameInfo', info)),
-);

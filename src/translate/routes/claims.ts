@@ -8,7 +8,7 @@ export const JWT_METADATA_FILTER = 'envoy.filters.http.jwt_authn';
 
 /** The path of the claim; undefined for the name of an ordinary header. */
 export function routingClaim(name: string): readonly string[] | undefined {
-  if (!name.toLowerCase().startsWith(PREFIX)) return undefined;
+  if (!name.startsWith('@') || !name.toLowerCase().startsWith(PREFIX)) return undefined;
   const rest = name.slice(PREFIX.length);
   if (rest.length < 2) return undefined;
   if (rest.startsWith('.')) return rest.slice(1).split('.');

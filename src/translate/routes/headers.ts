@@ -1,7 +1,7 @@
 // Header operations of routes and of their destinations.
 
 import type { HeaderOperations, Headers } from '../../config/generated/types.ts';
-import { sortedEntries } from '../../lib/order.ts';
+import { sortedEntries, sortedKeys } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 
 type HeaderValueOption = Messages['envoy.config.core.v3.HeaderValueOption'];
@@ -72,14 +72,19 @@ function removals(operations: HeaderOperations | undefined): readonly string[] {
 
 /** Envoy refuses to change pseudo headers and Host this way. */
 function isInternal(key: string): boolean {
-  return key === '' || key.startsWith(':') || key.toLowerCase() === 'host';
+  return key === '' || key.startsWith(':') || isHost(key);
 }
+
+function isHost(key: string): boolean {
+  return key.length === HOST.length && key.toLowerCase() === HOST;
+}
+
+const HOST = 'host';
 
 function authorityOf(values: Readonly<Record<string, string>> | undefined): string | undefined {
   if (values === undefined) return undefined;
-  for (const [key, value] of sortedEntries(values)) {
-    const name = key.toLowerCase();
-    if ((name === ':authority' || name === 'host') && value !== '') return value;
+  for (const key of sortedKeys(values)) {
+    if ((isHost(key) || key.toLowerCase() === ':authority') && values[key] !== '') return values[key];
   }
   return undefined;
 }

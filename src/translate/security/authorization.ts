@@ -2,7 +2,7 @@
 // In: the policies that select the workload, mesh, providers. Out: CUSTOM filters, and those of AUDIT, DENY and ALLOW in
 // the order in which they decide. Called by context.ts for inbound and gateway chains.
 
-import { encode } from '../../codec/index.ts';
+import { encode, lasting } from '../../codec/index.ts';
 import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
 import type { MeshConfig } from '../../config/mesh.ts';
 import type { ConfigObject } from '../../config/object.ts';
@@ -104,26 +104,30 @@ function rbac(
   prefix: string,
 ): Rbac {
   const domains = trustDomains(mesh).join(DOMAIN_SEPARATOR);
-  const made: Record<string, Encoded> = {};
-  for (const policy of policies) {
-    const { namespace, name } = policy;
-    for (const { index, message } of encodedRules(policy, protocol, action === 'ALLOW', dialect, domains)) {
-      made[`${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]`] = message;
-    }
-  }
+  const rules = policies.flatMap((policy) => encodedRules(policy, protocol, action === 'ALLOW', dialect, domains));
   // ALLOW is the enum's zero value.
-  return { action: action === 'ALLOW' ? undefined : action, policies: Object.fromEntries(sortedEntries(made)) };
+  return { action: action === 'ALLOW' ? undefined : action, policies: keyed(rules, prefix) };
+}
+
+/** Rules by name, in order. Without a prototype, as objects with hundreds of keys of users' making are made quicker so. */
+function keyed(rules: readonly EncodedRule[], prefix: string): Readonly<Record<string, Encoded>> {
+  const map = Object.create(null) as Record<string, Encoded>;
+  for (const { name, message } of [...rules].sort((a, b) => compareStrings(a.name, b.name))) {
+    map[prefix + name] = message;
+  }
+  return map;
 }
 
 interface EncodedRule {
-  readonly index: number;
+  /** As statistics and logs show it. */
+  readonly name: string;
   readonly message: Encoded;
 }
 
 /** The rules of one policy that can be expressed: a change of one policy leaves those of all others as they are. */
 const encodedRules = memo(
   (
-    { namespace, spec }: Policy,
+    { namespace, name, spec }: Policy,
     protocol: Protocol,
     allow: boolean,
     dialect: Dialect,
@@ -137,23 +141,24 @@ const encodedRules = memo(
       allow,
     };
     const rules = spec.rules ?? [];
-    if (rules.length === 0) return [encodedRule(NEVER, 0)];
+    const encoded = (policy: RbacPolicy, index: number): EncodedRule => ({
+      name: `ns[${namespace}]-policy[${name}]-rule[${index}]`,
+      message: new Encoded(encode('envoy.config.rbac.v3.Policy', policy)),
+    });
+    if (rules.length === 0) return [encoded(NEVER, 0)];
     return rules.flatMap((rule, index) => {
       const made = rbacPolicy(rule, context);
-      return made === undefined ? [] : [encodedRule(made, index)];
+      return made === undefined ? [] : [encoded(made, index)];
     });
   },
 );
-
-function encodedRule(policy: RbacPolicy, index: number): EncodedRule {
-  return { index, message: new Encoded(encode('envoy.config.rbac.v3.Policy', policy)) };
-}
 
 /** In no trust domain. */
 const DOMAIN_SEPARATOR = '\n';
 
 const TCP_STAT_PREFIX = 'tcp.';
 
+/** Every chain of a workload has the filter: encoded once. */
 function rbacFilter(
   protocol: Protocol,
   rules: Rbac | undefined,
@@ -161,12 +166,14 @@ function rbacFilter(
   shadowRulesStatPrefix: string | undefined,
 ): HttpFilter & NetworkFilter {
   const settings = { rules, shadowRules, shadowRulesStatPrefix };
-  return protocol === 'http'
-    ? extension('envoy.filters.http.rbac', 'envoy.extensions.filters.http.rbac.v3.RBAC', settings)
-    : extension('envoy.filters.network.rbac', 'envoy.extensions.filters.network.rbac.v3.RBAC', {
-        ...settings,
-        statPrefix: TCP_STAT_PREFIX,
-      });
+  return lasting(
+    protocol === 'http'
+      ? extension('envoy.filters.http.rbac', 'envoy.extensions.filters.http.rbac.v3.RBAC', settings)
+      : extension('envoy.filters.network.rbac', 'envoy.extensions.filters.network.rbac.v3.RBAC', {
+          ...settings,
+          statPrefix: TCP_STAT_PREFIX,
+        }),
+  );
 }
 
 /** Ends the keys of rules that deny because their authorizer can't be asked. */

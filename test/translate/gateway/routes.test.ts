@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
+import { boundRoutes, gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
 import { virtualHost } from '../../../src/translate/routes/route-config.ts';
 import { renderRoutes } from '../../../src/translate/routes/virtual-service.ts';
 import { virtualService } from '../../support/builders.ts';
@@ -195,9 +195,15 @@ describe('work', () => {
     const drafts = gatewayRoutes(scope);
     expect(gatewayRoutes(scope, drafts)).toBe(drafts);
     const after = before.next(weights(20)).scope(own, scope);
-    const start = [renderRoutes.counts.runs, virtualHost.counts.runs];
+    const start = [renderRoutes.counts.runs, virtualHost.counts.runs, boundRoutes.counts.runs];
+    const [rendered = 0, hosts = 0, bindings = 0] = start;
     const then = gatewayRoutes(after, drafts);
-    expect([renderRoutes.counts.runs, virtualHost.counts.runs]).toEqual(start.map((count) => count + 1));
+    // It is held beside each of the two servers.
+    expect([renderRoutes.counts.runs, virtualHost.counts.runs, boundRoutes.counts.runs]).toEqual([
+      rendered + 1,
+      hosts + 1,
+      bindings + 2,
+    ]);
     expect(draftNamed(then, 'http.81')).toBe(draftNamed(drafts, 'http.81'));
     expect(draftNamed(then, 'http.80')?.bytes).toEqual(draftNamed(gatewayRoutes(after), 'http.80')?.bytes);
   });

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { decodeJson } from '../../../src/codec/index.ts';
+import { decodeJson, encodeJson } from '../../../src/codec/index.ts';
 import type { ServiceEntrySpec } from '../../../src/config/generated/types.ts';
 import type { ConfigObject } from '../../../src/config/object.ts';
-import { nameTable } from '../../../src/translate/nametable/index.ts';
+import { entryBytes, nameTable } from '../../../src/translate/nametable/index.ts';
 import { endpointSlice, type Meta, pod, service, serviceEntry, sidecar } from '../../support/builders.ts';
 import { type ProxyOptions, withObjects, type World, world } from '../../support/snapshot-builders.ts';
 import { sent } from '../envoyfilter/support.ts';
+
+const NAME_TABLE = 'istio.networking.nds.v1.NameTable';
 
 interface Info {
   readonly ips: readonly string[];
@@ -18,8 +20,7 @@ const CAPTURING: ProxyOptions = { metadata: { DNS_CAPTURE: 'true' } };
 
 function tableAt(at: World, options: ProxyOptions = CAPTURING): Readonly<Record<string, Info>> {
   const { bytes } = nameTable(sent(at, options).scope);
-  return ((decodeJson('istio.networking.nds.v1.NameTable', bytes) as { table?: Record<string, Info> }).table ??
-    {}) as never;
+  return ((decodeJson(NAME_TABLE, bytes) as { table?: Record<string, Info> }).table ?? {}) as never;
 }
 
 function table(objects: readonly ConfigObject[], options?: ProxyOptions): Readonly<Record<string, Info>> {
@@ -198,7 +199,10 @@ describe('the table', () => {
     expect(nameTable(same.scope)).toBe(nameTable(before.scope));
 
     const grown = withObjects(moved, endpointSlice('db', ['10.0.0.3']));
+    const runs = entryBytes.counts.runs;
     const next = nameTable(sent(grown, CAPTURING, same).scope);
+    expect(entryBytes.counts.runs).toBe(runs + 1);
+    expect(encodeJson(NAME_TABLE, decodeJson(NAME_TABLE, next.bytes))).toEqual(next.bytes);
     expect(next).not.toBe(nameTable(before.scope));
     expect(tableAt(grown)['db.default.svc.cluster.local']?.ips).toEqual(['10.0.0.3']);
   });
