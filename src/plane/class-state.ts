@@ -27,7 +27,6 @@ export class ClassState {
   #views: ClassViews | undefined;
   #scope: LinkedScope | undefined;
   #settled: LinkedSnapshot | undefined;
-  #told: ClassViews | undefined;
   readonly #ports: ClassPorts;
 
   constructor(proxyClass: ProxyClass, ports: ClassPorts) {
@@ -42,13 +41,6 @@ export class ClassState {
   /** The snapshot to which its views were brought, or are being brought by `advance`. */
   get settled(): LinkedSnapshot | undefined {
     return this.#settled;
-  }
-
-  /** Members that may have older views; asked again it gives nobody until there are others. */
-  untold(): Iterable<PlaneSession> {
-    if (this.#told === this.#views) return [];
-    this.#told = this.#views;
-    return this.members;
   }
 
   /** What is wrong with this class's part of the configuration. */

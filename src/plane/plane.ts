@@ -43,9 +43,6 @@ export interface PlaneOptions {
 /** Longest time, in ms, for which translation holds the event loop. */
 const SLICE = 5;
 
-/** Sessions brought up to date in one step. */
-const STRIDE = 16;
-
 /** In a mesh that never rests the last one counts. */
 const PREVIEW_ATTEMPTS = 3;
 
@@ -333,6 +330,9 @@ export class Plane implements ViewPort {
     // Of all others it is enough to know what their class sees.
     if (concerned.size < this.#sessions.size) this.#queue.follow(this.#classes.used.values());
     await this.#queue.idle();
+    // In the order of their coming: no class waits until all of another are served.
+    this.#queue.follow([...this.#sessions].filter((session) => session.behind));
+    await this.#queue.idle();
     this.#served = this.#linked;
     const { sequence = 0 } = this.#snapshot ?? {};
     for (const listener of this.#settledListeners) listener(sequence);
@@ -366,16 +366,8 @@ export class Plane implements ViewPort {
     session.wake(this.#changedAt);
   }
 
-  /** Brings a class up to date, and those of it to whom nothing else has happened. */
   *#bringClass(state: ClassState): Steps<void> {
-    const snapshot = this.#snapshot;
-    if (snapshot === undefined || state.members.size === 0) return;
-    yield* state.advance(snapshot);
-    let looked = 0;
-    for (const session of state.untold()) {
-      if (session.workload !== undefined) this.#compose(session, state, session.workload, snapshot);
-      if (++looked % STRIDE === 0) yield;
-    }
+    if (this.#snapshot !== undefined && state.members.size > 0) yield* state.advance(this.#snapshot);
   }
 
   /** Finds class and workload of a session anew, brings the class up to date, and composes the session's views. */

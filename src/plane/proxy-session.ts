@@ -114,6 +114,11 @@ export class PlaneSession implements ProxySession {
     return this.#own !== undefined;
   }
 
+  /** Its class has other views than it was last brought up to. */
+  get behind(): boolean {
+    return this.#own !== undefined && this.classState?.views !== this.#shared;
+  }
+
   /** What it is given depends on Secrets or ConfigMaps. */
   get readsSecrets(): boolean {
     return !this.#plain || this.#secretNames.size > 0;

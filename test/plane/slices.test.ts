@@ -104,6 +104,21 @@ describe('the work queue', () => {
   });
 });
 
+describe('those whom a change concerns', () => {
+  it('are told in the order of their coming, whatever their class', async () => {
+    const lab = new Lab().apply(objectsOf(meshManifests(SHAPE)));
+    await lab.settle();
+    for (let i = 0; i < 12; i++) lab.connect(proxyNode(SHAPE, i));
+    await lab.settle();
+    const told: string[] = [];
+    for (const session of lab.plane.sessions) session.wake = () => told.push(session.proxy.namespace);
+    lab.apply(objectsOf(serviceManifests(SHAPE, 20, { address: '10.99.0.1' })));
+    await lab.settle();
+    expect(told).toEqual([...lab.plane.sessions].map((session) => session.proxy.namespace));
+    expect(new Set(told.slice(0, 3)).size).toBe(3);
+  });
+});
+
 describe('a plane that is short of time', () => {
   it('sends nothing before everything is there, and then everything', async () => {
     let now = 0;
