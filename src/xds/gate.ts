@@ -14,6 +14,9 @@ export interface GateOptions {
   readonly waiting: Gauge;
 }
 
+/** What isn't over after this, ms, counts as if it were: a proxy far away, one that is silent, an Envoy that warms its clusters first. */
+export const PATIENCE_MS = 1_000;
+
 export interface Waiter {
   /** It is its turn. */
   proceed(): void;
@@ -39,6 +42,20 @@ export class Gate {
   add(bytes: number): void {
     this.#bytes += bytes;
     if (bytes < 0) this.#turn();
+  }
+
+  /** Counts so much until the result is called, or for as long as anybody's patience lasts. */
+  hold(amount: number): () => void {
+    let held = true;
+    const release = (): void => {
+      if (!held) return;
+      held = false;
+      cancel();
+      this.add(-amount);
+    };
+    const cancel = this.#options.timers.setTimeout(release, PATIENCE_MS);
+    this.add(amount);
+    return release;
   }
 
   /** True when it may send now; otherwise its `proceed` is called when it is to ask again. */

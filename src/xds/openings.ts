@@ -14,23 +14,19 @@ export interface OpeningsOptions {
   readonly waiting: Gauge;
 }
 
-/** A stream that hasn't said much after this, ms, says it slowly, or has nothing to say yet. */
-export const PATIENCE_MS = 1_000;
-/** Longest wait, ms. */
-const MAX_WAIT_MS = 2_000;
+/** Longest wait, ms: all of a large mesh, one after the other, on a machine that is busy. */
+const MAX_WAIT_MS = 10_000;
 
 export class Openings {
-  readonly #timers: Timers;
   readonly #gate: Gate;
 
   constructor({ timers, limit, waiting }: OpeningsOptions) {
-    this.#timers = timers;
     this.#gate = new Gate({ timers, limit, waiting, maxWait: MAX_WAIT_MS });
   }
 
   /** Calls `open` when the stream is to be read from, perhaps at once; `over` of the opening says that it was, or is gone. */
   begin(open: (opening: Opening) => void): Opening {
-    const opening = new Opening(this.#gate, this.#timers, open);
+    const opening = new Opening(this.#gate, open);
     opening.proceed();
     return opening;
   }
@@ -38,33 +34,27 @@ export class Openings {
 
 export class Opening implements Waiter {
   readonly #gate: Gate;
-  readonly #timers: Timers;
   readonly #open: (opening: Opening) => void;
-  #cancelPatience: (() => void) | undefined;
-  #state: 'waits' | 'open' | 'over' = 'waits';
+  #release: (() => void) | undefined;
+  #over = false;
 
-  constructor(gate: Gate, timers: Timers, open: (opening: Opening) => void) {
+  constructor(gate: Gate, open: (opening: Opening) => void) {
     this.#gate = gate;
-    this.#timers = timers;
     this.#open = open;
   }
 
   proceed(): void {
-    if (this.#state !== 'waits' || !this.#gate.may(this)) return;
-    this.#state = 'open';
-    this.#gate.add(1);
+    if (this.#over || this.#release !== undefined || !this.#gate.may(this)) return;
+    this.#release = this.#gate.hold(1);
     this.#gate.done(this);
-    this.#cancelPatience = this.#timers.setTimeout(() => this.over(), PATIENCE_MS);
     this.#open(this);
   }
 
   /** It has said what it wants, or it is gone. */
   over(): void {
-    if (this.#state === 'over') return;
-    const opened = this.#state === 'open';
-    this.#state = 'over';
-    this.#cancelPatience?.();
+    if (this.#over) return;
+    this.#over = true;
     this.#gate.leave(this);
-    if (opened) this.#gate.add(-1);
+    this.#release?.();
   }
 }

@@ -16,20 +16,16 @@ export interface UnansweredOptions {
 
 /** Pushes below this, bytes, are not worth counting: a thousand of them are less than the limit. */
 const SMALL = 8 * 1024;
-/** What isn't answered after this, ms, counts as arrived: a proxy far away, or an Envoy that warms its clusters first. */
-export const PATIENCE_MS = 1_000;
-/** Longest wait of a push, ms. */
-const MAX_WAIT_MS = 2_000;
+/** Longest wait of a push, ms: all of a large mesh, one after the other, on a machine that is busy. */
+const MAX_WAIT_MS = 10_000;
 
 /** Takes a push out of the count, once: it is answered, or its stream is gone. */
 export type Flight = () => void;
 
 export class Unanswered {
-  readonly #timers: Timers;
   readonly #gate: Gate;
 
   constructor({ timers, limit, waiting }: UnansweredOptions) {
-    this.#timers = timers;
     this.#gate = new Gate({ timers, limit, waiting, maxWait: MAX_WAIT_MS });
   }
 
@@ -40,17 +36,7 @@ export class Unanswered {
 
   /** A push has set out; undefined when it is too small to count. */
   sent(bytes: number): Flight | undefined {
-    if (bytes < SMALL) return undefined;
-    let flies = true;
-    const arrived = (): void => {
-      if (!flies) return;
-      flies = false;
-      cancel();
-      this.#gate.add(-bytes);
-    };
-    const cancel = this.#timers.setTimeout(arrived, PATIENCE_MS);
-    this.#gate.add(bytes);
-    return arrived;
+    return bytes < SMALL ? undefined : this.#gate.hold(bytes);
   }
 
   /** It has sent what it had to send for now. */

@@ -7,7 +7,8 @@ import { FrameReader } from '../../src/grpc/frames.ts';
 import { SharedMemory } from '../../src/grpc/message-memory.ts';
 import { AdsClient } from '../../src/xds/client.ts';
 import { nodeOf } from '../../src/xds/client-state.ts';
-import { Openings, PATIENCE_MS } from '../../src/xds/openings.ts';
+import { PATIENCE_MS } from '../../src/xds/gate.ts';
+import { Openings } from '../../src/xds/openings.ts';
 import type { ProxySession, ViewPort } from '../../src/xds/port.ts';
 import { startXds, XDS_CHANNEL_OPTIONS } from '../../src/xds/server.ts';
 import { CLUSTER, Host, Link, ManualTimers, Metrics, silentLog, World } from './support.ts';
@@ -53,6 +54,17 @@ describe('streams that open', () => {
     expect(opened).toEqual([0, 1]);
     timers.advance(PATIENCE_MS);
     expect(opened).toEqual([0, 1, 2]);
+  });
+
+  it('wait for those before them on a slow machine, too', () => {
+    const { timers, opened, begin } = gate(1);
+    const all = Array.from({ length: 20 }, (_, id) => begin(id));
+    for (const [id, opening] of all.entries()) {
+      expect(opened).toHaveLength(id + 1);
+      timers.advance(400);
+      opening.over();
+    }
+    expect(opened).toEqual([...all.keys()]);
   });
 
   it('are all let in at once when there is no limit', () => {
