@@ -29,8 +29,7 @@ export interface Act {
  * as it took, half of `max` at most; signals gather meanwhile.
  *
  * `act` gives what ends when all that it has set off is done; it is waited for during the other half of `max`. Undefined: it
- * has set off nothing. Then it is as if it had not run, and what often follows (endpoints after their Pods) still leaves
- * at once. It must not throw.
+ * has set off nothing. Then what often follows (endpoints after their Pods) need not wait until it is quiet. It must not throw.
  */
 export function debounce(options: DebounceOptions, act: () => Promise<Act | undefined>): Debounce {
   const { quiet, max, clock, timers } = options;
@@ -50,13 +49,11 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
     running = true;
     const started = clock.now();
     const acted = await act();
-    if (acted !== undefined) {
-      await within(max / 2, acted.done, timers);
-      const now = clock.now();
-      calmFrom = now + quiet;
-      restUntil = now + Math.min(now - started, max / 2);
-    }
+    if (acted !== undefined) await within(max / 2, acted.done, timers);
     running = false;
+    const now = clock.now();
+    restUntil = now + Math.min(now - started, max / 2);
+    if (acted !== undefined) calmFrom = now + quiet;
     if (first !== undefined) schedule(acted === undefined ? 0 : waitOf(first));
   };
   return {

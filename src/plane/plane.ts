@@ -286,7 +286,11 @@ export class Plane implements ViewPort {
 
   async #act(): Promise<Act | undefined> {
     const before = this.#told;
-    await this.settle();
+    try {
+      await this.settle();
+    } catch (error) {
+      this.#failed('snapshot', error, 'a change was not followed to its end');
+    }
     return this.#told === before ? undefined : { done: this.#pushed() };
   }
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type MeshShape, meshManifests, proxyNode, serviceManifests } from '../../bench/mesh.ts';
 import type { Steps } from '../../src/lib/steps.ts';
 import { WorkQueue } from '../../src/plane/work-queue.ts';
+import { manualTime } from '../ca/support.ts';
 import { CLUSTER, Lab, objectsOf } from './lab.ts';
 
 const SHAPE: MeshShape = { services: 30, endpoints: 1, namespaces: 3, routed: 0, flavour: 'kubernetes' };
@@ -101,6 +102,26 @@ describe('the work queue', () => {
     await bench.slice();
     await bench.slice();
     expect(bench.log).toEqual(['long']);
+  });
+});
+
+describe('a listener that fails', () => {
+  it('does not keep the plane from acting on the next change', async () => {
+    const time = manualTime();
+    const lab = new Lab({ now: time.clock.now, timers: time.timers }).apply(objectsOf(meshManifests(SHAPE)));
+    await lab.settle();
+    let settled = 0;
+    lab.plane.onSettled(() => {
+      settled++;
+      throw new Error('of ours');
+    });
+    for (const address of ['10.99.0.1', '10.99.0.2']) {
+      lab.apply(objectsOf(serviceManifests(SHAPE, 0, { address })));
+      lab.plane.signal();
+      time.advance(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(settled).toBe(2);
   });
 });
 
