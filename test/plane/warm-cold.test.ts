@@ -41,14 +41,14 @@ async function equalsFresh(sequence: readonly Step[]): Promise<void> {
 
 describe('a plane after random changes', () => {
   it.each([
-    { kind: 'any', step: steps, maxLength: 12 },
-    { kind: 'those of single workloads', step: ofWorkload, maxLength: 6 },
+    { kind: 'any', step: steps, maxLength: 12, numRuns: 32 },
+    { kind: 'those of single workloads', step: ofWorkload, maxLength: 6, numRuns: 16 },
   ])(
     'gives every proxy what a fresh one gives: $kind',
-    async ({ step, maxLength }) => {
+    async ({ step, maxLength, numRuns }) => {
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 1, maxLength }), (sequence) => equalsFresh(sequence)),
-        { numRuns: 40 },
+        { numRuns },
       );
     },
     120_000,
