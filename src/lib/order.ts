@@ -25,11 +25,15 @@ export function sortedEntries<T>(record: Readonly<Record<string, T>> | undefined
   return sortedKeys(record).map((key) => [key, record[key] as T]);
 }
 
-/** The keys of a record, sorted: most have one or none, or have them in order. */
-export function sortedKeys(record: Readonly<Record<string, unknown>>): string[] {
-  const keys = Object.keys(record);
-  for (let i = 1; i < keys.length; i++) {
-    if ((keys[i - 1] as string) > (keys[i] as string)) return keys.sort(compareStrings);
+/** The keys of a record, sorted. */
+export function sortedKeys(record: Readonly<Record<string, unknown>>): readonly string[] {
+  return inOrder(Object.keys(record));
+}
+
+/** The texts sorted, themselves when they are: most are one or none, or come in order. */
+export function inOrder(texts: readonly string[]): readonly string[] {
+  for (let i = 1; i < texts.length; i++) {
+    if ((texts[i - 1] as string) > (texts[i] as string)) return [...texts].sort(compareStrings);
   }
-  return keys;
+  return texts;
 }

@@ -162,12 +162,10 @@ class Connection {
 
   #keep(url: URL, options: RequestOptions): Kept {
     const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
-    const secrets = { origin: url.origin, ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+    const tls = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+    const secrets = { origin: url.origin, ...tls };
     if (this.#kept === undefined || !isDeepStrictEqual(this.#kept.secrets, secrets))
-      this.#kept = {
-        secrets,
-        ...connectionsTo(url, { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }),
-      };
+      this.#kept = { secrets, ...connectionsTo(url, tls) };
     for (const name of ['ca', 'cert', 'key', 'pfx', 'passphrase'] as const) delete options[name];
     return this.#kept;
   }

@@ -12,7 +12,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
-import { compareStrings } from '../../lib/order.ts';
+import { inOrder } from '../../lib/order.ts';
 import { tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
 import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
@@ -151,12 +151,6 @@ const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draf
 export const entryBytes = memo(
   (info: NameInfo, host: string): Uint8Array => encode(NAME_TABLE, { table: { [host]: info } }),
 );
-
-function inOrder(hosts: readonly string[]): readonly string[] {
-  return hosts.some((host, index) => index > 0 && host < (hosts[index - 1] as string))
-    ? [...hosts].sort(compareStrings)
-    : hosts;
-}
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
