@@ -26,8 +26,8 @@ export class Departed {
     return this.#known.size;
   }
 
-  left(departure: Departure): void {
-    this.#known.set(departure.node.id, { ...departure, until: this.#snapshots + SNAPSHOTS });
+  left({ node, proxy, link }: Departure): void {
+    this.#known.set(node.id, { node, proxy, link, until: this.#snapshots + SNAPSHOTS });
     if (this.#known.size <= MAX) return;
     for (const id of this.#known.keys()) {
       this.#known.delete(id);

@@ -136,7 +136,7 @@ function linkageFrom<S extends object>(
       const departure = departed.returning(node, incremental);
       if (departure === undefined) {
         const parsed = parseProxy(node);
-        return 'error' in parsed ? parsed : { ...parsed, incremental };
+        return 'error' in parsed ? parsed : { incremental, ...parsed };
       }
       // What nobody used for long was forgotten, and others may have come to share something else since.
       if (isKept(linker, departure.link)) returned.set(departure.proxy, departure.link);
@@ -179,7 +179,7 @@ interface ScopeAt {
 }
 
 const placedScope = memo(
-  (placeless: LinkedScope, proxyClass: ProxyClass): LinkedScope => ({ ...placeless, proxyClass, placeless }),
+  (placeless: LinkedScope, proxyClass: ProxyClass): LinkedScope => ({ placeless, ...placeless, proxyClass }),
 );
 
 function copiedAt(at: ScopeAt | undefined): ScopeAt | undefined {

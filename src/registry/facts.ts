@@ -169,7 +169,8 @@ export function placedLabels(
   network: string,
 ): Labels {
   const [region = '', zone = '', subzone = ''] = locality.split('/');
-  const placed: Record<string, string> = { ...labels };
+  // A spread that grows afterwards has a hidden class of its own, here for every endpoint.
+  const placed: Record<string, string> = Object.assign({}, labels);
   if (region !== '') placed[LABEL.region] = region;
   if (zone !== '') placed[LABEL.zone] = zone;
   if (subzone !== '') placed[LABEL.subzone] = subzone;

@@ -63,7 +63,7 @@ export function buildClass(input: ClassInput): ProxyClass {
     nodeName: index.universe.usesNode ? identity.nodeName : '',
     ownHeadlessAddresses: isRouter ? [] : headlessAddresses(proxy, targets),
     // Names would make every workload a class of its own: sidecars have them in their workload only.
-    settings: isRouter ? { ...settings, ...namesOf(proxy, identity.labels) } : settings,
+    settings: isRouter ? Object.assign({}, settings, namesOf(proxy, identity.labels)) : settings,
     version: text(proxy.metadata, 'ISTIO_VERSION'),
     metadata: projectMetadata(index.universe, snapshot.settings, proxy.namespace, proxy.metadata),
     ...(isRouter ? { gatewayTargets: targets.map(gatewayTarget) } : {}),

@@ -54,9 +54,9 @@ export function listenerPart(
       : orderedFrom(from, services, compareScoped, previous?.ordered.list ?? from?.list);
   const old = previous?.listener;
   const listener: EgressListener = keepMembers(old, {
-    ...listenerFace(spec, old),
     services: keepList(old?.services, withSiblings(base, services, ordered.list)),
     virtualServices: keepList(old?.virtualServices, importedVirtualServices(imported, visible)),
+    ...listenerFace(spec, old),
   });
   return keepMembers(before, { imported, ...found, services, ordered, listener });
 }
@@ -90,9 +90,12 @@ function listenerFace(
   old: EgressListener | undefined,
 ): Pick<EgressListener, 'port' | 'bind' | 'captureMode'> {
   const { port } = spec;
-  const face = { bind: spec.bind ?? '', captureMode: spec.captureMode ?? 'DEFAULT' } as const;
   const next = port && { number: port.number ?? 0, protocol: port.protocol ?? '', name: port.name ?? '' };
-  return { ...face, port: keepEqual(old?.port, next) };
+  return {
+    bind: spec.bind ?? '',
+    captureMode: spec.captureMode ?? 'DEFAULT',
+    port: keepEqual(old?.port, next),
+  };
 }
 
 function importedServices(

@@ -33,20 +33,20 @@ const NO_TELEMETRY: TelemetrySelection = {};
 /** Every policy of the workload. `previous` is what comes back when nothing is different. */
 export function policiesFor(index: PolicyIndex, subject: Subject, previous: PolicySet | undefined): PolicySet {
   return keepSet(previous, {
-    ...clientPolicies(index, subject, previous),
     peerAuthn: peerAuthnOf(index.peerAuthn, index.rootNamespace, subject),
     authorization: keepList(previous?.authorization, attached(index.authorization, index, subject)),
     requestAuthn: keepList(previous?.requestAuthn, attached(index.requestAuthn, index, subject)),
+    ...clientPolicies(index, subject, previous),
   });
 }
 
 /** Those that shape what a sidecar sends; what it accepts is its workload's. */
 export function outboundPoliciesFor(index: PolicyIndex, subject: Subject, previous: PolicySet | undefined): PolicySet {
   return keepSet(previous, {
-    ...clientPolicies(index, subject, previous),
     peerAuthn: DEFAULT_PEER_AUTHN,
     authorization: NOTHING,
     requestAuthn: NOTHING,
+    ...clientPolicies(index, subject, previous),
   });
 }
 

@@ -42,7 +42,7 @@ export function internedClass(classes: InternTable<ProxyClass>, proxyClass: Prox
   }
   const placeless = placelessClass(proxyClass);
   const made =
-    placeless === undefined ? proxyClass : { ...proxyClass, placeless: classes.keep(placeless.key, placeless, always) };
+    placeless === undefined ? proxyClass : { placeless: classes.keep(placeless.key, placeless, always), ...proxyClass };
   return classes.keep(proxyClass.key, made, always);
 }
 
@@ -85,7 +85,7 @@ function namedClass(
   const names = namesOf(proxy, identity.labels);
   const key = `${proxyClass.key} ${stableText(names)}`;
   const { placeless: _placeless, ...own } = proxyClass;
-  return classes.find(key) ?? classes.keep(key, { ...own, key, settings: { ...own.settings, ...names } }, always);
+  return classes.find(key) ?? classes.keep(key, { ...own, key, settings: Object.assign({}, own.settings, names) }, always);
 }
 
 function ingressOf(sidecar: SidecarObject | undefined): NonNullable<Workload['ingress']> {

@@ -100,14 +100,14 @@ const contextOf = memo(
     const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
     return {
-      ...l4,
       role,
       proxyClass,
       mesh,
+      l4,
+      ...l4,
       tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
       jwt: secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : [],
       internalAddresses: internal,
-      l4,
     };
   },
 );

@@ -28,9 +28,9 @@ export function workloadGround(
   const { proxyClass, mesh, policies, outboundPolicy, services } = scope;
   const providers = meshProviders(mesh, services);
   const next = {
-    ...{ proxyClass, mesh, policies, outboundPolicy, providers, named },
     internal: internalTo(scope, 'sidecar-inbound'),
     catchAll: catchAllOf(scope),
+    ...{ proxyClass, mesh, policies, outboundPolicy, providers, named },
   };
   return before !== undefined && sameList(Object.values(before), Object.values(next)) ? before : next;
 }

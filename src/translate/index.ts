@@ -76,7 +76,7 @@ export function* translateClass(scope: Scope, previous: ClassResources | undefin
     nameTable: () => (names ??= nameTable(scope.placeless ?? scope)),
     ground: workloadGround(scope, parts.placeless?.listeners.named, previous?.ground),
     surroundings: keptSurroundings(previous?.surroundings, { clusters, listeners }),
-    parts: { ...parts, patched },
+    parts: { patched, ...parts },
   };
 }
 
@@ -106,7 +106,7 @@ function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omi
     clusters,
     endpoints,
     placeless,
-    rendered: { ...tables, listeners: listeners.drafts, routes: routes.drafts },
+    rendered: { listeners: listeners.drafts, routes: routes.drafts, ...tables },
   };
 }
 
@@ -168,7 +168,7 @@ export const workloadResources = memo(
 );
 
 const withEndpoints = memo(
-  (own: PatchedWorkload, endpoints: readonly Draft[]): WorkloadResources => ({ ...own, endpoints }),
+  (own: PatchedWorkload, endpoints: readonly Draft[]): WorkloadResources => ({ endpoints, ...own }),
 );
 
 const NONE: readonly Draft[] = [];

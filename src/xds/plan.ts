@@ -32,7 +32,8 @@ export function planFor(input: PlanInput): Plan {
   if (held.odd === undefined && input.asked === undefined && !input.everything) {
     const chunks = sharedChunks(step, again, held.selection, view);
     if (chunks !== undefined && !(rejected !== undefined && chunks.some((chunk) => hasRejected(chunk, rejected)))) {
-      return chunks === step.chunks ? { ...step, leftover: undefined } : { ...step, chunks, leftover: undefined };
+      const { removed, missing, fresh } = step;
+      return { chunks, removed, missing, fresh, leftover: undefined };
     }
   }
   return detailed(input, step);

@@ -112,7 +112,7 @@ export function startXds(options: XdsOptions): XdsServer {
 
 class AggregatedDiscovery implements XdsServer {
   readonly #options: XdsOptions;
-  readonly #shared: Omit<StreamContext, 'serial'>;
+  readonly #shared: StreamContext;
   readonly #admission: Admission;
   readonly #openings: Openings;
   readonly #memory: SharedMemory;
@@ -241,7 +241,7 @@ class AggregatedDiscovery implements XdsServer {
     if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
     const { metrics } = this.#shared;
     const serial = `${this.#seed}.${(this.#serial++).toString(36)}`;
-    const stream = new XdsStream(mode, peer, call, { ...this.#shared, serial });
+    const stream = new XdsStream(mode, peer, call, this.#shared, serial);
     this.#streams.add(stream);
     metrics.opened.inc({ mode });
     metrics.connected.set(this.#streams.size);

@@ -90,8 +90,8 @@ function typeStatus(exchange: Exchange, tally: Tally, view: View | undefined): T
       exchange.lastNonce === ''
         ? undefined
         : { nonce: exchange.lastNonce, version: exchange.lastVersion, at: tally.sentAt },
-    acked: acked === undefined ? undefined : { ...acked, at: tally.ackedAt },
-    error: error === undefined ? undefined : { ...error, at: tally.errorAt },
+    acked: acked === undefined ? undefined : { at: tally.ackedAt, ...acked },
+    error: error === undefined ? undefined : { at: tally.errorAt, ...error },
     unanswered: exchange.unanswered.length,
     progress: progressOf(exchange, view),
     pushes: tally.pushes,

@@ -75,7 +75,7 @@ export function stepBetween(from: View | undefined, had: Selection, to: View, wa
 /** The step between whole views, part by part; undefined when the parts can't be treated one by one. */
 function wholeStep(from: View | undefined, to: View): Step | undefined {
   if (!disjointParts(to)) return undefined;
-  if (from === undefined) return { ...NO_STEP, chunks: wholeChunks(to), fresh: true };
+  if (from === undefined) return { chunks: wholeChunks(to), removed: [], missing: [], fresh: true };
   if (from.parts.length !== to.parts.length || !disjointParts(from)) return undefined;
   const chunks: Chunk[] = [];
   const removed: string[] = [];

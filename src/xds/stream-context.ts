@@ -26,6 +26,4 @@ export interface StreamContext {
   readonly orderTimeout: number;
   /** A client that takes nothing for this long is cut off, ms. */
   readonly writeTimeout: number;
-  /** Distinguishes the nonces of this stream. */
-  readonly serial: string;
 }

@@ -51,6 +51,7 @@ export class XdsStream implements Pumped {
   readonly #peer: Peer;
   readonly #outlet: Outlet;
   readonly #context: StreamContext;
+  readonly #serial: string;
   readonly #connectedAt: number;
   readonly #writeWatch: WriteWatch;
   /** In the order of sending. */
@@ -68,7 +69,9 @@ export class XdsStream implements Pumped {
   #owing = true;
   #cancelOrder: (() => void) | undefined;
 
-  constructor(mode: Mode, peer: Peer, outlet: Outlet, context: StreamContext) {
+  /** `serial` distinguishes the nonces of this stream. */
+  constructor(mode: Mode, peer: Peer, outlet: Outlet, context: StreamContext, serial: string) {
+    this.#serial = serial;
     this.#mode = mode;
     this.#peer = peer;
     this.#outlet = outlet;
@@ -307,7 +310,7 @@ export class XdsStream implements Pumped {
 
   #send(conversation: Conversation, how: SendHow): void {
     const { exchange } = conversation;
-    const nonce = `${this.#context.serial}.${(this.#nonces++).toString(36)}`;
+    const nonce = `${this.#serial}.${(this.#nonces++).toString(36)}`;
     const mark = this.#mayMark() ? (exchange.whole ? nonce : this.#parentMark(exchange)) : '';
     const { onlyAsked, removals } = how;
     const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked, removals, mark });

@@ -44,7 +44,7 @@ class Tool {
     };
     const metrics = xdsMetrics(new Metrics());
     const defer = (run: () => void): void => void this.#due.push(run);
-    this.#stream = new XdsStream('sotw', PEER, outlet, {
+    const context = {
       unsent: new Gate({ timers, limit: 0, maxWait: 1000, waiting: metrics.waiting }),
       unanswered: new Unanswered({ timers, limit: 0, waiting: metrics.waitingPushes }),
       port: between.port({ connect: (node, peer) => debugSession(port, peer, node) }, defer),
@@ -57,8 +57,8 @@ class Tool {
       scheduler: new Scheduler({ clock, defer }),
       orderTimeout: 1000,
       writeTimeout: 1000,
-      serial: 's',
-    });
+    };
+    this.#stream = new XdsStream('sotw', PEER, outlet, context, 's');
   }
 
   ask(typeUrl: string, nonce: string, ...names: string[]): readonly number[] {

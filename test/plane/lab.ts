@@ -60,7 +60,7 @@ export class Lab {
   readonly plane: Plane;
   readonly proxies: LabProxy[] = [];
   readonly #sink: StoreSink;
-  readonly #context: Omit<StreamContext, 'serial'>;
+  readonly #context: StreamContext;
   readonly #keep: Keep | undefined;
   #settings: Pick<LinkInputs, 'mesh' | 'meshNetworks'>;
   #deferred: (() => void)[] = [];
@@ -150,7 +150,7 @@ export class Lab {
   connect(node: object, mode: Mode = 'delta'): LabProxy {
     const open: MakeStream = (outlet) => {
       const serial = (this.#serial++).toString(36);
-      return new XdsStream(mode, PEER, outlet, { ...this.#context, serial });
+      return new XdsStream(mode, PEER, outlet, this.#context, serial);
     };
     const proxy = new LabProxy(node, mode, open, this.#keep);
     this.proxies.push(proxy);

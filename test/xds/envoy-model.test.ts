@@ -53,7 +53,7 @@ class FakeEnvoy {
       end: (): void => {},
       taken: (): number => 0,
     };
-    this.stream = new XdsStream('sotw', PEER, outlet, { ...this.host.context, serial: `s${this.host.serial++}` });
+    this.stream = new XdsStream('sotw', PEER, outlet, this.host.context, `s${this.host.serial++}`);
     this.#ask(this.pair.parent, true);
     if (this.children.size > 0) this.#ask(this.pair.child);
   }

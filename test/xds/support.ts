@@ -227,7 +227,7 @@ export class Host {
   readonly pool = new NamePool();
   readonly encoder = new Encoder();
   readonly unsent: Gate;
-  readonly context: Omit<StreamContext, 'serial'>;
+  readonly context: StreamContext;
   #deferred: (() => void)[] = [];
   serial = 0;
 
@@ -301,10 +301,7 @@ export class Link {
       },
       taken: (): number => this.taken,
     };
-    return new XdsStream(this.client.mode, PEER, outlet, {
-      ...this.host.context,
-      serial: String(this.host.serial++),
-    });
+    return new XdsStream(this.client.mode, PEER, outlet, this.host.context, String(this.host.serial++));
   }
 
   subscribe(typeUrl: string, names?: readonly string[]): this {

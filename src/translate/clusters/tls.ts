@@ -83,11 +83,11 @@ function certificatesOfNode(inputs: UpstreamTlsInputs): ClientTLSSettings | unde
   const files = { mode: 'MUTUAL', clientCertificate, privateKey, caCertificates } as const;
   if (tls?.mode === 'MUTUAL' || tls?.mode === 'ISTIO_MUTUAL') {
     const { subjectAltNames, sni, insecureSkipVerify } = tls;
-    return service.meshExternal ? undefined : { ...files, subjectAltNames, sni, insecureSkipVerify };
+    return service.meshExternal ? undefined : { subjectAltNames, sni, insecureSkipVerify, ...files };
   }
   const automatic = tls === undefined && context.mesh.enableAutoMtls && !service.meshExternal;
   if (!automatic || mtls === undefined || mtls === 'DISABLE') return undefined;
-  return { ...files, subjectAltNames: identities, sni: inputs.sni };
+  return { subjectAltNames: identities, sni: inputs.sni, ...files };
 }
 
 /** Auto mTLS: endpoints say by metadata whether they take it; where none can say, the inference decided for all. */

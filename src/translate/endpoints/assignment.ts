@@ -114,6 +114,8 @@ function localityEndpoints(
   };
 }
 
+const MTLS_METADATA = { 'envoy.transport_socket_match': { tlsMode: 'istio' } };
+
 function lbEndpoint(endpoint: Endpoint, weight: number, inputs: AssignmentInputs, mtls: boolean): LbEndpoint {
   return {
     endpoint: {
@@ -124,8 +126,8 @@ function lbEndpoint(endpoint: Endpoint, weight: number, inputs: AssignmentInputs
     loadBalancingWeight: weight,
     metadata: {
       filterMetadata: {
-        ...(mtls ? { 'envoy.transport_socket_match': { tlsMode: 'istio' } } : {}),
         istio: { workload: workloadText(endpoint) },
+        ...(mtls ? MTLS_METADATA : undefined),
       },
     },
   };

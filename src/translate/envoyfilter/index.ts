@@ -75,7 +75,7 @@ export function* patchedClass(
   previous: PatchedClass | undefined,
 ): Steps<PatchedClass> {
   const set = clientSide(scope);
-  if (set === undefined) return { ...rendered, findings: NO_FINDINGS };
+  if (set === undefined) return { findings: NO_FINDINGS, ...rendered };
   const before = previous?.lists;
   const listeners = yield* patchedLists(rendered.listeners, [set.listeners], before?.listeners, (draft) =>
     patchedListener(draft, set.listeners, NO_PATCHES),

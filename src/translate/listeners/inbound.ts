@@ -178,7 +178,7 @@ function renderedChain(
   const destinationPort = port.targetPort === 0 ? undefined : port.targetPort;
   return {
     name,
-    filterChainMatch: { ...chain.match, destinationPort },
+    filterChainMatch: { destinationPort, ...chain.match },
     filters: filters(chain.http, chain.terminates ? afterTls(port.protocol) : port.protocol),
     transportSocket: chain.terminates ? meshDownstreamTls(mesh, proxyClass) : undefined,
   };
@@ -203,7 +203,7 @@ function httpChainFilters(port: InboundPort, protocol: Protocol, context: ChainC
   const manager = httpConnectionManager({
     context,
     statPrefix,
-    routes: { kind: 'inline', config: inboundRoutes({ ...port, context }) },
+    routes: { kind: 'inline', config: inboundRoutes({ context, ...port }) },
     protocol,
     port: targetPort,
   });
@@ -233,11 +233,11 @@ function tlsInspector(needed: ReadonlyMap<number, boolean>): NonNullable<Listene
   if (![...needed.values()].includes(true)) return [];
   const everywhere = needed.get(0) === true;
   const listed = ports.filter(([, wanted]) => wanted !== everywhere).map(([port]) => port);
-  return [{ ...TLS_INSPECTOR, filterDisabled: disabledOn(listed, everywhere ? 'listed' : 'others') }];
+  return [{ filterDisabled: disabledOn(listed, everywhere ? 'listed' : 'others'), ...TLS_INSPECTOR }];
 }
 
 function httpInspector(needed: ReadonlyMap<number, boolean>): NonNullable<Listener['listenerFilters']> {
   if (![...needed.values()].includes(true)) return [];
   const without = [...needed].filter(([, wanted]) => !wanted).map(([port]) => port);
-  return [{ ...HTTP_INSPECTOR, filterDisabled: disabledOn(without, 'listed') }];
+  return [{ filterDisabled: disabledOn(without, 'listed'), ...HTTP_INSPECTOR }];
 }

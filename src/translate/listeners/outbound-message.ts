@@ -50,9 +50,9 @@ export function outboundListener(
   const listener = assembled(plan, rendered, () => passthroughChain(context, unknowns.catchAll));
   const inspected = rendered.some(({ match }) => needsHttpInspector(match));
   return {
+    connectionBalanceConfig: context.exactBalance ? { exactBalance: {} } : undefined,
     ...listener,
     listenerFiltersTimeout: (inspected ? protoDuration(mesh.protocolDetectionTimeout) : undefined) ?? NO_TIMEOUT,
-    connectionBalanceConfig: context.exactBalance ? { exactBalance: {} } : undefined,
   };
 }
 
@@ -65,7 +65,7 @@ export function tcpListener(
 ): Listener {
   const rendered = chains.flatMap((chain) => (chain.kind === 'tcp' ? [tcpChain(chain, plan.port, l4)] : []));
   const listener = assembled(plan, rendered, () => passthroughChain(l4, catchAll));
-  return l4.exactBalance ? { ...listener, connectionBalanceConfig: { exactBalance: {} } } : listener;
+  return l4.exactBalance ? { connectionBalanceConfig: { exactBalance: {} }, ...listener } : listener;
 }
 
 /** Without an inspector nothing is waited for; zero is for ever. */

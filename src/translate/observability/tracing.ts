@@ -84,8 +84,8 @@ function chosenTracing({ role, mesh, telemetry }: TracingInputs): Chosen {
     istioTags: undefined,
     useRequestId: true,
   };
-  if (!spoken) return { ...none, off: !mesh.enableTracing, provider: undefined };
-  let chosen: Chosen = { ...none, off: false, provider: fallback };
+  if (!spoken) return { off: !mesh.enableTracing, provider: undefined, ...none };
+  let chosen: Chosen = { off: false, provider: fallback, ...none };
   for (const entry of entries) {
     if (!matchesRole(entry.match, role)) continue;
     const [named] = providerNames(entry.providers);

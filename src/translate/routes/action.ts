@@ -138,7 +138,7 @@ function clusterWeights(inputs: ActionInputs, destinations: readonly HTTPRouteDe
     .map((to) => {
       const { changes, authority } = headerEdit(to.headers);
       const { cluster: name, session } = targetOf(inputs, to);
-      const own = { ...changes, hostRewriteLiteral: authority, typedPerFilterConfig: ofSession(session) };
+      const own = { hostRewriteLiteral: authority, typedPerFilterConfig: ofSession(session), ...changes };
       return { name, weight: to.weight, ...own };
     });
 }

@@ -73,8 +73,8 @@ export function routeConfiguration(
   const parts = before?.name === name ? partsOf.get(before) : undefined;
   if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
   const bytes = encode('envoy.config.route.v3.RouteConfiguration', {
-    ...routeFields(name),
     virtualHosts: hosts.map((host) => host.message),
+    ...routeFields(name),
   });
   const made: Parts = { hosts, losers };
   const draft = lazyDraft(name, bytes, made);
