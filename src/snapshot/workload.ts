@@ -85,7 +85,9 @@ function namedClass(
   const names = namesOf(proxy, identity.labels);
   const key = `${proxyClass.key} ${stableText(names)}`;
   const { placeless: _placeless, ...own } = proxyClass;
-  return classes.find(key) ?? classes.keep(key, { ...own, key, settings: Object.assign({}, own.settings, names) }, always);
+  return (
+    classes.find(key) ?? classes.keep(key, { ...own, key, settings: Object.assign({}, own.settings, names) }, always)
+  );
 }
 
 function ingressOf(sidecar: SidecarObject | undefined): NonNullable<Workload['ingress']> {

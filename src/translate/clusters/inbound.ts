@@ -104,12 +104,12 @@ const targetCluster = memo(
   ): Draft => {
     const name = inboundClusterName(targetPort);
     const cluster: Cluster = {
+      metadata: metadata(services),
       ...common(name, port.protocol, pool, context),
       altStatName: statName(context.mesh.inboundClusterStatName, name, service, port, '', targetPort),
       ...(context.mesh.inboundTrafficPolicy.mode === 'LOCALHOST'
         ? staticAt(name, loopback(context.family), targetPort)
         : { ...originalDst(), ...inboundSource(context.family, isDualStack(context.mesh)) }),
-      metadata: metadata(services),
     };
     return draftOf(
       CLUSTER,

@@ -287,11 +287,11 @@ function metadata(
   return {
     filterMetadata: {
       istio: {
+        services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
         ...(config === undefined ? {} : { config }),
         ...(subset === '' ? {} : { subset }),
         ...(service.meshExternal ? { external: true } : {}),
         ...(originated ? { alpn_override: 'false' } : {}),
-        services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
       },
       // The receiver tells HTTP from other bytes by what is offered.
       ...(meshTls && sniffed ? ALPN_CLUSTER_METADATA : {}),

@@ -24,7 +24,7 @@ const TLS: FilterChainMatch = { transportProtocol: TLS_TRANSPORT };
 const RAW: FilterChainMatch = { transportProtocol: RAW_TRANSPORT };
 
 function offering(applicationProtocols: readonly string[]): FilterChainMatch {
-  return { ...TLS, applicationProtocols };
+  return { applicationProtocols, ...TLS };
 }
 
 function portClass(protocol: Protocol): PortClass {
@@ -34,7 +34,7 @@ function portClass(protocol: Protocol): PortClass {
 
 /** Chains in order; Envoy picks by match, not by order. */
 export function inboundChains(protocol: Protocol, mode: MtlsMode): readonly InboundChain[] {
-  const plain: FilterChainMatch = { ...RAW, applicationProtocols: PLAINTEXT_PROTOCOLS };
+  const plain: FilterChainMatch = { applicationProtocols: PLAINTEXT_PROTOCOLS, ...RAW };
   return TABLE[portClass(protocol)][mode](plain);
 }
 
