@@ -24,14 +24,16 @@ export function createMetrics(): MetricsRoot {
   const registry = new Registry();
   const refreshers: (() => void | Promise<void>)[] = [];
   const waiting: Batch[] = [];
-  const batched = (hand: (values: readonly number[]) => void): Batch => new Batch(hand, waiting);
+  const sums: Sum[] = [];
   const named = <T>(name: string, make: () => T): T => (registry.getSingleMetric(name) as T | undefined) ?? make();
   const meter: Meter = {
     counter: (name, help, labelNames = []) => {
       const metric = named(name, () => new Counter({ name, help, labelNames: [...labelNames], registers: [registry] }));
       const child = perLabels((labels) => {
         const series = metric.labels(labels);
-        return batched((values) => series.inc(values.reduce((sum, value) => sum + value, 0)));
+        const sum = new Sum((by) => series.inc(by));
+        sums.push(sum);
+        return sum;
       });
       return { inc: (labels, by = 1) => (labels === undefined ? metric.inc(by) : child(labels).add(by)) };
     },
@@ -45,9 +47,10 @@ export function createMetrics(): MetricsRoot {
       const metric = named(name, make);
       const child = perLabels((labels) => {
         const series = metric.labels(labels);
-        return batched((values) => {
+        const hand = (values: readonly number[]): void => {
           for (const value of values) series.observe(value);
-        });
+        };
+        return new Batch(hand, waiting);
       });
       return {
         observe: (value, labels) => (labels === undefined ? metric.observe(value) : child(labels).add(value)),
@@ -59,6 +62,7 @@ export function createMetrics(): MetricsRoot {
     render: async () => {
       await Promise.all(refreshers.map(async (refresh) => refresh()));
       flushAll(waiting);
+      for (const sum of sums) sum.flush();
       return registry.metrics();
     },
     contentType: registry.contentType,
@@ -69,6 +73,28 @@ export function createMetrics(): MetricsRoot {
 }
 
 type Labels = Readonly<Record<string, string>>;
+
+/** What a series has grown by since the last page. */
+class Sum {
+  readonly #hand: (by: number) => void;
+  #by = 0;
+
+  constructor(hand: (by: number) => void) {
+    this.#hand = hand;
+  }
+
+  add(value: number): void {
+    // As prom-client does; it would be noticed only at the next page.
+    if (!(value >= 0)) throw new Error(`a counter cannot grow by ${value}`);
+    this.#by += value;
+  }
+
+  flush(): void {
+    const by = this.#by;
+    this.#by = 0;
+    if (by > 0) this.#hand(by);
+  }
+}
 
 /** Values of a series that wait at most, and series that have some. */
 const BATCH = 128;

@@ -15,9 +15,13 @@ interface Sum {
   readonly a: number;
   readonly b: number;
   readonly c: number;
+  /** Written once: many streams come to the same sum. */
+  text: string | undefined;
 }
 
-const ZERO: Sum = { a: 0, b: 0, c: 0 };
+const sumOf = (a: number, b: number, c: number): Sum => ({ a: a >>> 0, b: b >>> 0, c: c >>> 0, text: undefined });
+
+const ZERO: Sum = sumOf(0, 0, 0);
 
 const ofResource = stamp<Resource, Sum>();
 const ofBucket = new WeakMap<Bucket<readonly Resource[]>, Sum>();
@@ -119,17 +123,18 @@ function resourceSum(resource: Resource): Sum {
 
 function pairSum(name: string, version: string): Sum {
   const digest = hash('sha256', `${name}\0${version}`, 'buffer');
-  return { a: digest.readUInt32LE(0), b: digest.readUInt32LE(4), c: digest.readUInt32LE(8) };
+  return sumOf(digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8));
 }
 
 function plus(x: Sum, y: Sum): Sum {
-  return { a: (x.a + y.a) >>> 0, b: (x.b + y.b) >>> 0, c: (x.c + y.c) >>> 0 };
+  return sumOf(x.a + y.a, x.b + y.b, x.c + y.c);
 }
 
 function minus(x: Sum, y: Sum): Sum {
-  return { a: (x.a - y.a) >>> 0, b: (x.b - y.b) >>> 0, c: (x.c - y.c) >>> 0 };
+  return sumOf(x.a - y.a, x.b - y.b, x.c - y.c);
 }
 
 function text(sum: Sum): string {
-  return [sum.a, sum.b, sum.c].map((lane) => lane.toString(16).padStart(8, '0')).join('');
+  sum.text ??= [sum.a, sum.b, sum.c].map((lane) => lane.toString(16).padStart(8, '0')).join('');
+  return sum.text;
 }

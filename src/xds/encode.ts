@@ -52,6 +52,14 @@ const LEAST_SIZE = 4096;
 
 const LEAST_PLACES = 256;
 
+/** What begins all responses of one type and version. */
+interface Opening {
+  readonly typeUrl: string;
+  readonly bytes: Buffer;
+}
+
+const MAX_OPENINGS = 256;
+
 export interface Outgoing {
   readonly typeUrl: string;
   readonly version: string;
@@ -80,7 +88,8 @@ export class Encoder {
   readonly #heads = { sotw: new WeakMap<Resource, Buffer>(), delta: new WeakMap<Resource, Buffer>() };
   readonly #bodies = { sotw: new WeakMap<Chunk, Body>(), delta: new WeakMap<Chunk, Body>() };
   readonly #order = new Set<Place>();
-  readonly #openings = { sotw: new Map<string, Buffer>(), delta: new Map<string, Buffer>() };
+  /** By version: proxies of one class come to the same. */
+  readonly #openings = { sotw: new Map<string, Opening>(), delta: new Map<string, Opening>() };
   readonly #removals = new WeakMap<readonly string[], Buffer>();
   #kept = 0;
   /** How many places there are when those of the dead are looked for next. */
@@ -105,33 +114,29 @@ export class Encoder {
 
   /** All but the resources; what doesn't differ between streams is put together once. */
   #envelope(mode: Mode, { typeUrl, version, nonce }: Outgoing): Buffer {
-    let opening = this.#openings[mode].get(typeUrl);
-    if (opening === undefined) {
-      opening = this.#opening(mode, typeUrl);
-      this.#openings[mode].set(typeUrl, opening);
-    }
-    const envelope = Buffer.allocUnsafe(opening.length + 4 + version.length + nonce.length);
-    opening.copy(envelope);
-    // Versions and nonces are of our own making: ASCII, and short.
-    let at = opening.length;
-    for (const [field, text] of [
-      [VERSION, version],
-      [NONCE, nonce],
-    ] as const) {
-      envelope[at] = field * 8 + 2;
-      envelope[at + 1] = text.length;
-      at += 2 + envelope.write(text, at + 2, 'latin1');
-    }
+    const opening = this.#opening(mode, typeUrl, version);
+    const envelope = Buffer.allocUnsafe(opening.length + 2 + nonce.length);
+    envelope.set(opening);
+    // Nonces are of our own making: ASCII, and short.
+    envelope[opening.length] = NONCE * 8 + 2;
+    envelope[opening.length + 1] = nonce.length;
+    envelope.write(nonce, opening.length + 2, 'latin1');
     return envelope;
   }
 
-  #opening(mode: Mode, typeUrl: string): Buffer {
-    const parts = [stringField(TYPE_URL, typeUrl)];
+  #opening(mode: Mode, typeUrl: string, version: string): Buffer {
+    const openings = this.#openings[mode];
+    const known = openings.get(version);
+    if (known !== undefined && known.typeUrl === typeUrl) return known.bytes;
+    const parts = [stringField(TYPE_URL, typeUrl), stringField(VERSION, version)];
     if (this.#identifier !== '') {
       const field = mode === 'sotw' ? SOTW_CONTROL_PLANE : DELTA_CONTROL_PLANE;
       parts.push(bytesField(field, stringField(1, this.#identifier)));
     }
-    return Buffer.concat(parts);
+    const bytes = Buffer.concat(parts);
+    if (openings.size >= MAX_OPENINGS) openings.clear();
+    openings.set(version, { typeUrl, bytes });
+    return bytes;
   }
 
   #body(mode: Mode, chunk: Chunk): Buffer {
