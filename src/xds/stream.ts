@@ -17,7 +17,7 @@ import { parentMark } from './sotw-version.ts';
 import type { Stated } from './stated.ts';
 import type { StreamContext } from './stream-context.ts';
 import { type StreamProgress, type StreamStatus, streamProgress, typeStatuses } from './status.ts';
-import { noteWait, rest, turnOf } from './turn.ts';
+import { noteWait, rest, type SendHow, turnOf } from './turn.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
 import { WriteWatch } from './write-watch.ts';
 
@@ -36,15 +36,6 @@ const INTERNAL = 13;
 const UNAVAILABLE = 14;
 /** Unserved types remembered, to log each once. */
 const MAX_UNKNOWN = 16;
-
-interface SendHow {
-  readonly onlyAsked: boolean;
-  readonly removals: boolean;
-  readonly late: boolean;
-  /** When the change behind it was seen; undefined when it answers a request. */
-  readonly changedAt: number | undefined;
-  readonly push: boolean;
-}
 
 export class XdsStream implements Pumped {
   readonly #mode: Mode;

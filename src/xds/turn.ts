@@ -5,6 +5,16 @@ import type { Conversation } from './conversation.ts';
 import type { Need } from './exchange.ts';
 import { mayChange, mayRemove, type Progress } from './ordering.ts';
 
+/** How a response is sent that has its turn. */
+export interface SendHow {
+  readonly onlyAsked: boolean;
+  readonly removals: boolean;
+  readonly late: boolean;
+  /** When the change behind it was seen; undefined when it answers a request. */
+  readonly changedAt: number | undefined;
+  readonly push: boolean;
+}
+
 export interface Turn {
   /** All that is needed may go; otherwise only what was asked for. */
   readonly full: boolean;

@@ -11,7 +11,7 @@ import { NOTHING_HELD, type Selection } from '../../src/xds/subscription.ts';
 import { Lab, objectsOf } from './lab.ts';
 
 setFlagsFromString('--allow-natives-syntax');
-// oxlint-disable-next-line no-new-func -- there is no other way to ask
+// oxlint-disable-next-line no-implied-eval -- there is no other way to ask
 const haveSameMap = new Function('a', 'b', 'return %HaveSameMap(a, b)') as (a: object, b: object) => boolean;
 
 /** V8 takes its quick way only for what it has made some of. */
