@@ -6,7 +6,7 @@ import { type AnyMessage, Encoded, type Messages } from '../messages/index.ts';
 import { decodeJson } from './decode.ts';
 import { encodeJson, packAny } from './encode.ts';
 import { messageInfo } from './table.ts';
-import { type Template, templateOf } from './template.ts';
+import { ConstantTemplate, type Template, templateOf } from './template.ts';
 
 export { decodeJson } from './decode.ts';
 export { encodeJson } from './encode.ts';
@@ -40,6 +40,11 @@ export function encode<Type extends keyof Messages>(type: Type, message: Message
 /** A message whose texts hold slots, to be filled in later. Throws CodecError when it is not of its type. */
 export function template<Type extends keyof Messages>(type: Type, message: Messages[Type]): Template {
   return templateOf(type, message);
+}
+
+/** The same of a message that depends on nothing, made when it is first filled in. */
+export function constantTemplate<Type extends keyof Messages>(type: Type, message: () => Messages[Type]): Template {
+  return new ConstantTemplate(() => templateOf(type, message()));
 }
 
 /** The message in bytes. Throws CodecError when they are malformed. */

@@ -31,7 +31,10 @@ type Part =
   | { readonly kind: 'length' }
   | { readonly kind: 'end' };
 
-/** Lays out a message. Slots may stand in texts, not in keys of maps. Throws CodecError as encode does. */
+/**
+ * Lays out a message. Slots may stand in texts, and in the key of a map of one entry: several would be in the order of their
+ * keys. Throws CodecError as encode does.
+ */
 export function templateOf(type: string, message: unknown): Template {
   const bytes = encodeJson(type, message);
   const info = messageInfo(type);
@@ -40,6 +43,20 @@ export function templateOf(type: string, message: unknown): Template {
   if (!layOut(new Source(bytes), info, 0, bytes.length, parts))
     parts.push({ kind: 'literal', from: 0, to: bytes.length });
   return new Filler(bytes, parts);
+}
+
+/** A template of what depends on nothing: it is laid out when it is first filled in. */
+export class ConstantTemplate implements Template {
+  #made: Template | (() => Template);
+
+  constructor(make: () => Template) {
+    this.#made = make;
+  }
+
+  fill(...texts: readonly string[]): Uint8Array {
+    if (typeof this.#made === 'function') this.#made = this.#made();
+    return this.#made.fill(...texts);
+  }
 }
 
 const writer = new ReverseWriter();
@@ -234,10 +251,11 @@ function layOutField(
   return inside !== undefined && layOut(source, inside, from, to, parts);
 }
 
-/** The message that an entry of a map is: its value is the field of number 2. */
+/** The message that an entry of a map is: its key is the field of number 1, its value that of number 2. */
 function entryOf(field: FieldInfo): MessageInfo {
+  const key: FieldInfo = { ...field, number: 1, shape: 'one', scalar: field.key, messageName: '' };
   const value: FieldInfo = { ...field, number: 2, shape: 'one' };
-  return { name: '', form: 'fields', fields: [value], byJsonName: new Map(), byName: new Map() };
+  return { name: '', form: 'fields', fields: [key, value], byJsonName: new Map(), byName: new Map() };
 }
 
 function layOutText(source: Source, from: number, to: number, parts: Part[]): boolean {

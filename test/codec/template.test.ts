@@ -1,7 +1,7 @@
 // Messages with texts filled in are the bytes of the same messages encoded whole.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { anyOf, encode, lasting, slot, template } from '../../src/codec/index.ts';
+import { anyOf, constantTemplate, encode, lasting, slot, template } from '../../src/codec/index.ts';
 import type { Cluster, Messages } from '../../src/messages/index.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
@@ -43,6 +43,18 @@ describe('a template', () => {
     fc.assert(
       fc.property(texts, texts, texts, (host, name, secret) => {
         expect(made.fill(host, name, secret)).toEqual(encode(CLUSTER, cluster(host, name, secret)));
+      }),
+    );
+  });
+
+  it('may have a slot as the one key of a map', () => {
+    const table = (host: string, ip: string): Messages['istio.networking.nds.v1.NameTable'] => ({
+      table: { [host]: { ips: [ip], registry: 'External' } },
+    });
+    const made = constantTemplate('istio.networking.nds.v1.NameTable', () => table(slot(0), slot(1)));
+    fc.assert(
+      fc.property(texts, texts, (host, ip) => {
+        expect(made.fill(host, ip)).toEqual(encode('istio.networking.nds.v1.NameTable', table(host, ip)));
       }),
     );
   });

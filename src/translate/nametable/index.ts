@@ -2,7 +2,7 @@
 // In: a scope. Out: one draft, which stays the same while no answer changes. Called by ../index.ts for classes of which
 // somebody asks.
 
-import { encode } from '../../codec/index.ts';
+import { constantTemplate, encode, slot } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
@@ -41,10 +41,18 @@ export function nameTable(scope: Scope): Draft {
 
 const NOBODY: readonly EgressListener[] = [];
 
+/** What one host is answered with. */
+interface Answer {
+  readonly host: string;
+  readonly info: NameInfo;
+  /** A table of this name alone. Tables one behind the other are one table, so each name is encoded once. */
+  readonly bytes: Uint8Array;
+}
+
 /** What one service adds: its host, and the hosts of its pods. */
 interface Names {
   readonly service: Service;
-  readonly infos: ReadonlyMap<string, NameInfo>;
+  readonly answers: readonly Answer[];
 }
 
 interface FixedNames {
@@ -71,8 +79,8 @@ const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyCla
   return { names, headless };
 });
 
-/** Undefined for services without an address to answer. */
-const namesOf = memo(
+/** Undefined for services without an address to answer. Counted by tests. */
+export const namesOf = memo(
   (
     service: Service,
     family: IpFamily,
@@ -87,7 +95,7 @@ const namesOf = memo(
     }
     // The others are prefixes.
     const ips = addresses.filter(isIp);
-    return ips.length === 0 ? undefined : { service, infos: new Map([[service.hostname, infoOf(service, ips)]]) };
+    return ips.length === 0 ? undefined : { service, answers: [answer(service.hostname, infoOf(service, ips))] };
   },
 );
 
@@ -101,17 +109,43 @@ function infoOf(service: Service, ips: readonly string[]): NameInfo {
   const { registry, hostname, name, namespace } = service;
   // The agent answers `NAME`, `NAME.NAMESPACE` and so on by itself.
   const short = registry === 'Kubernetes' && !hostname.endsWith(CLUSTER_SET);
-  return { ips, registry, ...(short ? { shortname: name, namespace } : {}) };
+  return short ? { ips, registry, shortname: name, namespace } : { ips, registry };
 }
 
-/** As the cluster's own DNS does: all endpoints that are ready, and each pod by its host name within the subdomain. */
-const headlessNames = memo((service: Service, { endpoints }: ServiceEndpoints, proxyClass: ProxyClass): Names => {
-  const infos = new Map<string, NameInfo>();
+function answer(host: string, info: NameInfo): Answer {
+  return { host, info, bytes: entryBytes(host, info) };
+}
+
+function entryBytes(host: string, info: NameInfo): Uint8Array {
+  const { ips = [], registry = '', shortname, namespace } = info;
+  const [ip = ''] = ips;
+  if (ips.length !== 1 || host === '' || registry === '' || ip === '') return encode(NAME_TABLE, tableOf(host, info));
+  if (shortname === undefined && namespace === undefined) return LONG_NAME.fill(host, ip, registry);
+  if (shortname && namespace) return SHORT_NAME.fill(host, ip, registry, shortname, namespace);
+  return encode(NAME_TABLE, tableOf(host, info));
+}
+
+function tableOf(host: string, info: NameInfo): Messages[typeof NAME_TABLE] {
+  return { table: { [host]: info } };
+}
+
+const LONG_NAME = constantTemplate(NAME_TABLE, () => tableOf(slot(0), { ips: [slot(1)], registry: slot(2) }));
+
+const SHORT_NAME = constantTemplate(NAME_TABLE, () =>
+  tableOf(slot(0), { ips: [slot(1)], registry: slot(2), shortname: slot(3), namespace: slot(4) }),
+);
+
+/**
+ * As the cluster's own DNS does: all endpoints that are ready, and each pod by its host name within the subdomain. Counted
+ * by tests.
+ */
+export const headlessNames = memo((service: Service, { endpoints }: ServiceEndpoints, proxyClass: ProxyClass): Names => {
+  const answers: Answer[] = [];
   const ips = new Set<string>();
   const pods = new Map<string, { readonly shortname: string; readonly local: string[]; readonly remote: string[] }>();
   const zone = service.hostname.slice(service.hostname.indexOf('.'));
   for (const endpoint of endpoints) {
-    if (!answers(service, endpoint, proxyClass) || ips.has(endpoint.address)) continue;
+    if (!isAnswered(service, endpoint, proxyClass) || ips.has(endpoint.address)) continue;
     const own = [endpoint.address, ...(endpoint.otherAddresses ?? [])];
     for (const address of own) ips.add(address);
     if (endpoint.subdomain === '' || !zone.startsWith('.')) continue;
@@ -120,37 +154,35 @@ const headlessNames = memo((service: Service, { endpoints }: ServiceEndpoints, p
     pods.set(shortname + zone, pod);
     (endpoint.clusterId === proxyClass.clusterId ? pod.local : pod.remote).push(...own);
   }
-  if (ips.size > 0) infos.set(service.hostname, infoOf(service, [...ips]));
+  if (ips.size > 0 && !pods.has(service.hostname)) answers.push(answer(service.hostname, infoOf(service, [...ips])));
   for (const [host, { shortname, local, remote }] of pods) {
     const { registry, namespace } = service;
-    infos.set(host, { ips: local.length > 0 ? local : remote, registry, shortname, namespace });
+    answers.push(answer(host, { ips: local.length > 0 ? local : remote, registry, shortname, namespace }));
   }
-  return { service, infos };
+  return { service, answers };
 });
 
 /** Connections go straight to the address that was answered, so it has to be on the proxy's own network. */
-function answers({ publishNotReadyAddresses }: Service, endpoint: Endpoint, { network }: ProxyClass): boolean {
+function isAnswered({ publishNotReadyAddresses }: Service, endpoint: Endpoint, { network }: ProxyClass): boolean {
   const ready = publishNotReadyAddresses || endpoint.health === 'HEALTHY' || endpoint.health === 'UNKNOWN';
   const near = network === '' || endpoint.network === '' || endpoint.network === network;
   return ready && near && isIp(endpoint.address);
 }
 
 const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draft => {
-  const table = new Map<string, NameInfo>();
-  const all = [...fixed.names, ...headless];
-  for (const { service, infos } of all) {
-    for (const [host, info] of infos) table.set(host, merged(service, table.get(host), info));
+  const table = new Map<string, Answer>();
+  const all = headless.length === 0 ? fixed.names : [...fixed.names, ...headless];
+  for (const { service, answers } of all) {
+    for (const each of answers) {
+      const before = table.get(each.host);
+      table.set(each.host, before === undefined ? each : merged(service, before, each));
+    }
   }
-  const entries = inOrder([...table.keys()]).map((host) => entryBytes(table.get(host) as NameInfo, host));
+  const entries = inOrder([...table.keys()]).map((host) => (table.get(host) as Answer).bytes);
   return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, joined(entries), () =>
     all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref))),
   );
 });
-
-/** A table of one name. Tables one behind the other are one table, so each name is encoded once; counted by tests. */
-export const entryBytes = memo(
-  (info: NameInfo, host: string): Uint8Array => encode(NAME_TABLE, { table: { [host]: info } }),
-);
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
@@ -163,9 +195,9 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** A Kubernetes Service takes its name from ServiceEntries; of those all addresses are answered. */
-function merged({ registry }: Service, before: NameInfo | undefined, info: NameInfo): NameInfo {
-  if (before === undefined) return info;
-  if (before.registry === 'Kubernetes') return before;
-  if (registry === 'Kubernetes') return info;
-  return { ...before, ips: [...new Set([...(before.ips ?? []), ...(info.ips ?? [])])] };
+function merged({ registry }: Service, before: Answer, next: Answer): Answer {
+  if (before.info.registry === 'Kubernetes') return before;
+  if (registry === 'Kubernetes') return next;
+  const ips = [...new Set([...(before.info.ips ?? []), ...(next.info.ips ?? [])])];
+  return answer(before.host, { ...before.info, ips });
 }
