@@ -77,7 +77,7 @@ const joined = memo((mesh: MeshConfig, features: Features): MeshConfig => ({ ...
  * family that a service has first, as with istiod; on by the environment of the control plane, or where the mesh tells
  * its agents.
  */
-export function isDualStack({ defaultConfig, features }: MeshConfig): boolean {
+export function isDualStack({ defaultConfig, features }: Pick<MeshConfig, 'defaultConfig' | 'features'>): boolean {
   if (features?.dualStack === true) return true;
   const metadata = (defaultConfig.proxyMetadata ?? {}) as Readonly<Record<string, unknown>>;
   return String(metadata[DUAL_STACK]).toLowerCase() === 'true';

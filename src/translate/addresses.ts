@@ -1,10 +1,10 @@
 // Addresses as one class of proxies sees them: those of a service, those that stand for "any", and the loopback.
 
 import { isDualStack } from '../config/features.ts';
-import type { MeshConfig } from '../config/mesh.ts';
 import type { IpFamily } from '../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../ir/service.ts';
 import { ipVersion } from '../lib/ip.ts';
+import type { MeshSettings } from './mesh.ts';
 
 export const NO_ADDRESS_V6 = '::';
 
@@ -57,7 +57,7 @@ export function wildcards(family: IpFamily): readonly string[] {
 }
 
 /** Where captured connections arrive: the kernel redirects each to the port in its own family. */
-export function captureAddresses(family: IpFamily, mesh: MeshConfig): readonly string[] {
+export function captureAddresses(family: IpFamily, mesh: MeshSettings): readonly string[] {
   const any = wildcards(family);
   return isDualStack(mesh) ? any : any.slice(0, 1);
 }

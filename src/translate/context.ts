@@ -1,7 +1,6 @@
 // What a proxy and its mesh say about every filter chain: one object per class (or workload) and role, so that it can be
 // an input of memoised renderers as a whole. In: scope, workload. Out: ChainContext. Called by listeners and gateway.
 
-import type { MeshConfig } from '../config/mesh.ts';
 import type { ConfigObject } from '../config/object.ts';
 import { type Origin, originOf } from '../ir/draft.ts';
 import type { PolicySet, TelemetrySelection } from '../ir/policy.ts';
@@ -17,6 +16,7 @@ import { meshProviders, type Providers } from './observability/providers.ts';
 import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
 import { type AuthorizationFilters, authorizationFilters } from './security/authorization.ts';
 import { jwtFilter } from './security/jwt.ts';
+import { type MeshSettings, meshSettings } from './mesh.ts';
 
 /** Which side of a proxy a chain serves. */
 export type ListenerRole = 'sidecar-outbound' | 'sidecar-inbound' | 'gateway';
@@ -41,7 +41,7 @@ export interface L4Context {
 export interface ChainContext extends L4Context {
   readonly role: ListenerRole;
   readonly proxyClass: ProxyClass;
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly tracing: TracingSettings;
   readonly jwt: readonly HttpFilter[];
   /** Clients at these addresses are believed what their headers say of a request. */
@@ -58,7 +58,7 @@ export function outboundContext(scope: Scope): ChainContext {
 /** Outbound chains that say which workload they are of: tracing tags name it. */
 export function workloadContext(ground: WorkloadGround, workload: Workload): ChainContext {
   const { mesh, policies, providers, internal } = ground;
-  return contextOf(workload.proxyClass, 'sidecar-outbound', mesh, policies, providers, internal);
+  return contextOf(workload.proxyClass, 'sidecar-outbound', meshSettings(mesh), policies, providers, internal);
 }
 
 /** Chains of a gateway's listeners. */
@@ -68,12 +68,12 @@ export function gatewayContext(scope: Scope): ChainContext {
 
 /** Chains of a workload's inbound listeners. */
 export function inboundContext({ mesh, providers, internal }: WorkloadGround, workload: Workload): ChainContext {
-  return contextOf(workload.proxyClass, 'sidecar-inbound', mesh, workload.policies, providers, internal);
+  return contextOf(workload.proxyClass, 'sidecar-inbound', meshSettings(mesh), workload.policies, providers, internal);
 }
 
 function contextIn(scope: Scope, proxyClass: ProxyClass, role: ListenerRole, policies: PolicySet): ChainContext {
   const { mesh, services } = scope;
-  return contextOf(proxyClass, role, mesh, policies, meshProviders(mesh, services), internalTo(scope, role));
+  return contextOf(proxyClass, role, meshSettings(mesh), policies, meshProviders(mesh, services), internalTo(scope, role));
 }
 
 /** Addresses of the mesh that chains of this role believe. */
@@ -92,25 +92,38 @@ const contextOf = memo(
   (
     proxyClass: ProxyClass,
     role: ListenerRole,
-    mesh: MeshConfig,
+    mesh: MeshSettings,
     policies: PolicySet,
     providers: Providers,
     internal: InternalAddresses | undefined,
   ): ChainContext => {
     const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
-    return {
-      role,
-      proxyClass,
-      mesh,
-      l4,
-      ...l4,
-      tracing: tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers }),
-      jwt: secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : [],
-      internalAddresses: internal,
-    };
+    const tracing = tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers });
+    const jwt = secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : NONE;
+    return joined(l4, { role, proxyClass, mesh, tracing, jwt, internalAddresses: internal });
   },
 );
+
+/** A context that no policy and no provider has a part in. */
+export function plainContext(
+  l4: L4Context,
+  proxyClass: ProxyClass,
+  role: ListenerRole,
+  mesh: MeshSettings,
+  internal: InternalAddresses | undefined,
+): ChainContext {
+  const tracing = tracingSettings({ role, mesh, proxyClass, telemetry: NO_TELEMETRY, providers: NO_PROVIDERS });
+  return joined(l4, { role, proxyClass, mesh, tracing, jwt: NONE, internalAddresses: internal });
+}
+
+function joined(l4: L4Context, own: Omit<ChainContext, keyof L4Context | 'l4'>): ChainContext {
+  const { logs, authorization, extensions, idleTimeout, exactBalance, origins } = l4;
+  return { logs, authorization, extensions, idleTimeout, exactBalance, origins, ...own, l4 };
+}
+
+const NO_TELEMETRY: TelemetrySelection = { mesh: undefined, namespace: undefined, workload: undefined };
+const NO_PROVIDERS: Providers = new Map();
 
 const NONE: readonly never[] = [];
 
@@ -122,15 +135,16 @@ function orNone<T>(list: readonly T[]): readonly T[] {
 function l4Context(
   { settings, dialect }: ProxyClass,
   role: ListenerRole,
-  mesh: MeshConfig,
+  mesh: MeshSettings,
   { telemetry, wasmPlugins, trafficExtensions, authorization, requestAuthn }: PolicySet,
   providers: Providers,
 ): L4Context {
   const secured = role !== 'sidecar-outbound';
+  const named = mesh.defaultProviders !== undefined || authorization.length > 0 || speaks(telemetry);
   return sharedContext(
     mesh,
     role,
-    providers,
+    named ? providers : NO_PROVIDERS,
     settings.idleTimeout,
     role !== 'sidecar-inbound' && settings.outboundExactBalance,
     settings.statsLogger,
@@ -145,9 +159,13 @@ function l4Context(
   );
 }
 
+function speaks({ mesh, namespace, workload }: TelemetrySelection): boolean {
+  return mesh !== undefined || namespace !== undefined || workload !== undefined;
+}
+
 const sharedContext = memo(
   (
-    mesh: MeshConfig,
+    mesh: MeshSettings,
     role: ListenerRole,
     providers: Providers,
     idleTimeout: string | undefined,

@@ -6,9 +6,10 @@ import type { Dialect, IpFamily, ProxyClass, ProxyType } from '../../ir/proxy.ts
 import type { Scope } from '../../ir/snapshot.ts';
 import { memo } from '../../lib/memo.ts';
 import { proxyHeaders } from '../http/headers.ts';
+import { type MeshSettings, meshSettings } from '../mesh.ts';
 
 export interface ClusterContext {
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly type: ProxyType;
   readonly family: IpFamily;
   readonly dialect: Dialect;
@@ -26,7 +27,7 @@ export interface ClusterContext {
 
 const contexts = memo(
   (
-    mesh: MeshConfig,
+    mesh: MeshSettings,
     type: ProxyType,
     family: IpFamily,
     dialect: Dialect,
@@ -56,7 +57,7 @@ export function clusterContext(mesh: MeshConfig, proxyClass: ProxyClass): Cluste
   const { tlsClientCertChain = '', tlsClientKey = '', tlsClientRootCert = '' } = settings;
   const agentless = settings.agentless === true;
   return contexts(
-    mesh,
+    meshSettings(mesh),
     type,
     family,
     dialect,

@@ -3,12 +3,12 @@
 import { anyOf, lasting } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
 import type { TrafficPolicy } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
 import type { ClusterContext } from './context.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const CARES: Cluster['typedDnsResolverConfig'] = {
   name: 'envoy.network.dns_resolver.cares',
@@ -123,14 +123,14 @@ type DnsCache = Messages['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCa
 const MAX_ANY_HOSTS = 1024;
 
 /** The cache behind ALLOW_ANY_DYNAMIC_DNS. Cluster and filters share it by name, and all have to describe it the same way. */
-export function anyDnsCache(family: IpFamily, mesh: MeshConfig, dnsProxy: string | undefined): DnsCache {
+export function anyDnsCache(family: IpFamily, mesh: MeshSettings, dnsProxy: string | undefined): DnsCache {
   const dnsLookupFamily = lookupFamily(family, isDualStack(mesh));
   const typedDnsResolverConfig = dnsProxy === undefined || dnsProxy === '' ? undefined : agentResolver(mesh, dnsProxy);
   return { name: dnsCacheName('allow_any'), dnsLookupFamily, maxHosts: MAX_ANY_HOSTS, typedDnsResolverConfig };
 }
 
 /** Names of the mesh are the agent's to resolve. */
-const agentResolver = memo((_mesh: MeshConfig, dnsProxy: string): DnsCache['typedDnsResolverConfig'] => {
+const agentResolver = memo((_mesh: MeshSettings, dnsProxy: string): DnsCache['typedDnsResolverConfig'] => {
   const colon = dnsProxy.lastIndexOf(':');
   const socketAddress = { address: dnsProxy.slice(0, colon), portValue: Number(dnsProxy.slice(colon + 1)) };
   return {

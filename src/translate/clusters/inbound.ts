@@ -38,7 +38,7 @@ export function inboundClusters(
 ): readonly Draft[] {
   const context = scopeContext(ground);
   const dynamicDns = ground.outboundPolicy.mode === 'ALLOW_ANY_DYNAMIC_DNS';
-  const shared = staticClusters(ground.mesh, context, dynamicDns);
+  const shared = staticClusters(context, dynamicDns);
   if (context.type === 'router') return shared;
   const own = workload.ingress === undefined ? fromTargets(workload, rules, context) : fromIngress(workload, context);
   return join(shared, own);

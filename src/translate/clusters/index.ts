@@ -2,7 +2,6 @@
 // Out: drafts by hostname. Endpoint addresses matter only to DNS clusters, which carry them: for all others an endpoint
 // change ends at the comparison of the identity list.
 
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { ServicePort } from '../../ir/service.ts';
@@ -25,6 +24,7 @@ import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
 import { effectivePolicy } from './policy.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 export { inboundClusters } from './inbound.ts';
 
@@ -120,7 +120,7 @@ function isDns({ service }: ScopedService): boolean {
 }
 
 /** Identities that endpoints may present: in every trust domain that stands for the mesh's own. */
-function accounts(identities: readonly string[], declared: readonly string[], mesh: MeshConfig): readonly string[] {
+function accounts(identities: readonly string[], declared: readonly string[], mesh: MeshSettings): readonly string[] {
   const all = declared.length === 0 ? identities : withDeclared(identities, declared);
   return mesh.trustDomainAliases.length === 0 ? all : withAliases(all, mesh);
 }
@@ -129,7 +129,7 @@ const withDeclared = memo((identities: readonly string[], declared: readonly str
   [...new Set([...identities, ...declared])].sort(compareStrings),
 );
 
-const withAliases = memo((identities: readonly string[], mesh: MeshConfig): readonly string[] => {
+const withAliases = memo((identities: readonly string[], mesh: MeshSettings): readonly string[] => {
   const domains = [mesh.trustDomain, ...mesh.trustDomainAliases];
   const expanded = identities.flatMap((identity) => {
     const own = domains.find((domain) => identity.startsWith(`spiffe://${domain}/`));

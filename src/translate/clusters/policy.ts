@@ -1,9 +1,9 @@
 // The traffic policy in force for one port of one subset: DestinationRule levels laid over each other.
 
 import type { ClientTLSSettings, PortTrafficPolicy, Subset, TrafficPolicy } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const NOTHING: TrafficPolicy = {};
 
@@ -53,7 +53,7 @@ export function subsetOf(rule: DestinationRule | undefined, name: string): Subse
 }
 
 /** The policy with the mesh's defaults in place of what neither level gave. */
-export function withMeshDefaults(policy: TrafficPolicy, mesh: MeshConfig): TrafficPolicy {
+export function withMeshDefaults(policy: TrafficPolicy, mesh: MeshSettings): TrafficPolicy {
   const defaults = mesh.defaultTrafficPolicy;
   if (defaults === undefined) return policy;
   return {

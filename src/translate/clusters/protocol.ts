@@ -2,12 +2,12 @@
 
 import { anyOf } from '../../codec/index.ts';
 import type { ConnectionPoolSettings } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { ProxyType } from '../../ir/proxy.ts';
 import { isHttp, isHttp2, type Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import type { AnyMessage, Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 type HttpProtocolOptions = Messages[typeof OPTIONS];
@@ -19,7 +19,7 @@ export type UpstreamProtocol = 'http1' | 'http2' | 'downstream';
 export function upstreamProtocol(
   protocol: Protocol,
   pool: ConnectionPoolSettings | undefined,
-  mesh: MeshConfig,
+  mesh: MeshSettings,
   proxy: ProxyType,
   preserveCase: boolean,
 ): UpstreamProtocol {

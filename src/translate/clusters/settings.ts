@@ -9,9 +9,9 @@ import type {
   TrafficPolicy,
 } from '../../config/generated/types.ts';
 import { MAX_RING } from '../../config/limits.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import { protoDuration, wholeSeconds } from '../../lib/duration.ts';
 import type { Cluster } from '../../messages/index.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 /** "No limit": Envoy's own defaults (1024) would break large meshes silently. */
 const UNLIMITED = 4294967295;
@@ -52,12 +52,12 @@ export function circuitBreakers(pool: ConnectionPoolSettings | undefined, policy
   };
 }
 
-export function connectTimeout(pool: ConnectionPoolSettings | undefined, mesh: MeshConfig): Fields {
+export function connectTimeout(pool: ConnectionPoolSettings | undefined, mesh: MeshSettings): Fields {
   return { connectTimeout: protoDuration(pool?.tcp?.connectTimeout) ?? mesh.connectTimeout };
 }
 
 /** TCP keepalive: the mesh's, each field overridden by the pool's. */
-export function tcpKeepalive(pool: ConnectionPoolSettings | undefined, mesh: MeshConfig): Fields {
+export function tcpKeepalive(pool: ConnectionPoolSettings | undefined, mesh: MeshSettings): Fields {
   const base: TcpKeepalive | undefined = mesh.tcpKeepalive;
   const own = pool?.tcp?.tcpKeepalive;
   if (base === undefined && own === undefined) return {};

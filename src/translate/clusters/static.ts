@@ -1,7 +1,6 @@
 // The clusters that every proxy has whatever the mesh holds.
 
 import { anyOf } from '../../codec/index.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster } from '../../messages/index.ts';
@@ -13,6 +12,7 @@ import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, P
 import { PRESERVE_CASE } from './protocol.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
 import { anyHostTls, type UpstreamTls } from './tls.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
 const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -21,7 +21,8 @@ const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const PASSTHROUGH_IDLE = '300s';
 
 export const staticClusters = memo(
-  (mesh: MeshConfig, context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
+  (context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
+    const { mesh } = context;
     const clusters = [blackHole(mesh)];
     if (context.type === 'sidecar') {
       clusters.push(passthrough(PASSTHROUGH_CLUSTER, context, {}));
@@ -32,7 +33,7 @@ export const staticClusters = memo(
   },
 );
 
-function blackHole(mesh: MeshConfig): Cluster {
+function blackHole(mesh: MeshSettings): Cluster {
   return {
     name: BLACK_HOLE_CLUSTER,
     altStatName: `${BLACK_HOLE_CLUSTER};`,
@@ -85,7 +86,7 @@ function namedByRequest({ autoSni, autoSanValidation }: UpstreamTls): Partial<Cl
   };
 }
 
-function anyDynamicDns(mesh: MeshConfig, context: ClusterContext): Cluster {
+function anyDynamicDns(mesh: MeshSettings, context: ClusterContext): Cluster {
   const { tls } = mesh.outboundTrafficPolicy;
   const upstream = anyHostTls(tls, context);
   return {

@@ -3,7 +3,6 @@
 import { anyOf, lasting } from '../../codec/index.ts';
 import { usableCiphers } from '../../config/ciphers.ts';
 import type { ClientTLSSettings } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { Service } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
@@ -12,6 +11,7 @@ import type { Cluster, Messages } from '../../messages/index.ts';
 import { withoutAgent } from '../security/agentless.ts';
 import type { ClusterContext } from './context.ts';
 import type { UpstreamProtocol } from './protocol.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
 type CommonTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext'];
@@ -182,7 +182,7 @@ function originated(inputs: OriginationInputs, tls: ClientTLSSettings): Upstream
 }
 
 /** The mesh's `tlsDefaults` are for TLS with others. */
-function originationParams({ tlsDefaults }: MeshConfig): CommonTlsContext['tlsParams'] {
+function originationParams({ tlsDefaults }: MeshSettings): CommonTlsContext['tlsParams'] {
   const { ecdhCurves = [], cipherSuites } = tlsDefaults ?? {};
   return {
     ...TLS_PARAMS,

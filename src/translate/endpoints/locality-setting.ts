@@ -5,10 +5,10 @@ import type {
   TrafficPolicy,
   ZoneAwareLoadBalancerSetting,
 } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Service } from '../../ir/service.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type CommonLbConfig = Messages['envoy.config.cluster.v3.Cluster.CommonLbConfig'];
 
@@ -39,7 +39,7 @@ const byZones = memo((setting: ZoneAwareLoadBalancerSetting): LocalityRanking =>
 function zoneAware(
   service: Distributed,
   policy: TrafficPolicy,
-  mesh: MeshConfig,
+  mesh: MeshSettings,
 ): ZoneAwareLoadBalancerSetting | undefined {
   const balancer = policy.loadBalancer;
   if (balancer?.zoneAwareLbSetting !== undefined) return balancer.zoneAwareLbSetting;
@@ -51,7 +51,7 @@ function zoneAware(
 export function localityRanking(
   service: Distributed,
   policy: TrafficPolicy,
-  mesh: MeshConfig,
+  mesh: MeshSettings,
 ): LocalityRanking | undefined {
   const zones = zoneAware(service, policy, mesh);
   if (zones !== undefined) return zones.enabled === false ? undefined : byZones(zones);
@@ -63,7 +63,7 @@ export function localityRanking(
 function localitySetting(
   service: Distributed,
   policy: TrafficPolicy,
-  mesh: MeshConfig,
+  mesh: MeshSettings,
 ): LocalityLoadBalancerSetting | undefined {
   const own = policy.loadBalancer?.localityLbSetting;
   const detects = policy.outlierDetection !== undefined || mesh.defaultTrafficPolicy?.outlierDetection !== undefined;
@@ -80,7 +80,7 @@ function usable(setting: LocalityLoadBalancerSetting, detects: boolean): Localit
 }
 
 /** What Envoy itself does with localities: weighs them by what the assignment says of them, or balances zones. */
-export function localityConfig(service: Distributed, policy: TrafficPolicy, mesh: MeshConfig): CommonLbConfig {
+export function localityConfig(service: Distributed, policy: TrafficPolicy, mesh: MeshSettings): CommonLbConfig {
   const zones = zoneAware(service, policy, mesh);
   if (zones === undefined)
     return { localityWeightedLbConfig: localityWeighted(service, policy, mesh) ? {} : undefined };
@@ -90,7 +90,7 @@ export function localityConfig(service: Distributed, policy: TrafficPolicy, mesh
 }
 
 /** True when Envoy shall weigh localities by what the assignment says of them. */
-function localityWeighted(service: Distributed, policy: TrafficPolicy, mesh: MeshConfig): boolean {
+function localityWeighted(service: Distributed, policy: TrafficPolicy, mesh: MeshSettings): boolean {
   const own = policy.loadBalancer?.localityLbSetting;
   if (own === undefined && service.trafficDistribution !== undefined) return true;
   const setting = own ?? mesh.localityLbSetting;

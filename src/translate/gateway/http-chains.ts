@@ -8,6 +8,7 @@ import { memo } from '../../lib/memo.ts';
 import { Encoded } from '../../messages/index.ts';
 import type { ChainContext } from '../context.ts';
 import { extension } from '../envoy.ts';
+import { FREE_SLOT, frameOf } from '../frame.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { networkExtensions } from '../network/index.ts';
 import { ALPN_HTTP3, downstreamTls, downstreamTlsContext } from '../security/tls.ts';
@@ -59,14 +60,16 @@ export function serverOrigin({ gateway, index }: GatewayServer): ReturnType<type
 
 function httpFilters(server: GatewayServer, context: ChainContext, statPrefix: string, quic = false): GatewayFilters {
   const { targetPort, routeName } = server;
-  const manager = managers(context, insideTls(server.protocol), targetPort, quic).fill(statPrefix, routeName);
+  const { context: shared, names } = frameOf(context);
+  const made = managers(shared, insideTls(server.protocol), targetPort, quic);
+  const manager = made.fill(...names, statPrefix, routeName);
   return [...networkExtensions(context, targetPort), new Encoded(manager)];
 }
 
 /** Connection managers of thousands of servers, which differ in their names alone. */
 const managers = memo((context: ChainContext, protocol: Protocol, port: number, quic: boolean): Template => {
-  const routes = { kind: 'rds', name: slot(1) } as const;
-  const manager = httpConnectionManager({ context, statPrefix: slot(0), routes, protocol, port, quic });
+  const routes = { kind: 'rds', name: slot(FREE_SLOT + 1) } as const;
+  const manager = httpConnectionManager({ context, statPrefix: slot(FREE_SLOT), routes, protocol, port, quic });
   return template('envoy.config.listener.v3.Filter', manager);
 });
 

@@ -2,7 +2,6 @@
 // A cache is shared by name between cluster and filters, and all have to describe it the same way.
 
 import { isDualStack } from '../../config/features.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, IpFamily } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
 import { dnsCacheName, lookupFamily } from '../clusters/discovery.ts';
@@ -10,14 +9,15 @@ import { DYNAMIC_DNS_CLUSTER } from '../clusters/names.ts';
 import { extension } from '../envoy.ts';
 import type { DnsCache } from '../http/index.ts';
 import type { Filter } from './listener.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 /** The cache of a service with resolution DYNAMIC_DNS. */
-export function serviceDnsCache(hostname: string, family: IpFamily, mesh: MeshConfig): DnsCache {
+export function serviceDnsCache(hostname: string, family: IpFamily, mesh: MeshSettings): DnsCache {
   return { name: dnsCacheName(hostname), dnsLookupFamily: lookupFamily(family, isDualStack(mesh)) };
 }
 
 /** Before a TCP proxy: the host is the SNI. */
-export function sniForwardProxy(hostname: string, port: number, family: IpFamily, mesh: MeshConfig): Filter {
+export function sniForwardProxy(hostname: string, port: number, family: IpFamily, mesh: MeshSettings): Filter {
   return extension(
     'envoy.extensions.filters.network.sni_dynamic_forward_proxy',
     'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig',

@@ -1,7 +1,6 @@
 // The inbound ports of a workload: those of its services, or those that its Sidecar lists instead.
 // In: a workload. Out: one entry per port, sorted, and the services that lost a port to an older one.
 
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Protocol, Service } from '../../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
@@ -9,6 +8,7 @@ import { wildcards } from '../addresses.ts';
 import { inboundClusterName } from '../clusters/names.ts';
 import { canBind, listenerName } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 export interface InboundPort {
   /** Where the workload is called: its address, or one that a Sidecar names. */
@@ -41,7 +41,7 @@ const byPort = orderBy<InboundPort>(
   (a, b) => compareStrings(a.bind, b.bind),
 );
 
-export function inboundPlan(workload: Workload, mesh: MeshConfig): InboundPlan {
+export function inboundPlan(workload: Workload, mesh: MeshSettings): InboundPlan {
   const { ingress, proxyClass } = workload;
   if (ingress !== undefined && ingress.length > 0) return { ports: ingressPorts(workload).sort(byPort), losers: [] };
   // Traffic that is not captured doesn't come by here unless somebody said on which port.
@@ -50,7 +50,7 @@ export function inboundPlan(workload: Workload, mesh: MeshConfig): InboundPlan {
 }
 
 /** One set of chains per target port: that of the oldest service. */
-function servicePorts({ targets, proxyClass }: Workload, mesh: MeshConfig): InboundPlan {
+function servicePorts({ targets, proxyClass }: Workload, mesh: MeshSettings): InboundPlan {
   const [bind = ''] = wildcards(proxyClass.family);
   const { statusPort, prometheusPort } = proxyClass.settings;
   const own = [statusPort, prometheusPort, mesh.proxyListenPort, mesh.proxyInboundListenPort];

@@ -1,8 +1,9 @@
 // Inbound listeners of a workload: `virtualInbound` with the chains of every port and of those that no service has, and
 // listeners that bind a port of their own. In: a workload, its chain context. Out: drafts, the same for the same workload.
 
-import { lasting } from '../../codec/index.ts';
-import { type Draft, type Origin, originOf } from '../../ir/draft.ts';
+import { encode, lasting } from '../../codec/index.ts';
+import { type Draft, type Origin, originOf, TYPE_URL } from '../../ir/draft.ts';
+import type { PolicySet } from '../../ir/policy.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
@@ -11,13 +12,14 @@ import { compareNumbers, compareStrings } from '../../lib/order.ts';
 import { captureAddresses } from '../addresses.ts';
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER } from '../clusters/names.ts';
 import type { ChainContext } from '../context.ts';
-import { draftOf } from '../draft.ts';
+import { draftOf, uniqueOrigins } from '../draft.ts';
 import { httpConnectionManager } from '../http/index.ts';
 import { bareTcpProxy, networkExtensions, networkFilters } from '../network/index.ts';
 import { meshDownstreamTls } from '../security/tls.ts';
 import { type InboundChain, inboundChains } from './inbound-modes.ts';
 import { type InboundPlan, type InboundPort, inboundName, inboundPlan } from './inbound-plan.ts';
 import { inboundRoutes } from './inbound-routes.ts';
+import { filledInbound } from './plain-inbound.ts';
 import {
   ACCEPTS_PER_EVENT,
   addressFields,
@@ -60,19 +62,31 @@ function inboundOrigins(workload: Workload, plan: InboundPlan, context: ChainCon
 }
 
 function virtualInbound(
-  workload: Workload,
-  plan: InboundPlan,
+  { policies }: Workload,
+  { ports }: InboundPlan,
   context: ChainContext,
   origins: readonly Origin[],
 ): Draft {
+  const { mode, portLevel } = policies.peerAuthn;
+  const filled = filledInbound(ports, mode, portLevel, context);
+  const bytes = filled ?? encode(LISTENER, capturedInbound(ports, { mode, portLevel }, context));
+  return { typeUrl: TYPE_URL.listener, name: VIRTUAL_INBOUND, bytes, origins: uniqueOrigins(origins) };
+}
+
+/** `virtualInbound` as Envoy reads it. Of services nothing is in it but what `ports` say. */
+export function capturedInbound(
+  ports: readonly InboundPort[],
+  modes: PortModes,
+  context: ChainContext,
+): Listener {
   const { mesh, proxyClass } = context;
-  const captured = plan.ports.filter((port) => !port.bindToPort);
+  const captured = ports.filter((port) => !port.bindToPort);
   const chains = [
     guardChain(mesh.proxyInboundListenPort),
-    ...passthroughChains(workload, plan.ports, context),
-    ...captured.flatMap((port) => portChains(port, workload, context)),
+    ...passthroughChains(modes, ports, context),
+    ...captured.flatMap((port) => portChains(port, modes, context)),
   ];
-  const listener: Listener = {
+  return {
     ...inboundListener(
       VIRTUAL_INBOUND,
       captureAddresses(proxyClass.family, mesh),
@@ -87,7 +101,6 @@ function virtualInbound(
       ...portInspectors(chains),
     ],
   };
-  return draftOf(LISTENER, VIRTUAL_INBOUND, listener, origins);
 }
 
 function boundListener(
@@ -97,7 +110,7 @@ function boundListener(
   origins: readonly Origin[],
 ): Draft {
   const name = inboundName(port);
-  const chains = portChains(port, workload, context);
+  const chains = portChains(port, workload.policies.peerAuthn, context);
   const inspectors = portInspectors(chains);
   const listener: Listener = {
     ...inboundListener(name, [port.bind], port.targetPort, context),
@@ -121,6 +134,9 @@ function inboundListener(name: string, binds: readonly string[], port: number, c
   };
 }
 
+/** What PeerAuthentication says: of the workload, and of single ports. */
+export type PortModes = Pick<PolicySet['peerAuthn'], 'mode' | 'portLevel'>;
+
 /** A connection to the proxy's own port would be sent to itself for ever. */
 function guardChain(port: number): FilterChain {
   return {
@@ -132,11 +148,10 @@ function guardChain(port: number): FilterChain {
 
 /** Ports that no service has: the workload's mode, or the one that PeerAuthentication gives to the port. */
 function passthroughChains(
-  workload: Workload,
+  { mode, portLevel }: PortModes,
   ports: readonly InboundPort[],
   context: ChainContext,
 ): readonly FilterChain[] {
-  const { mode, portLevel } = workload.policies.peerAuthn;
   const known = new Set(ports.map(({ targetPort }) => targetPort));
   const alone = [...portLevel].filter(([port]) => !known.has(port)).sort((a, b) => compareNumbers(a[0], b[0]));
   const port: InboundPort = {
@@ -157,9 +172,8 @@ function passthroughChains(
   });
 }
 
-function portChains(port: InboundPort, workload: Workload, context: ChainContext): readonly FilterChain[] {
-  const { peerAuthn } = workload.policies;
-  const mode = peerAuthn.portLevel.get(port.targetPort) ?? peerAuthn.mode;
+function portChains(port: InboundPort, modes: PortModes, context: ChainContext): readonly FilterChain[] {
+  const mode = modes.portLevel.get(port.targetPort) ?? modes.mode;
   const name = inboundName(port);
   const filters = filtersOf(port, context, `inbound_${name}`);
   return inboundChains(port.protocol, mode).map((chain) => renderedChain(name, port, chain, context, filters));

@@ -1,7 +1,6 @@
 // Listeners of sidecars (LDS): what they make of outbound connections, shared by a class, and of inbound ones, shared by
 // the pods of a workload. In: a scope; a workload. Out: drafts. Called by ../index.ts. What did not change is the same draft.
 
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
@@ -32,6 +31,7 @@ import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER,
 import { listenerDraft, meshDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
 import { type ListenerPlan, type OutboundPlans, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';
+import { type MeshSettings, meshSettings } from '../mesh.ts';
 
 /** Outbound listeners of a class, and what the next run starts from. */
 export interface OutboundListeners {
@@ -142,14 +142,15 @@ function destinationsOf({ nodes }: L4Index, { services }: Scope): readonly unkno
 /** The same object for every class with the same policy. */
 export function catchAllOf({ mesh, outboundPolicy, services }: Scope): TcpTarget {
   const { mode, egressProxy } = outboundPolicy;
-  if (egressProxy === undefined) return sharedTarget(mesh, mode, '', 0, '', undefined);
+  const settings = meshSettings(mesh);
+  if (egressProxy === undefined) return sharedTarget(settings, mode, '', 0, '', undefined);
   const { host, port, subset } = egressProxy;
-  return sharedTarget(mesh, mode, host, port, subset, tableGet(services, host)?.rule);
+  return sharedTarget(settings, mode, host, port, subset, tableGet(services, host)?.rule);
 }
 
 const sharedTarget = memo(
   (
-    _mesh: MeshConfig,
+    _mesh: MeshSettings,
     mode: OutboundPolicy['mode'],
     host: string,
     port: number,

@@ -19,7 +19,7 @@ import { type Folded, foldClaims } from './outbound-chains.ts';
 import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
-import { plainListener, plainSniffed, plainTcp } from './plain-listener.ts';
+import { isPlainHttp, plainHttp, plainListener, plainSniffed, plainTcp } from './plain-listener.ts';
 
 /** What listeners of a class are rendered with, beside what the proxy says of itself. */
 export interface OutboundFrame extends Unknowns {
@@ -94,7 +94,10 @@ function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainCo
   const lone = frame.l4 === NO_L4 ? loneClaim(plan) : undefined;
   const plain = lone === undefined ? undefined : plainListener(lone.claim);
   if (plain?.kind === 'auto') return plainSniffed(plain, context, frame);
-  return encode(LISTENER, outboundListener(plan, folded(plan, frame, context.proxyClass).chains, frame, context));
+  const { chains } = folded(plan, frame, context.proxyClass);
+  const [first] = chains;
+  if (first?.kind === 'http' && isPlainHttp(plan, chains, context)) return plainHttp(plan, first, context, frame);
+  return encode(LISTENER, outboundListener(plan, chains, frame, context));
 }
 
 /** As `listenerDraft`, where all classes share it. */

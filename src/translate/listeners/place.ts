@@ -10,6 +10,7 @@ import { isWildcardAddress, loopback, loopbacks, NO_ADDRESS_V6, serviceAddresses
 import { UNIX_PREFIX } from '../envoy.ts';
 import { isPrivileged } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
+import { type MeshSettings, meshSettings } from '../mesh.ts';
 
 /** What a service port brings to a listener. */
 export type ClaimKind = 'http' | 'tcp' | 'auto' | 'proxy';
@@ -44,7 +45,7 @@ export function placeContext(
 ): PlaceContext {
   const { dnsCapture, unprivileged, statusPort, prometheusPort } = settings;
   return sharedPlace(
-    mesh,
+    meshSettings(mesh),
     family,
     clusterId,
     interception,
@@ -58,7 +59,7 @@ export function placeContext(
 
 const sharedPlace = memo(
   (
-    mesh: MeshConfig,
+    mesh: MeshSettings,
     family: IpFamily,
     clusterId: string,
     interception: InterceptionMode,

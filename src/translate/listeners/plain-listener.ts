@@ -8,10 +8,11 @@ import type { ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { isWildcardAddress } from '../addresses.ts';
 import type { ChainContext, L4Context } from '../context.ts';
+import { FREE_SLOT, frameOf } from '../frame.ts';
 import type { TcpTarget } from '../network/index.ts';
 import { NO_L4 } from './l4-routes.ts';
 import { LISTENER, listenerName } from './listener.ts';
-import { foldClaims, type OutboundChain } from './outbound-chains.ts';
+import { foldClaims, type HttpChain, type OutboundChain } from './outbound-chains.ts';
 import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
@@ -54,15 +55,40 @@ export function plainTcp(
 /** Bytes of a plain listener whose bytes are looked into for HTTP. */
 export function plainSniffed(
   { address, host, port, protocol, clusterPort }: PlainListener,
-  context: ChainContext,
+  of: ChainContext,
   { catchAll, anyHost }: Unknowns,
 ): Uint8Array {
-  return sniffedTemplate(context, catchAll, anyHost, port, protocol, clusterPort).fill(address, host);
+  const { context, names } = frameOf(of);
+  return sniffedTemplate(context, catchAll, anyHost, port, protocol, clusterPort).fill(...names, address, host);
+}
+
+/**
+ * Whether it takes HTTP on all addresses and nothing else, so that of services nothing but the protocol shows, and whether
+ * others have a context like that.
+ */
+export function isPlainHttp(plan: ListenerPlan, chains: readonly OutboundChain[], context: ChainContext): boolean {
+  const [chain] = chains;
+  if (frameOf(context).context === context) return false;
+  if (chains.length !== 1 || chain?.kind !== 'http' || chain.routeName !== String(plan.port)) return false;
+  return plan.claims.every(({ claim }) => claim.scoped.service.resolution !== 'DynamicDNS');
+}
+
+/** Bytes of such a listener, of which every workload has its own for the names that it has in traces. */
+export function plainHttp(
+  { binds, port, bindToPort }: ListenerPlan,
+  { claim, inspected }: HttpChain,
+  of: ChainContext,
+  { catchAll, anyHost }: Unknowns,
+): Uint8Array {
+  const { context, names } = frameOf(of);
+  const { kind, port: claimed } = claim.claim;
+  const made = httpTemplate(context, catchAll, anyHost, port, claimed.protocol, kind, inspected, bindToPort, ...binds);
+  return made.fill(...names);
 }
 
 const tcpTemplate = memo(
   (l4: L4Context, catchAll: TcpTarget, port: number, protocol: Protocol, clusterPort: number): Template => {
-    const plan = standIn('tcp', port, protocol, clusterPort);
+    const plan = standIn('tcp', 0, port, protocol, clusterPort);
     return template(LISTENER, tcpListener(plan, chainsOf(plan), catchAll, l4));
   },
 );
@@ -76,8 +102,30 @@ const sniffedTemplate = memo(
     protocol: Protocol,
     clusterPort: number,
   ): Template => {
-    const plan = standIn('auto', port, protocol, clusterPort);
+    const plan = standIn('auto', FREE_SLOT, port, protocol, clusterPort);
     return template(LISTENER, outboundListener(plan, chainsOf(plan), { catchAll, anyHost }, context));
+  },
+);
+
+const httpTemplate = memo(
+  (
+    context: ChainContext,
+    catchAll: TcpTarget,
+    anyHost: boolean,
+    number: number,
+    protocol: Protocol,
+    kind: Claim['kind'],
+    inspected: boolean,
+    bindToPort: boolean,
+    ...binds: readonly string[]
+  ): Template => {
+    const port = { name: '', number, protocol };
+    const scoped = { service: NO_SERVICE, rule: undefined, mtls: undefined };
+    const by = { claim: { kind, scoped, port, binds, bindToPort, cidrs: [] }, egress: 0 };
+    const name = listenerName(binds[0] ?? '', number);
+    const plan: ListenerPlan = { name, binds, port: number, bindToPort, claims: [by], refused: [] };
+    const chain: HttpChain = { kind: 'http', claim: by, routeName: String(number), inspected };
+    return template(LISTENER, outboundListener(plan, [chain], { catchAll, anyHost }, context));
   },
 );
 
@@ -85,13 +133,19 @@ function chainsOf(plan: ListenerPlan): readonly OutboundChain[] {
   return foldClaims({ plan, client: { namespace: '', labels: {} }, lookup: () => undefined, l4: NO_L4 }).chains;
 }
 
-/** The plan of such a listener, with slots for address and hostname. */
-function standIn(kind: PlainListener['kind'], number: number, protocol: Protocol, clusterPort: number): ListenerPlan {
-  const binds = [slot(0)];
-  const service: Service = { ...NO_SERVICE, hostname: slot(1), ports: [{ name: '', number: clusterPort, protocol }] };
+/** The plan of such a listener, with slots for address and hostname: the first of them, and the next. */
+function standIn(
+  kind: PlainListener['kind'],
+  first: number,
+  number: number,
+  protocol: Protocol,
+  clusterPort: number,
+): ListenerPlan {
+  const binds = [slot(first)];
+  const service: Service = { ...NO_SERVICE, hostname: slot(first + 1), ports: [{ name: '', number: clusterPort, protocol }] };
   const scoped = { service, rule: undefined, mtls: undefined };
   const claim: Claim = { kind, scoped, port: { name: '', number, protocol }, binds, bindToPort: false, cidrs: [] };
-  const name = listenerName(slot(0), number);
+  const name = listenerName(slot(first), number);
   return { name, binds, port: number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
 }
 

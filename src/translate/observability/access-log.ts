@@ -2,7 +2,6 @@
 // In: Telemetry objects, MeshConfig, providers. Out: logger lists for HTTP, TCP and the listener itself.
 
 import type { AccessLogging } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { TelemetrySelection } from '../../ir/policy.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import { compareStrings } from '../../lib/order.ts';
@@ -14,6 +13,7 @@ import { type MetricOverrides, metricOverrides } from './metrics.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
 import { statsLogger } from './stats-logger.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type AccessLog = Messages['envoy.config.accesslog.v3.AccessLog'];
 type AccessLogFilter = Messages['envoy.config.accesslog.v3.AccessLogFilter'];
@@ -29,7 +29,7 @@ export interface AccessLogs {
 
 export interface AccessLogInputs {
   readonly role: ListenerRole;
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly telemetry: TelemetrySelection;
   readonly providers: Providers;
   readonly dialect: Dialect;

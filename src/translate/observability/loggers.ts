@@ -1,12 +1,13 @@
 // One access logger per kind of provider, and the two that MeshConfig switches on by itself.
 
-import type { ExtensionProvider, MeshConfig } from '../../config/mesh.ts';
+import type { ExtensionProvider } from '../../config/mesh.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { AnyMessage, JsonObject, JsonValue, Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import { DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT, formattersFor } from './log-format.ts';
 import { grpcService, type Provider, type ProviderTarget } from './providers.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type FormatString = Messages['envoy.config.core.v3.SubstitutionFormatString'];
 type CommonGrpc = Messages['envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig'];
@@ -38,7 +39,7 @@ const WASM_PEER_STATE: readonly string[] = [
 ];
 
 /** The logger of a provider; undefined for providers that don't log, or whose service is not there. */
-export function loggerOf({ config, target }: Provider, mesh: MeshConfig, dialect: Dialect): Logger | undefined {
+export function loggerOf({ config, target }: Provider, mesh: MeshSettings, dialect: Dialect): Logger | undefined {
   if (config.envoyFileAccessLog !== undefined) return fileLogger(config.name, config.envoyFileAccessLog, mesh);
   if (target === undefined) return undefined;
   if (config.envoyHttpAls !== undefined) {
@@ -99,7 +100,7 @@ function labelText(value: JsonValue): string {
 /** The provider that is always there; without a format of its own it has the mesh's. */
 const BUILT_IN = 'envoy';
 
-function fileLogger(name: string, provider: FileProvider, mesh: MeshConfig): Logger {
+function fileLogger(name: string, provider: FileProvider, mesh: MeshSettings): Logger {
   const path = provider.path ?? '/dev/stdout';
   if (name === BUILT_IN && provider.logFormat === undefined && provider.omitEmptyValues !== true)
     return file(path, meshFormat(mesh));
@@ -133,14 +134,14 @@ function jsonFormat(fields: JsonObject): FormatString {
 const LOG_SERVICE_CLUSTER = 'envoy_accesslog_service';
 
 /** `accessLogFile` and `enableEnvoyAccessLogService`. */
-export function legacyLoggers(mesh: MeshConfig, where: LogPlace): readonly Logger[] {
+export function legacyLoggers(mesh: MeshSettings, where: LogPlace): readonly Logger[] {
   const loggers: Logger[] = [];
   if (mesh.accessLogFile !== '') loggers.push(file(mesh.accessLogFile, meshFormat(mesh)));
   if (mesh.enableEnvoyAccessLogService) loggers.push(logService(where));
   return loggers;
 }
 
-function meshFormat({ accessLogEncoding, accessLogFormat }: MeshConfig): FormatString {
+function meshFormat({ accessLogEncoding, accessLogFormat }: MeshSettings): FormatString {
   if (accessLogEncoding === 'TEXT') return textFormat(accessLogFormat);
   return jsonFormat(parsedObject(accessLogFormat) ?? DEFAULT_JSON_FORMAT);
 }

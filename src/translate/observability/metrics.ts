@@ -2,11 +2,11 @@
 // In: Telemetry objects of the three levels, default providers. Out: overrides by metric, or nothing when metrics are off.
 
 import type { Metrics, MetricsOverrides } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { TelemetrySelection } from '../../ir/policy.ts';
 import type { ListenerRole } from '../context.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 export interface MetricOverride {
   readonly disabled: boolean;
@@ -34,7 +34,7 @@ export type MetricId = (typeof METRIC_IDS)[number];
 
 export interface MetricsInputs {
   readonly role: ListenerRole;
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly telemetry: TelemetrySelection;
   readonly providers: Providers;
 }

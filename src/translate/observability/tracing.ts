@@ -3,7 +3,6 @@
 
 import { lasting } from '../../codec/index.ts';
 import type { CustomTag } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { TelemetrySelection } from '../../ir/policy.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
@@ -12,6 +11,7 @@ import { customTags } from './custom-tags.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
 import { tracerOf } from './tracers.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type Tracing = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing'];
 
@@ -23,7 +23,7 @@ export interface TracingSettings {
 
 export interface TracingInputs {
   readonly role: ListenerRole;
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly proxyClass: ProxyClass;
   readonly telemetry: TelemetrySelection;
   readonly providers: Providers;

@@ -4,7 +4,6 @@
 
 import { encode, lasting } from '../../codec/index.ts';
 import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
@@ -15,6 +14,7 @@ import type { Providers } from '../observability/providers.ts';
 import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
 import { NEVER, type RbacPolicy, rbacPolicy } from './rule.ts';
 import type { TrustDomains } from './trust-domain.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 type NetworkFilter = Messages['envoy.config.listener.v3.Filter'];
@@ -40,7 +40,7 @@ export const NO_AUTHORIZATION: AuthorizationFilters = {
 
 export interface AuthorizationInputs {
   readonly policies: readonly Policy[];
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly providers: Providers;
   readonly dialect: Dialect;
 }
@@ -92,7 +92,7 @@ function dryRunPrefix(deny: boolean): string {
   return deny ? 'istio_dry_run_deny_' : 'istio_dry_run_allow_';
 }
 
-function trustDomains(mesh: MeshConfig): TrustDomains {
+function trustDomains(mesh: MeshSettings): TrustDomains {
   return [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])];
 }
 

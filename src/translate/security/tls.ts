@@ -4,12 +4,12 @@
 import { lasting } from '../../codec/index.ts';
 import { usableCiphers } from '../../config/ciphers.ts';
 import type { ServerTLSSettings } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
 import type { Dialect, ProxyClass } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
 import { withoutAgent } from './agentless.ts';
 import { ADS_SECRET_SOURCE, agentSecret, EXTERNAL_SDS_CLUSTER, extension, localSecretSource } from '../envoy.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
 type DownstreamTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'];
@@ -37,14 +37,14 @@ const MESH_CIPHERS: readonly string[] = [
 ];
 
 /** Mutual TLS between workloads: any identity of the mesh's trust domains may connect, authorization comes after. */
-export function meshDownstreamTls(mesh: MeshConfig, proxyClass: ProxyClass): TransportSocket {
+export function meshDownstreamTls(mesh: MeshSettings, proxyClass: ProxyClass): TransportSocket {
   const { tlsServerCertChain = '', tlsServerKey = '', tlsServerRootCert = '', agentless = false } = proxyClass.settings;
   return meshSocket(mesh, proxyClass.dialect, tlsServerCertChain, tlsServerKey, tlsServerRootCert, agentless);
 }
 
 const meshSocket = memo(
   (
-    mesh: MeshConfig,
+    mesh: MeshSettings,
     dialect: Dialect,
     certChain: string,
     key: string,
@@ -75,7 +75,7 @@ const meshSocket = memo(
   },
 );
 
-function meshTlsParameters({ meshMTLS }: MeshConfig): TlsParameters {
+function meshTlsParameters({ meshMTLS }: MeshSettings): TlsParameters {
   const curves = meshMTLS?.ecdhCurves ?? [];
   return {
     tlsMinimumProtocolVersion: protocolVersion(meshMTLS?.minProtocolVersion) ?? 'TLSv1_2',
@@ -87,7 +87,7 @@ function meshTlsParameters({ meshMTLS }: MeshConfig): TlsParameters {
 
 export interface DownstreamTlsInputs {
   readonly tls: ServerTLSSettings;
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly proxyClass: ProxyClass;
   /** Defaults to HTTP/2 and HTTP/1.1. */
   readonly alpn?: readonly string[] | undefined;
@@ -228,7 +228,7 @@ function sanMatchers(names: readonly string[], how: 'exact' | 'prefix', dialect:
   };
 }
 
-function serverTlsParameters(tls: ServerTLSSettings, mesh: MeshConfig): TlsParameters | undefined {
+function serverTlsParameters(tls: ServerTLSSettings, mesh: MeshSettings): TlsParameters | undefined {
   const defaults = mesh.tlsDefaults;
   const parameters: TlsParameters = {
     tlsMinimumProtocolVersion: protocolVersion(tls.minProtocolVersion) ?? protocolVersion(defaults?.minProtocolVersion),
