@@ -42,7 +42,8 @@ export interface ChainContext extends L4Context {
   readonly role: ListenerRole;
   readonly proxyClass: ProxyClass;
   readonly mesh: MeshSettings;
-  readonly tracing: TracingSettings;
+  /** Made when it is asked for: of most contexts it never is. */
+  readonly tracing: () => TracingSettings;
   readonly jwt: readonly HttpFilter[];
   /** Clients at these addresses are believed what their headers say of a request. */
   readonly internalAddresses: InternalAddresses | undefined;
@@ -73,7 +74,14 @@ export function inboundContext({ mesh, providers, internal }: WorkloadGround, wo
 
 function contextIn(scope: Scope, proxyClass: ProxyClass, role: ListenerRole, policies: PolicySet): ChainContext {
   const { mesh, services } = scope;
-  return contextOf(proxyClass, role, meshSettings(mesh), policies, meshProviders(mesh, services), internalTo(scope, role));
+  return contextOf(
+    proxyClass,
+    role,
+    meshSettings(mesh),
+    policies,
+    meshProviders(mesh, services),
+    internalTo(scope, role),
+  );
 }
 
 /** Addresses of the mesh that chains of this role believe. */
@@ -99,7 +107,8 @@ const contextOf = memo(
   ): ChainContext => {
     const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
-    const tracing = tracingSettings({ role, mesh, proxyClass, telemetry: policies.telemetry, providers });
+    const { telemetry } = policies;
+    const tracing = () => tracingSettings({ role, mesh, proxyClass, telemetry, providers });
     const jwt = secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : NONE;
     return joined(l4, { role, proxyClass, mesh, tracing, jwt, internalAddresses: internal });
   },
@@ -113,7 +122,7 @@ export function plainContext(
   mesh: MeshSettings,
   internal: InternalAddresses | undefined,
 ): ChainContext {
-  const tracing = tracingSettings({ role, mesh, proxyClass, telemetry: NO_TELEMETRY, providers: NO_PROVIDERS });
+  const tracing = () => tracingSettings({ role, mesh, proxyClass, telemetry: NO_TELEMETRY, providers: NO_PROVIDERS });
   return joined(l4, { role, proxyClass, mesh, tracing, jwt: NONE, internalAddresses: internal });
 }
 

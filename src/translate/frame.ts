@@ -5,7 +5,13 @@
 import { slot } from '../codec/index.ts';
 import type { Dialect, InterceptionMode, IpFamily, ProxyClass, ProxySettings, ProxyType } from '../ir/proxy.ts';
 import { memo } from '../lib/memo.ts';
-import { type ChainContext, type InternalAddresses, type L4Context, type ListenerRole, plainContext } from './context.ts';
+import {
+  type ChainContext,
+  type InternalAddresses,
+  type L4Context,
+  type ListenerRole,
+  plainContext,
+} from './context.ts';
 import type { MeshSettings } from './mesh.ts';
 
 export interface Frame {
@@ -54,7 +60,10 @@ export const frameOf = memo((context: ChainContext): Frame => {
     settings.statsLogger,
     ...CONFIGURED.map((name) => proxyConfig[name]),
   );
-  return { context: shared, names: [settings.canonicalRevision || 'latest', settings.canonicalService || 'unknown', namespace] };
+  return {
+    context: shared,
+    names: [settings.canonicalRevision || 'latest', settings.canonicalService || 'unknown', namespace],
+  };
 });
 
 const UNUSED = ['-', '-', '-'] as const;

@@ -20,18 +20,16 @@ const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 /** Idle HTTP connections to unknown hosts are given up sooner than Envoy's hour: nobody counts them. */
 const PASSTHROUGH_IDLE = '300s';
 
-export const staticClusters = memo(
-  (context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
-    const { mesh } = context;
-    const clusters = [blackHole(mesh)];
-    if (context.type === 'sidecar') {
-      clusters.push(passthrough(PASSTHROUGH_CLUSTER, context, {}));
-      clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, context, inboundSource(context.family, true)));
-      if (dynamicDns) clusters.push(anyDynamicDns(mesh, context));
-    }
-    return clusters.map((cluster) => draftOf(CLUSTER, cluster.name ?? '', cluster, []));
-  },
-);
+export const staticClusters = memo((context: ClusterContext, dynamicDns: boolean): readonly Draft[] => {
+  const { mesh } = context;
+  const clusters = [blackHole(mesh)];
+  if (context.type === 'sidecar') {
+    clusters.push(passthrough(PASSTHROUGH_CLUSTER, context, {}));
+    clusters.push(passthrough(INBOUND_PASSTHROUGH_CLUSTER, context, inboundSource(context.family, true)));
+    if (dynamicDns) clusters.push(anyDynamicDns(mesh, context));
+  }
+  return clusters.map((cluster) => draftOf(CLUSTER, cluster.name ?? '', cluster, []));
+});
 
 function blackHole(mesh: MeshSettings): Cluster {
   return {

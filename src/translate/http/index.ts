@@ -73,6 +73,7 @@ export function httpConnectionManager(inputs: HcmInputs): Filter {
 /** What all connection managers of a context have. */
 const sharedOptions = memo((context: ChainContext): Partial<Hcm> => {
   const { settings } = context.proxyClass;
+  const { block, useRequestId } = context.tracing();
   return {
     useRemoteAddress: context.role === 'gateway',
     internalAddressConfig: context.internalAddresses,
@@ -83,8 +84,8 @@ const sharedOptions = memo((context: ChainContext): Partial<Hcm> => {
     commonHttpProtocolOptions: settings.idleTimeout === undefined ? undefined : { idleTimeout: settings.idleTimeout },
     ...headerOptions(context),
     ...limits(context),
-    requestIdExtension: context.tracing.useRequestId ? SAMPLING_REQUEST_ID : REQUEST_ID,
-    tracing: context.tracing.block,
+    requestIdExtension: useRequestId ? SAMPLING_REQUEST_ID : REQUEST_ID,
+    tracing: block,
     accessLog: context.logs.http,
   };
 });

@@ -74,11 +74,7 @@ function virtualInbound(
 }
 
 /** `virtualInbound` as Envoy reads it. Of services nothing is in it but what `ports` say. */
-export function capturedInbound(
-  ports: readonly InboundPort[],
-  modes: PortModes,
-  context: ChainContext,
-): Listener {
+export function capturedInbound(ports: readonly InboundPort[], modes: PortModes, context: ChainContext): Listener {
   const { mesh, proxyClass } = context;
   const captured = ports.filter((port) => !port.bindToPort);
   const chains = [

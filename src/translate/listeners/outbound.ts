@@ -92,7 +92,7 @@ export function listenerDraft(prepared: PreparedListener, context: ChainContext)
 
 function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Uint8Array {
   const lone = frame.l4 === NO_L4 ? loneClaim(plan) : undefined;
-  const plain = lone === undefined ? undefined : plainListener(lone.claim);
+  const plain = lone === undefined ? undefined : plainListener(lone.claim, context);
   if (plain?.kind === 'auto') return plainSniffed(plain, context, frame);
   const { chains } = folded(plan, frame, context.proxyClass);
   const [first] = chains;
@@ -137,7 +137,7 @@ const loneListener = memo(
     ];
     const scoped = { service, rule, mtls: undefined };
     const claim: Claim = { kind: 'tcp', scoped, port, binds, bindToPort: false, cidrs: [] };
-    const plain = plainListener(claim);
+    const plain = plainListener(claim, l4);
     if (plain !== undefined) return lazyDraftOf(LISTENER, name, plainTcp(plain, l4, catchAll), origins);
     const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
     const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });

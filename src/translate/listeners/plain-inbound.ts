@@ -34,15 +34,17 @@ export function filledInbound(
   return inboundTemplate(context, mode, ...shape).fill(...names, ...hosts);
 }
 
-const inboundTemplate = memo((context: ChainContext, mode: MtlsMode, ...shape: readonly (string | number)[]): Template => {
-  const ports: InboundPort[] = [];
-  for (let at = 0; at < shape.length; at += 4) {
-    const [bind, targetPort, servicePort, protocol] = shape.slice(at, at + 4) as [string, number, number, Protocol];
-    const cluster = inboundClusterName(targetPort);
-    const host = slot(FREE_SLOT + ports.length);
-    ports.push({ bind, targetPort, servicePort, protocol, cluster, host, bindToPort: false });
-  }
-  return template(LISTENER, capturedInbound(ports, { mode, portLevel: NO_PORTS }, context));
-});
+const inboundTemplate = memo(
+  (context: ChainContext, mode: MtlsMode, ...shape: readonly (string | number)[]): Template => {
+    const ports: InboundPort[] = [];
+    for (let at = 0; at < shape.length; at += 4) {
+      const [bind, targetPort, servicePort, protocol] = shape.slice(at, at + 4) as [string, number, number, Protocol];
+      const cluster = inboundClusterName(targetPort);
+      const host = slot(FREE_SLOT + ports.length);
+      ports.push({ bind, targetPort, servicePort, protocol, cluster, host, bindToPort: false });
+    }
+    return template(LISTENER, capturedInbound(ports, { mode, portLevel: NO_PORTS }, context));
+  },
+);
 
 const NO_PORTS: ReadonlyMap<number, MtlsMode> = new Map();

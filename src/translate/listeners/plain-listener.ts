@@ -21,6 +21,8 @@ import type { Claim } from './place.ts';
 export interface PlainListener {
   readonly kind: 'tcp' | 'auto';
   readonly address: string;
+  /** The address itself where it stands for any, of which more follows than a text; else empty. */
+  readonly wildcard: string;
   readonly host: string;
   readonly port: number;
   readonly protocol: Protocol;
@@ -28,15 +30,23 @@ export interface PlainListener {
   readonly clusterPort: number;
 }
 
-/** The listener of such a claim; undefined where there is more to it. */
-export function plainListener({ kind, scoped, port, binds, bindToPort, cidrs }: Claim): PlainListener | undefined {
+/**
+ * The listener of such a claim; undefined where there is more to it. On any address there is one for each port: that is worth
+ * a template only if others have a context like that.
+ */
+export function plainListener(
+  { kind, scoped, port, binds, bindToPort, cidrs }: Claim,
+  { origins }: Pick<L4Context, 'origins'>,
+): PlainListener | undefined {
   const [address = ''] = binds;
   const { service, rule } = scoped;
   if (kind === 'http' || kind === 'proxy' || binds.length !== 1 || bindToPort || cidrs.length > 0) return undefined;
   if (rule !== undefined || service.resolution === 'DynamicDNS') return undefined;
-  if (address === '' || service.hostname === '' || isWildcardAddress(address)) return undefined;
+  if (address === '' || service.hostname === '') return undefined;
   const clusterPort = onlyPort(scoped) ?? port.number;
-  return { kind, address, host: service.hostname, port: port.number, protocol: port.protocol, clusterPort };
+  const wildcard = isWildcardAddress(address) ? address : '';
+  if (wildcard !== '' && origins.length > 0) return undefined;
+  return { kind, address, wildcard, host: service.hostname, port: port.number, protocol: port.protocol, clusterPort };
 }
 
 function onlyPort({ service: { ports } }: ScopedService): number | undefined {
@@ -45,21 +55,25 @@ function onlyPort({ service: { ports } }: ScopedService): number | undefined {
 
 /** Bytes of a plain listener without HTTP. */
 export function plainTcp(
-  { address, host, port, protocol, clusterPort }: PlainListener,
+  { address, wildcard, host, port, protocol, clusterPort }: PlainListener,
   l4: L4Context,
   to: TcpTarget,
 ): Uint8Array {
-  return tcpTemplate(l4, to, port, protocol, clusterPort).fill(address, host);
+  return tcpTemplate(l4, to, wildcard, port, protocol, clusterPort).fill(address, host);
 }
 
 /** Bytes of a plain listener whose bytes are looked into for HTTP. */
 export function plainSniffed(
-  { address, host, port, protocol, clusterPort }: PlainListener,
+  { address, wildcard, host, port, protocol, clusterPort }: PlainListener,
   of: ChainContext,
   { catchAll, anyHost }: Unknowns,
 ): Uint8Array {
   const { context, names } = frameOf(of);
-  return sniffedTemplate(context, catchAll, anyHost, port, protocol, clusterPort).fill(...names, address, host);
+  return sniffedTemplate(context, catchAll, anyHost, wildcard, port, protocol, clusterPort).fill(
+    ...names,
+    address,
+    host,
+  );
 }
 
 /**
@@ -87,8 +101,15 @@ export function plainHttp(
 }
 
 const tcpTemplate = memo(
-  (l4: L4Context, catchAll: TcpTarget, port: number, protocol: Protocol, clusterPort: number): Template => {
-    const plan = standIn('tcp', 0, port, protocol, clusterPort);
+  (
+    l4: L4Context,
+    catchAll: TcpTarget,
+    wildcard: string,
+    port: number,
+    protocol: Protocol,
+    clusterPort: number,
+  ): Template => {
+    const plan = standIn('tcp', 0, wildcard, port, protocol, clusterPort);
     return template(LISTENER, tcpListener(plan, chainsOf(plan), catchAll, l4));
   },
 );
@@ -98,11 +119,12 @@ const sniffedTemplate = memo(
     context: ChainContext,
     catchAll: TcpTarget,
     anyHost: boolean,
+    wildcard: string,
     port: number,
     protocol: Protocol,
     clusterPort: number,
   ): Template => {
-    const plan = standIn('auto', FREE_SLOT, port, protocol, clusterPort);
+    const plan = standIn('auto', FREE_SLOT, wildcard, port, protocol, clusterPort);
     return template(LISTENER, outboundListener(plan, chainsOf(plan), { catchAll, anyHost }, context));
   },
 );
@@ -133,19 +155,24 @@ function chainsOf(plan: ListenerPlan): readonly OutboundChain[] {
   return foldClaims({ plan, client: { namespace: '', labels: {} }, lookup: () => undefined, l4: NO_L4 }).chains;
 }
 
-/** The plan of such a listener, with slots for address and hostname: the first of them, and the next. */
+/** The plan of such a listener, with slots for address and hostname: the given one, and the next. */
 function standIn(
   kind: PlainListener['kind'],
   first: number,
+  wildcard: string,
   number: number,
   protocol: Protocol,
   clusterPort: number,
 ): ListenerPlan {
-  const binds = [slot(first)];
-  const service: Service = { ...NO_SERVICE, hostname: slot(first + 1), ports: [{ name: '', number: clusterPort, protocol }] };
+  const binds = [wildcard === '' ? slot(first) : wildcard];
+  const service: Service = {
+    ...NO_SERVICE,
+    hostname: slot(first + 1),
+    ports: [{ name: '', number: clusterPort, protocol }],
+  };
   const scoped = { service, rule: undefined, mtls: undefined };
   const claim: Claim = { kind, scoped, port: { name: '', number, protocol }, binds, bindToPort: false, cidrs: [] };
-  const name = listenerName(slot(first), number);
+  const name = listenerName(binds[0] ?? '', number);
   return { name, binds, port: number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
 }
 

@@ -139,28 +139,30 @@ const SHORT_NAME = constantTemplate(NAME_TABLE, () =>
  * As the cluster's own DNS does: all endpoints that are ready, and each pod by its host name within the subdomain. Counted
  * by tests.
  */
-export const headlessNames = memo((service: Service, { endpoints }: ServiceEndpoints, proxyClass: ProxyClass): Names => {
-  const answers: Answer[] = [];
-  const ips = new Set<string>();
-  const pods = new Map<string, { readonly shortname: string; readonly local: string[]; readonly remote: string[] }>();
-  const zone = service.hostname.slice(service.hostname.indexOf('.'));
-  for (const endpoint of endpoints) {
-    if (!isAnswered(service, endpoint, proxyClass) || ips.has(endpoint.address)) continue;
-    const own = [endpoint.address, ...(endpoint.otherAddresses ?? [])];
-    for (const address of own) ips.add(address);
-    if (endpoint.subdomain === '' || !zone.startsWith('.')) continue;
-    const shortname = `${endpoint.hostname}.${endpoint.subdomain}`;
-    const pod = pods.get(shortname + zone) ?? { shortname, local: [], remote: [] };
-    pods.set(shortname + zone, pod);
-    (endpoint.clusterId === proxyClass.clusterId ? pod.local : pod.remote).push(...own);
-  }
-  if (ips.size > 0 && !pods.has(service.hostname)) answers.push(answer(service.hostname, infoOf(service, [...ips])));
-  for (const [host, { shortname, local, remote }] of pods) {
-    const { registry, namespace } = service;
-    answers.push(answer(host, { ips: local.length > 0 ? local : remote, registry, shortname, namespace }));
-  }
-  return { service, answers };
-});
+export const headlessNames = memo(
+  (service: Service, { endpoints }: ServiceEndpoints, proxyClass: ProxyClass): Names => {
+    const answers: Answer[] = [];
+    const ips = new Set<string>();
+    const pods = new Map<string, { readonly shortname: string; readonly local: string[]; readonly remote: string[] }>();
+    const zone = service.hostname.slice(service.hostname.indexOf('.'));
+    for (const endpoint of endpoints) {
+      if (!isAnswered(service, endpoint, proxyClass) || ips.has(endpoint.address)) continue;
+      const own = [endpoint.address, ...(endpoint.otherAddresses ?? [])];
+      for (const address of own) ips.add(address);
+      if (endpoint.subdomain === '' || !zone.startsWith('.')) continue;
+      const shortname = `${endpoint.hostname}.${endpoint.subdomain}`;
+      const pod = pods.get(shortname + zone) ?? { shortname, local: [], remote: [] };
+      pods.set(shortname + zone, pod);
+      (endpoint.clusterId === proxyClass.clusterId ? pod.local : pod.remote).push(...own);
+    }
+    if (ips.size > 0 && !pods.has(service.hostname)) answers.push(answer(service.hostname, infoOf(service, [...ips])));
+    for (const [host, { shortname, local, remote }] of pods) {
+      const { registry, namespace } = service;
+      answers.push(answer(host, { ips: local.length > 0 ? local : remote, registry, shortname, namespace }));
+    }
+    return { service, answers };
+  },
+);
 
 /** Connections go straight to the address that was answered, so it has to be on the proxy's own network. */
 function isAnswered({ publishNotReadyAddresses }: Service, endpoint: Endpoint, { network }: ProxyClass): boolean {
