@@ -17,28 +17,50 @@ export interface Stamp<K extends object, V> {
   set(of: K, value: V): void;
 }
 
+/** All that is known about one object: the number of a kind and its value, one after the other. A dozen at the most. */
+class Stamped extends Itself {
+  // One field for all kinds: each field more costs an object a shape of its own, and with it whoever reads the object.
+  #values: unknown[] = [];
+
+  static of(object: object): unknown[] | undefined {
+    return #values in object ? (object as Stamped).#values : undefined;
+  }
+
+  static begin(object: object): unknown[] {
+    return (new Stamped(object) as Stamped).#values;
+  }
+}
+
+let kinds = 0;
+
 /** A new kind of stamp: no two see each other's values. */
 export function stamp<K extends object, V>(): Stamp<K, V> {
+  const kind = kinds++;
   /** Frozen objects, which engines to come may refuse a private field. */
   let frozen: WeakMap<K, V> | undefined;
-  class Stamped extends Itself {
-    #value: V | undefined = undefined;
-
-    static get(of: K): V | undefined {
-      return #value in of ? (of as unknown as Stamped).#value : frozen?.get(of);
-    }
-
-    static set(of: K, value: V): void {
-      if (!(#value in of)) {
+  return {
+    get(of) {
+      const values = Stamped.of(of);
+      if (values === undefined) return frozen?.get(of);
+      for (let at = 0; at < values.length; at += 2) if (values[at] === kind) return values[at + 1] as V;
+      return frozen?.get(of);
+    },
+    set(of, value) {
+      let values = Stamped.of(of);
+      if (values === undefined) {
         if (!Object.isExtensible(of)) {
           frozen ??= new WeakMap();
           frozen.set(of, value);
           return;
         }
-        new Stamped(of);
+        values = Stamped.begin(of);
       }
-      (of as unknown as Stamped).#value = value;
-    }
-  }
-  return Stamped;
+      for (let at = 0; at < values.length; at += 2) {
+        if (values[at] !== kind) continue;
+        values[at + 1] = value;
+        return;
+      }
+      values.push(kind, value);
+    },
+  };
 }
