@@ -8,6 +8,7 @@ import { encodeJson, packAny } from './encode.ts';
 import { messageInfo } from './table.ts';
 import { ConstantTemplate, type Template, templateOf } from './template.ts';
 
+export { joined } from './blocks.ts';
 export { decodeJson } from './decode.ts';
 export { encodeJson } from './encode.ts';
 export { CodecError } from './error.ts';

@@ -2,6 +2,7 @@
 // In: a message's full name and bytes that our own encoder made. Out: its fields, of which sub-messages are Encoded.
 // Called by translate where user-written patches touch a few parts of large resources.
 import { Encoded } from '../messages/index.ts';
+import { joined } from './blocks.ts';
 import { decodeJson } from './decode.ts';
 import { CodecError } from './error.ts';
 import type { Json, Target } from './object.ts';
@@ -63,16 +64,4 @@ function keep(target: Target, { jsonName, shape }: FieldInfo, bytes: Uint8Array)
     // Parts of one message that follow each other on the wire are one message.
     target[jsonName] = new Encoded(known instanceof Encoded ? joined([known.bytes, bytes]) : bytes);
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const [only] = parts;
-  if (parts.length === 1 && only !== undefined) return only;
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

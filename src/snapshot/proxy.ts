@@ -2,6 +2,7 @@
 
 import { type MeshConfig, parseProxyConfig } from '../config/mesh.ts';
 import type { Dialect, InterceptionMode, IpFamily, Proxy, ProxySettings, ProxyType } from '../ir/proxy.ts';
+import { protoDuration } from '../lib/duration.ts';
 import { parseIp } from '../lib/ip.ts';
 import { compareStrings, sortedEntries } from '../lib/order.ts';
 
@@ -137,7 +138,7 @@ export function settingsOf(proxy: Proxy, mesh: MeshConfig): ProxySettings {
     ...(flag(metadata, 'DNS_CAPTURE') ? { dnsProxy: dnsProxyOf(text(metadata, 'DNS_PROXY_ADDR')) } : {}),
     httpProxyPort: number(metadata, 'HTTP_PROXY_PORT'),
     http10: text(metadata, 'HTTP10') === '1',
-    idleTimeout: optional(metadata, 'IDLE_TIMEOUT'),
+    idleTimeout: protoDuration(optional(metadata, 'IDLE_TIMEOUT')),
     unprivileged: flag(metadata, 'UNPRIVILEGED_POD'),
     inboundExactBalance: flag(metadata, 'INBOUND_LISTENER_EXACT_BALANCE'),
     outboundExactBalance: flag(metadata, 'OUTBOUND_LISTENER_EXACT_BALANCE'),

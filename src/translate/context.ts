@@ -128,7 +128,7 @@ export function plainContext(
 
 function joined(l4: L4Context, own: Omit<ChainContext, keyof L4Context | 'l4'>): ChainContext {
   const { logs, authorization, extensions, idleTimeout, exactBalance, origins } = l4;
-  return { logs, authorization, extensions, idleTimeout, exactBalance, origins, ...own, l4 };
+  return { logs, authorization, extensions, idleTimeout, exactBalance, origins, l4, ...own };
 }
 
 const NO_TELEMETRY: TelemetrySelection = { mesh: undefined, namespace: undefined, workload: undefined };

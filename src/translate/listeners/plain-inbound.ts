@@ -9,7 +9,7 @@ import { memo } from '../../lib/memo.ts';
 import type { ChainContext } from '../context.ts';
 import { FREE_SLOT, frameOf } from '../frame.ts';
 import { inboundClusterName } from '../clusters/names.ts';
-import { capturedInbound } from './inbound.ts';
+import { capturedInbound } from './inbound-message.ts';
 import type { InboundPort } from './inbound-plan.ts';
 import { LISTENER } from './listener.ts';
 
@@ -34,7 +34,8 @@ export function filledInbound(
   return inboundTemplate(context, mode, ...shape).fill(...names, ...hosts);
 }
 
-const inboundTemplate = memo(
+/** Counted by tests. */
+export const inboundTemplate = memo(
   (context: ChainContext, mode: MtlsMode, ...shape: readonly (string | number)[]): Template => {
     const ports: InboundPort[] = [];
     for (let at = 0; at < shape.length; at += 4) {

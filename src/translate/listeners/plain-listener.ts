@@ -129,7 +129,8 @@ const sniffedTemplate = memo(
   },
 );
 
-const httpTemplate = memo(
+/** Counted by tests. */
+export const httpTemplate = memo(
   (
     context: ChainContext,
     catchAll: TcpTarget,

@@ -2,7 +2,7 @@
 // In: a scope. Out: one draft, which stays the same while no answer changes. Called by ../index.ts for classes of which
 // somebody asks.
 
-import { constantTemplate, encode, slot } from '../../codec/index.ts';
+import { constantTemplate, encode, joined, slot } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
@@ -185,16 +185,6 @@ const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draf
     all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref))),
   );
 });
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
 
 /** A Kubernetes Service takes its name from ServiceEntries; of those all addresses are answered. */
 function merged({ registry }: Service, before: Answer, next: Answer): Answer {

@@ -2,12 +2,12 @@
 // In: the policies that select the workload, mesh, providers. Out: CUSTOM filters, and those of AUDIT, DENY and ALLOW in
 // the order in which they decide. Called by context.ts for inbound and gateway chains.
 
-import { encode, lasting } from '../../codec/index.ts';
+import { encode, joined, lasting } from '../../codec/index.ts';
 import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
-import { compareStrings, sortedEntries } from '../../lib/order.ts';
+import { compareStrings } from '../../lib/order.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import type { Providers } from '../observability/providers.ts';
@@ -18,8 +18,7 @@ import type { MeshSettings } from '../mesh.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 type NetworkFilter = Messages['envoy.config.listener.v3.Filter'];
-type Rbac = Messages['envoy.config.rbac.v3.RBAC'];
-type RbacAction = NonNullable<Rbac['action']>;
+type RbacAction = NonNullable<Messages['envoy.config.rbac.v3.RBAC']['action']>;
 type Policy = ConfigObject<AuthorizationPolicySpec>;
 
 interface Stage<T> {
@@ -46,6 +45,8 @@ export interface AuthorizationInputs {
 }
 
 type Protocol = 'http' | 'tcp';
+
+const RBAC = 'envoy.config.rbac.v3.RBAC';
 
 export function authorizationFilters(inputs: AuthorizationInputs): AuthorizationFilters {
   if (inputs.policies.length === 0) return NO_AUTHORIZATION;
@@ -81,8 +82,8 @@ function ruleFilters(inputs: AuthorizationInputs, protocol: Protocol): readonly 
     if (chosen.length === 0) return [];
     const enforced = chosen.filter((policy) => !isDryRun(policy));
     const dry = chosen.filter(isDryRun);
-    const rbacOf = (list: readonly Policy[]): Rbac | undefined =>
-      list.length === 0 ? undefined : rbac(list, rbacAction, inputs, protocol, '');
+    const rbacOf = (list: readonly Policy[]): Encoded | undefined =>
+      list.length === 0 ? undefined : rbac(list, rbacAction, inputs, protocol, AS_IS);
     return [rbacFilter(protocol, rbacOf(enforced), rbacOf(dry), dryRunPrefix(dry.length > 0 && action === 'DENY'))];
   });
 }
@@ -96,42 +97,53 @@ function trustDomains(mesh: MeshSettings): TrustDomains {
   return [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])];
 }
 
+/** What stands before and behind the names of rules. */
+interface Naming {
+  readonly prefix: string;
+  readonly suffix: string;
+}
+
+const AS_IS: Naming = { prefix: '', suffix: '' };
+
 function rbac(
   policies: readonly Policy[],
   action: RbacAction,
   { mesh, dialect }: AuthorizationInputs,
   protocol: Protocol,
-  prefix: string,
-): Rbac {
+  { prefix, suffix }: Naming,
+): Encoded {
   const domains = trustDomains(mesh).join(DOMAIN_SEPARATOR);
-  const rules = policies.flatMap((policy) => encodedRules(policy, protocol, action === 'ALLOW', dialect, domains));
-  // ALLOW is the enum's zero value.
-  return { action: action === 'ALLOW' ? undefined : action, policies: keyed(rules, prefix) };
-}
-
-/** Rules by name, in order. Without a prototype, as objects with hundreds of keys of users' making are made quicker so. */
-function keyed(rules: readonly EncodedRule[], prefix: string): Readonly<Record<string, Encoded>> {
-  const map = Object.create(null) as Record<string, Encoded>;
-  for (const { name, message } of [...rules].sort((a, b) => compareStrings(a.name, b.name))) {
-    map[prefix + name] = message;
+  const allow = action === 'ALLOW';
+  const rules: EncodedRule[] = [];
+  for (const policy of policies) {
+    for (const rule of encodedRules(policy, protocol, allow, dialect, domains, prefix, suffix)) rules.push(rule);
   }
-  return map;
+  rules.sort((a, b) => compareStrings(a.name, b.name));
+  // ALLOW is the enum's zero value.
+  const start = encode(RBAC, { action: allow ? undefined : action });
+  return new Encoded(joined([start, ...rules.map(({ bytes }) => bytes)]));
 }
 
 interface EncodedRule {
   /** As statistics and logs show it. */
   readonly name: string;
-  readonly message: Encoded;
+  /** An RBAC of this rule alone. Maps one behind the other are one map, so each rule is encoded once. */
+  readonly bytes: Uint8Array;
 }
 
-/** The rules of one policy that can be expressed: a change of one policy leaves those of all others as they are. */
-const encodedRules = memo(
+/**
+ * The rules of one policy that can be expressed: a change of one policy leaves those of all others as they are. Counted by
+ * tests.
+ */
+export const encodedRules = memo(
   (
     { namespace, name, spec }: Policy,
     protocol: Protocol,
     allow: boolean,
     dialect: Dialect,
     domains: string,
+    prefix: string,
+    suffix: string,
   ): readonly EncodedRule[] => {
     const context = {
       dialect,
@@ -141,10 +153,13 @@ const encodedRules = memo(
       allow,
     };
     const rules = spec.rules ?? [];
-    const encoded = (policy: RbacPolicy, index: number): EncodedRule => ({
-      name: `ns[${namespace}]-policy[${name}]-rule[${index}]`,
-      message: new Encoded(encode('envoy.config.rbac.v3.Policy', policy)),
-    });
+    const encoded = (policy: RbacPolicy, index: number): EncodedRule => {
+      const key = `${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]${suffix}`;
+      // Without a prototype: an object with a key of a user's making would get a shape of its own.
+      const policies = Object.create(null) as Record<string, RbacPolicy>;
+      policies[key] = policy;
+      return { name: key, bytes: encode(RBAC, { policies }) };
+    };
     if (rules.length === 0) return [encoded(NEVER, 0)];
     return rules.flatMap((rule, index) => {
       const made = rbacPolicy(rule, context);
@@ -161,8 +176,8 @@ const TCP_STAT_PREFIX = 'tcp.';
 /** Every chain of a workload has the filter: encoded once. */
 function rbacFilter(
   protocol: Protocol,
-  rules: Rbac | undefined,
-  shadowRules: Rbac | undefined,
+  rules: Encoded | undefined,
+  shadowRules: Encoded | undefined,
   shadowRulesStatPrefix: string | undefined,
 ): HttpFilter & NetworkFilter {
   const settings = { rules, shadowRules, shadowRulesStatPrefix };
@@ -187,17 +202,13 @@ function customFilters(inputs: AuthorizationInputs, protocol: Protocol): readonl
   const names = [...new Set(chosen.map(({ spec }) => spec.provider?.name ?? ''))].sort(compareStrings);
   return names.flatMap((name) => {
     const own = chosen.filter(({ spec }) => (spec.provider?.name ?? '') === name);
-    const marks = rbac(own, 'DENY', inputs, protocol, `${EXT_AUTHZ_RULE_PREFIX}-${name}-`);
+    const prefix = `${EXT_AUTHZ_RULE_PREFIX}-${name}-`;
+    const marks = (suffix: string): Encoded => rbac(own, 'DENY', inputs, protocol, { prefix, suffix });
     const provider = names.length === 1 ? providers.get(name) : undefined;
     const authorizer = provider === undefined ? undefined : externalAuthorizer(provider);
-    if (authorizer === undefined) return [rbacFilter(protocol, denied(marks), undefined, undefined)];
+    if (authorizer === undefined) return [rbacFilter(protocol, marks(BAD_CUSTOM_SUFFIX), undefined, undefined)];
     const filter = protocol === 'http' ? authorizer.http : authorizer.tcp;
     // An HTTP authorizer has nothing to say about connections.
-    return filter === undefined ? [] : [rbacFilter(protocol, undefined, marks, EXT_AUTHZ_SHADOW_PREFIX), filter];
+    return filter === undefined ? [] : [rbacFilter(protocol, undefined, marks(''), EXT_AUTHZ_SHADOW_PREFIX), filter];
   });
-}
-
-function denied({ policies }: Rbac): Rbac {
-  const renamed = sortedEntries(policies).map(([key, policy]) => [key + BAD_CUSTOM_SUFFIX, policy]);
-  return { action: 'DENY', policies: Object.fromEntries(renamed) };
 }

@@ -58,35 +58,49 @@ export function rbacPolicy(rule: Rule, context: RuleContext): RbacPolicy | undef
 
 function sourceClauses(source: Source | undefined, context: RuleContext): readonly Clause<Principal>[] {
   if (source === undefined) return [];
+  const all = new Clauses<Principal>();
   const expand = (values: readonly string[] | undefined) => expandPrincipals(values ?? [], context.trustDomains);
-  return [
-    clause(field.sourcePrincipal, expand(source.principals), expand(source.notPrincipals)),
-    clause(field.requestPrincipal(context.dialect), source.requestPrincipals, source.notRequestPrincipals),
-    clause(field.sourceServiceAccount(context.namespace), source.serviceAccounts, source.notServiceAccounts),
-    clause(field.sourceNamespace, source.namespaces, source.notNamespaces),
-    clause(field.sourceTrustDomain, source.trustDomains, source.notTrustDomains),
-    clause(field.remoteIp, source.remoteIpBlocks, source.notRemoteIpBlocks),
-    clause(field.sourceIp, source.ipBlocks, source.notIpBlocks),
-  ];
+  if (source.principals !== undefined || source.notPrincipals !== undefined)
+    all.add(field.sourcePrincipal, expand(source.principals), expand(source.notPrincipals));
+  if (source.requestPrincipals !== undefined || source.notRequestPrincipals !== undefined)
+    all.add(field.requestPrincipal(context.dialect), source.requestPrincipals, source.notRequestPrincipals);
+  if (source.serviceAccounts !== undefined || source.notServiceAccounts !== undefined)
+    all.add(field.sourceServiceAccount(context.namespace), source.serviceAccounts, source.notServiceAccounts);
+  all.add(field.sourceNamespace, source.namespaces, source.notNamespaces);
+  all.add(field.sourceTrustDomain, source.trustDomains, source.notTrustDomains);
+  all.add(field.remoteIp, source.remoteIpBlocks, source.notRemoteIpBlocks);
+  all.add(field.sourceIp, source.ipBlocks, source.notIpBlocks);
+  return all.list;
 }
 
 function operationClauses(operation: Operation | undefined): readonly Clause<Permission>[] {
   if (operation === undefined) return [];
-  return [
-    clause(field.host, operation.hosts, operation.notHosts),
-    clause(field.method, operation.methods, operation.notMethods),
-    clause(field.path, operation.paths, operation.notPaths),
-    clause(field.destinationPort, operation.ports, operation.notPorts),
-  ];
+  const all = new Clauses<Permission>();
+  all.add(field.host, operation.hosts, operation.notHosts);
+  all.add(field.method, operation.methods, operation.notMethods);
+  all.add(field.path, operation.paths, operation.notPaths);
+  all.add(field.destinationPort, operation.ports, operation.notPorts);
+  return all.list;
+}
+
+/** Most rules speak of one or two fields: nothing is made for the others. */
+class Clauses<T> {
+  readonly list: Clause<T>[] = [];
+
+  add(maker: FieldMaker<T>, values: readonly string[] | undefined, notValues: readonly string[] | undefined): void {
+    if (values !== undefined || notValues !== undefined) this.list.push(clause(maker, values, notValues));
+  }
 }
 
 function clause<T>(
   maker: FieldMaker<T>,
-  values: readonly string[] | undefined,
-  notValues: readonly string[] | undefined,
+  values: readonly string[] = NO_VALUES,
+  notValues: readonly string[] = NO_VALUES,
 ): Clause<T> {
-  return { maker, values: values ?? [], notValues: notValues ?? [] };
+  return { maker, values, notValues };
 }
+
+const NO_VALUES: readonly string[] = [];
 
 interface Conditions {
   readonly principal: readonly Clause<Principal>[];

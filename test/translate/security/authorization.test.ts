@@ -37,9 +37,9 @@ function filters(spec: AuthorizationPolicySpec, { mesh = {}, dialect = 'classic'
   ) as ReturnType<typeof authorizationFilters>;
 }
 
-/** Rules are encoded one by one: here they are read again. */
+/** Filters hold their rules encoded: here they are read again. */
 function opened(value: unknown): unknown {
-  if (value instanceof Encoded) return decode('envoy.config.rbac.v3.Policy', value.bytes);
+  if (value instanceof Encoded) return decode('envoy.config.rbac.v3.RBAC', value.bytes);
   if (Array.isArray(value)) return value.map(opened);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, opened(each)]));
@@ -48,8 +48,8 @@ function opened(value: unknown): unknown {
 /** The RBAC policy of the only rule; undefined where it was left out. */
 function policyOf(rule: Rule, on: 'http' | 'tcp' = 'http', action: 'ALLOW' | 'DENY' = 'ALLOW', options: Options = {}) {
   const [filter] = filters({ action, rules: [rule] }, options)[on].rules as readonly Named[];
-  const { rules } = (filter?.typedConfig ?? {}) as { rules: { policies: Record<string, Json> } };
-  return rules.policies['ns[default]-policy[p]-rule[0]'] as
+  const { rules } = (filter?.typedConfig ?? {}) as { rules: { policies?: Record<string, Json> } };
+  return rules.policies?.['ns[default]-policy[p]-rule[0]'] as
     | { principals: [{ andIds: { ids: Json[] } }]; permissions: [{ andRules: { rules: Json[] } }] }
     | undefined;
 }
@@ -253,7 +253,9 @@ describe('filters', () => {
     const policies = (['ALLOW', 'AUDIT', 'DENY'] as const).map((action) =>
       authorizationPolicy(action, { action, rules: [{}] }),
     );
-    const made = authorizationFilters({ policies, mesh: config, providers: new Map(), dialect: 'classic' });
+    const made = opened(
+      authorizationFilters({ policies, mesh: config, providers: new Map(), dialect: 'classic' }),
+    ) as ReturnType<typeof authorizationFilters>;
     const actions = made.http.rules.map((filter) => ((filter.typedConfig as Json)['rules'] as Json)['action']);
     expect(actions).toEqual(['LOG', 'DENY', undefined]);
   });
