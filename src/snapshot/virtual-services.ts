@@ -191,21 +191,31 @@ function destination(to: Destination | undefined, host: Host): Destination | und
   return to?.host === undefined ? to : { ...to, host: host(to.host) };
 }
 
+/** A member that was not written is not added: an object that grows behind a spread has a hidden class of its own. */
 function resolveHttp(route: HTTPRoute, host: Host, gateways: Names): HTTPRoute {
-  return {
-    ...route,
-    match: route.match?.map((match) => (match.gateways ? { ...match, gateways: gateways(match.gateways) } : match)),
-    route: route.route?.map((to) => ({ ...to, destination: destination(to.destination, host) })),
-    mirror: destination(route.mirror, host),
-    mirrors: route.mirrors?.map((mirror) => ({ ...mirror, destination: destination(mirror.destination, host) })),
-  };
+  const own: { -readonly [K in keyof HTTPRoute]: HTTPRoute[K] } = { ...route };
+  if (route.match !== undefined) own.match = resolveMatches(route.match, gateways);
+  if (route.route !== undefined) own.route = route.route.map((to) => destined(to, host));
+  if (route.mirror !== undefined) own.mirror = destination(route.mirror, host);
+  if (route.mirrors !== undefined) own.mirrors = route.mirrors.map((mirror) => destined(mirror, host));
+  return own;
 }
 
 function resolveL4<R extends TCPRoute | TLSRoute>(route: R, host: Host, gateways: Names): R {
   const matches: readonly L4MatchAttributes[] | undefined = route.match;
-  return {
-    ...route,
-    match: matches?.map((match) => (match.gateways ? { ...match, gateways: gateways(match.gateways) } : match)),
-    route: route.route?.map((to) => ({ ...to, destination: destination(to.destination, host) })),
-  };
+  const own: { -readonly [K in keyof (TCPRoute & TLSRoute)]: unknown } = { ...route };
+  if (matches !== undefined) own.match = resolveMatches(matches, gateways);
+  if (route.route !== undefined) own.route = route.route.map((to) => destined(to, host));
+  return own as R;
+}
+
+function destined<T extends { readonly destination?: Destination | undefined }>(to: T, host: Host): T {
+  return to.destination === undefined ? to : { ...to, destination: destination(to.destination, host) };
+}
+
+function resolveMatches<M extends { readonly gateways?: readonly string[] | undefined }>(
+  matches: readonly M[],
+  gateways: Names,
+): readonly M[] {
+  return matches.map((match) => (match.gateways ? { ...match, gateways: gateways(match.gateways) } : match));
 }

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { keptOf } from '../../../src/codec/lasting.ts';
+import type { ConfigObject } from '../../../src/config/object.ts';
 import type { Prepared } from '../../../src/messages/index.ts';
 import { inboundContext } from '../../../src/translate/context.ts';
 import { workloadGround } from '../../../src/translate/ground.ts';
@@ -105,7 +106,7 @@ const gateways = [
 const worlds = MESHES.flatMap((mesh) =>
   [undefined, 'STRICT', 'DISABLE'].map((mode) => {
     const own = mode === undefined ? [] : [peerAuthentication('p', { mtls: { mode: mode as 'STRICT' } })];
-    const at = (...more: typeof OBJECTS) => world([...OBJECTS, ...own, ...gateways, ...more], { mesh });
+    const at = (...more: readonly ConfigObject[]) => world([...OBJECTS, ...own, ...gateways, ...more], { mesh });
     return { framed: at(), alone: at(SILENT) };
   }),
 );
