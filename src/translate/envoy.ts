@@ -70,8 +70,11 @@ export function localSecretSource(cluster: string, initialFetchTimeout: string |
 
 /** A secret that the agent serves; `wait` = the listener stays warming until it is there. */
 export function agentSecret(name: string, wait: boolean): SdsSecretConfig {
-  return { name, sdsConfig: localSecretSource(SDS_CLUSTER, wait ? '0s' : undefined) };
+  return { name, sdsConfig: wait ? OF_AGENT_WAITED_FOR : OF_AGENT };
 }
+
+const OF_AGENT: ConfigSource = lasting(localSecretSource(SDS_CLUSTER, undefined));
+const OF_AGENT_WAITED_FOR: ConfigSource = lasting(localSecretSource(SDS_CLUSTER, '0s'));
 
 /** `10.0.0.0/8`, `2001:db8::/32` or a plain address, which is one whole host. */
 export function cidrRange(text: string): CidrRange | undefined {

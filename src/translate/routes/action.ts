@@ -1,5 +1,6 @@
 // What a route does: forward to one or several clusters, redirect, or answer by itself.
 
+import { constantTemplate, slot, type Template } from '../../codec/index.ts';
 import type {
   Destination,
   HTTPDirectResponse,
@@ -8,8 +9,9 @@ import type {
   HTTPRouteDestination,
   Percent,
 } from '../../config/generated/types.ts';
+import type { Dialect } from '../../ir/proxy.ts';
 import { protoDuration } from '../../lib/duration.ts';
-import type { Messages } from '../../messages/index.ts';
+import { Encoded, type Messages } from '../../messages/index.ts';
 import { escapeRegex } from '../envoy.ts';
 import { hashPolicy } from './hash-policy.ts';
 import { type HeaderChanges, headerEdit, joinChanges, NO_EDIT } from './headers.ts';
@@ -30,7 +32,7 @@ export type ActionResult =
   | {
       readonly kind: 'action';
       readonly changes: HeaderChanges;
-      readonly route: RouteAction | undefined;
+      readonly route: Route['route'];
       readonly redirect: Route['redirect'];
       readonly directResponse: Route['directResponse'];
       readonly cluster: string | undefined;
@@ -79,7 +81,7 @@ function answered(
 
 function forwarded(
   changes: HeaderChanges,
-  route: RouteAction,
+  route: Route['route'],
   cluster: string | undefined,
   session: string | undefined,
 ): ActionResult {
@@ -100,6 +102,11 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
   if (weightedClusters?.clusters.length === 0) return unusable('route', 'every destination has weight 0');
   const own = weighted ? undefined : headerEdit(only.headers);
   const target = weighted ? undefined : targetOf(inputs, only);
+  const all = own === undefined || own === NO_EDIT ? changes : joinChanges(changes, own.changes);
+  if (target !== undefined && isPlain(rule, settings) && (authority ?? own?.authority) === undefined) {
+    const { cluster, hash, session } = target;
+    if (hash === undefined && cluster !== '') return forwarded(all, plainAction(cluster, settings), cluster, session);
+  }
   const { timeout, maxGrpcTimeout, maxStreamDuration } = timeouts(
     protoDuration(rule.timeout) ?? '0s',
     settings.dialect,
@@ -121,9 +128,42 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
     maxStreamDuration,
     appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
   };
-  const all = own === undefined || own === NO_EDIT ? changes : joinChanges(changes, own.changes);
   return forwarded(all, route, target?.cluster, target?.session);
 }
+
+/** A rule that leads somewhere, and that is all. */
+function isPlain(
+  { timeout, retries, rewrite, mirror, mirrors }: HTTPRoute,
+  { defaultRetries }: RouteSettings,
+): boolean {
+  return (
+    timeout === undefined &&
+    retries === undefined &&
+    rewrite === undefined &&
+    mirror === undefined &&
+    mirrors === undefined &&
+    defaultRetries === undefined
+  );
+}
+
+function plainAction(cluster: string, { semantics, dialect }: RouteSettings): Encoded {
+  const templates = semantics === 'gateway' ? PLAIN_OF_GATEWAY_API : PLAIN;
+  return new Encoded(templates[dialect].fill(cluster));
+}
+
+function plainTemplates(clusterNotFoundResponseCode: RouteAction['clusterNotFoundResponseCode']) {
+  const of = (dialect: Dialect): Template =>
+    constantTemplate('envoy.config.route.v3.RouteAction', () => ({
+      cluster: slot(0),
+      clusterNotFoundResponseCode,
+      retryPolicy: retryPolicy(undefined, false),
+      ...timeouts('0s', dialect),
+    }));
+  return { classic: of('classic'), current: of('current'), latest: of('latest') };
+}
+
+const PLAIN = plainTemplates(undefined);
+const PLAIN_OF_GATEWAY_API = plainTemplates('INTERNAL_SERVER_ERROR');
 
 /** A destination without host stands for a backend that could not be resolved: no cluster has this name. */
 const UNKNOWN: Target = { cluster: 'UnknownService', hash: undefined, session: undefined };

@@ -208,7 +208,8 @@ function sharedAction({ node, settings, targets }: Pass, rule: HTTPRoute, clause
   const action = routeAction({ rule, settings, targets, matchedElements: match?.pathSeparatedPrefix });
   if (action.kind === 'unusable') return { action, route: undefined, operation: '' };
   const several = (rule.match?.length ?? 0) > 1 && settings.semantics !== 'gateway';
-  const route = several && action.route !== undefined ? lasting(action.route) : action.route;
+  const mark = several && action.route !== undefined && !(action.route instanceof Encoded);
+  const route = mark ? lasting(action.route) : action.route;
   return { action, route, operation: operationBase(action.cluster, node.name, settings.port) };
 }
 

@@ -95,6 +95,9 @@ export interface DownstreamTlsInputs {
 
 /** TLS terminated at a server of a Gateway; undefined for modes that don't terminate. */
 export function downstreamTls(inputs: DownstreamTlsInputs): TransportSocket | undefined {
+  const { tls, proxyClass, alpn } = inputs;
+  const plain = tls.mode === 'ISTIO_MUTUAL' && (tls.subjectAltNames ?? []).length === 0 && alpn === undefined;
+  if (plain && proxyClass.settings.agentless !== true) return ISTIO_MUTUAL;
   const context = downstreamTlsContext(inputs);
   return context === undefined ? undefined : tlsSocket(context);
 }
@@ -261,3 +264,11 @@ function tlsSocket(context: DownstreamTlsContext): TransportSocket {
     context,
   );
 }
+
+/** Of every server that takes the certificates of the mesh and says nothing of its clients. */
+const ISTIO_MUTUAL: TransportSocket = lasting(
+  tlsSocket({
+    commonTlsContext: { alpnProtocols: ALPN_HTTP, ...secrets(WORKLOAD_SECRET, ROOT_SECRET, {}) },
+    requireClientCertificate: true,
+  }),
+);

@@ -24,7 +24,7 @@ function manager({ role = 'sidecar-outbound', settings = {}, mesh = {}, context 
     mesh: parseMeshConfig(mesh).mesh,
     proxyClass: proxyClass({ type: role === 'gateway' ? 'router' : 'sidecar', settings }),
     logs: { http: undefined, tcp: undefined, listener: undefined },
-    tracing: { block: undefined, useRequestId: true },
+    tracing: () => ({ block: undefined, useRequestId: true }),
     authorization: { http: none, tcp: none },
     jwt: [],
     extensions: { http: () => [], network: () => [] },
