@@ -8,8 +8,9 @@ import type { Scope } from '../../ir/snapshot.ts';
 import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
 import { hostMatches, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
+import { formerPositions } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
-import { sameList, tableGet } from '../../lib/table.ts';
+import { keepList, sameList, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
 import { destinationHash } from './hash-policy.ts';
@@ -28,10 +29,15 @@ export interface ListenerInputs {
   readonly services: Scope['services'];
 }
 
-/** What one VirtualService or service claims: claims, and at the same positions their routes. */
+/** A claim and the routes that stand behind it. The same object while both are. */
+export interface Claimed {
+  readonly claim: DomainClaim;
+  readonly list: RouteList;
+}
+
+/** What one VirtualService or service claims. */
 interface Part {
-  readonly claims: readonly DomainClaim[];
-  readonly routes: readonly RouteList[];
+  readonly claimed: readonly Claimed[];
   /** Services that it takes. */
   readonly taken: readonly string[];
   /** Everything that a VirtualService looked up, in order: the part stands as long as the answers are the same. */
@@ -40,56 +46,90 @@ interface Part {
 
 export interface ListenerClaims {
   readonly inputs: ListenerInputs;
-  readonly nodes: ReadonlyMap<VirtualService, Part>;
-  readonly services: ReadonlyMap<ScopedService, Part>;
-  readonly claims: readonly DomainClaim[];
-  readonly routes: readonly RouteList[];
+  /** By position of the VirtualService. */
+  readonly nodes: readonly Part[];
+  /** Services that VirtualServices take. */
+  readonly taken: ReadonlySet<string>;
+  /** By position of the service in the group. */
+  readonly services: readonly Part[];
+  /** In order of precedence. */
+  readonly claimed: readonly Claimed[];
 }
 
 /** VirtualServices or services claimed in one step. */
 const STRIDE = 64;
 
-const NOTHING: Part = { claims: [], routes: [], taken: [], reads: [] };
+const NOTHING: Part = { claimed: [], taken: [], reads: [] };
 
 export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClaims | undefined): Steps<ListenerClaims> {
   const before = previous !== undefined && sameClient(inputs, previous.inputs) ? previous : undefined;
-  const claims: DomainClaim[] = [];
-  const routes: RouteList[] = [];
-  const taken = new Set<string>();
-  const add = (part: Part): void => {
-    for (const claim of part.claims) claims.push(claim);
-    for (const list of part.routes) routes.push(list);
-  };
-  const nodes = new Map<VirtualService, Part>();
+  const nodes: Part[] = [];
+  const formerNode = formerPositions(before?.inputs.virtualServices ?? [], inputs.virtualServices);
   for (const node of inputs.virtualServices) {
-    const part = standingPart(inputs, node, before) ?? virtualServicePart(inputs, node);
-    nodes.set(node, part);
-    add(part);
-    for (const host of part.taken) taken.add(host);
-    if (nodes.size % STRIDE === 0) yield;
+    const part = before?.nodes[formerNode(nodes.length)];
+    nodes.push(standingPart(inputs, node, part, before) ?? keptClaims(part, virtualServicePart(inputs, node)));
+    if (nodes.length % STRIDE === 0) yield;
   }
-  const services = new Map<ScopedService, Part>();
-  for (const scoped of inputs.group.services) {
-    if (taken.has(scoped.service.hostname)) continue;
-    const part = before?.services.get(scoped) ?? servicePart(inputs, scoped);
-    services.set(scoped, part);
-    add(part);
-    if (services.size % STRIDE === 0) yield;
+  const taken = takenBy(nodes, before);
+  const services = yield* serviceParts(inputs, taken, before);
+  const claimed: Claimed[] = [];
+  for (const part of nodes) for (const each of part.claimed) claimed.push(each);
+  for (const part of services) for (const each of part.claimed) claimed.push(each);
+  return { inputs, nodes, taken, services, claimed: keepList(before?.claimed, claimed) };
+}
+
+/** Of what was made anew, the claims that came out the same are those of before. */
+function keptClaims(before: Part | undefined, part: Part): Part {
+  if (before === undefined) return part;
+  const claimed = part.claimed.map((each, index) => {
+    const old = before.claimed[index];
+    return old?.claim === each.claim && old.list === each.list ? old : each;
+  });
+  return { ...part, claimed };
+}
+
+/** The set of before where the VirtualServices take what they took. */
+function takenBy(nodes: readonly Part[], before: ListenerClaims | undefined): ReadonlySet<string> {
+  const same = (part: Part, index: number): boolean => {
+    const old = before?.nodes[index];
+    return old !== undefined && (old === part || sameList(old.taken, part.taken));
+  };
+  if (before !== undefined && before.nodes.length === nodes.length && nodes.every(same)) return before.taken;
+  return new Set(nodes.flatMap((part) => part.taken));
+}
+
+function* serviceParts(
+  inputs: ListenerInputs,
+  taken: ReadonlySet<string>,
+  before: ListenerClaims | undefined,
+): Steps<readonly Part[]> {
+  const { group } = inputs;
+  if (before?.taken === taken && before.inputs.group === group) return before.services;
+  const former = formerPositions(before?.inputs.group.services ?? [], group.services);
+  const parts: Part[] = [];
+  let made = 0;
+  for (const scoped of group.services) {
+    const { hostname } = scoped.service;
+    const free = !taken.has(hostname);
+    const known = before?.taken.has(hostname) === free ? undefined : before?.services[former(parts.length)];
+    parts.push(known ?? (free ? servicePart(inputs, scoped) : NOTHING));
+    if (known === undefined && ++made % STRIDE === 0) yield;
   }
-  return { inputs, nodes, services, claims, routes };
+  return parts;
 }
 
 function sameClient(a: ListenerInputs, b: ListenerInputs): boolean {
-  return a.group.port === b.group.port && a.proxyClass === b.proxyClass && a.defaults.retries === b.defaults.retries;
+  const alike = a.defaults.retries === b.defaults.retries && a.addressing.dualStack === b.addressing.dualStack;
+  return alike && a.group.port === b.group.port && a.proxyClass === b.proxyClass;
 }
 
 /** The part of before, if all that it was made from is still the same. */
 function standingPart(
   inputs: ListenerInputs,
   node: VirtualService,
+  part: Part | undefined,
   before: ListenerClaims | undefined,
 ): Part | undefined {
-  const part = before?.nodes.get(node);
   // Which wildcard is the most specific depends on all VirtualServices.
   if (before === undefined || part === undefined || hasWildcard(node)) return undefined;
   if (before.inputs.group === inputs.group && before.inputs.services === inputs.services) return part;
@@ -109,12 +149,11 @@ function servicePart({ group, addressing, defaults }: ListenerInputs, scoped: Sc
   if (service.resolution === 'Alias') return NOTHING;
   const ports = httpPorts(service, group);
   if (ports.length === 0) return NOTHING;
-  return {
-    claims: ports.map((port) => serviceClaim(service, port.number, group.port === 0, addressing)),
-    routes: ports.map((port) => serviceRoutes(scoped, port.number, defaults)),
-    taken: [],
-    reads: [],
-  };
+  const claimed = ports.map(({ number }) => ({
+    claim: serviceClaim(service, number, group.port === 0, addressing),
+    list: serviceRoutes(scoped, number, defaults),
+  }));
+  return { claimed, taken: [], reads: [] };
 }
 
 function virtualServicePart(inputs: ListenerInputs, node: VirtualService): Part {
@@ -144,12 +183,13 @@ function virtualServicePart(inputs: ListenerInputs, node: VirtualService): Part 
   };
   const list = virtualServiceRoutes(node, audience, false, defaults, (to) => targetOf(inputs, to));
   if (list.routes.length === 0) return none;
-  const claims: DomainClaim[] = [];
+  const claimed: Claimed[] = [];
   for (const [port, scoped] of byPort) {
-    for (const host of others) claims.push(claimOfHost(node, host, port));
-    for (const { service } of scoped) claims.push(serviceClaim(service, port, group.port === 0, addressing));
+    for (const host of others) claimed.push({ claim: claimOfHost(node, host, port), list });
+    for (const { service } of scoped)
+      claimed.push({ claim: serviceClaim(service, port, group.port === 0, addressing), list });
   }
-  return { claims, routes: claims.map(() => list), taken: [...taken], reads };
+  return { claimed, taken: [...taken], reads };
 }
 
 const claimOfHost = memo((_node: VirtualService, host: string, port: number): DomainClaim => hostClaim(host, port));

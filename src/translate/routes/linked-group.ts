@@ -4,6 +4,7 @@
 import type { Finding } from '../../config/object.ts';
 import type { Origin } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
+import { formerPositions } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { claimsOfListener, type ListenerClaims, type ListenerInputs } from './claims-of-listener.ts';
 import { lostDomains, lostOrigins } from './lost.ts';
@@ -29,40 +30,31 @@ export function* linkGroup(
 ): Steps<LinkedGroup> {
   const linked = yield* claimsOfListener(inputs, previous?.linked);
   yield;
-  const settlement = settle(linked.claims, inputs.group.port === 0, previous?.settlement);
+  const settlement = settle(linked.claimed, inputs.group.port === 0, previous?.settlement);
   // The proxy's settings are among the inputs: with another class nothing is taken over.
   const before = previous?.linked.inputs.proxyClass === inputs.proxyClass ? previous : undefined;
-  const keep = before?.settlement === settlement ? before : undefined;
+  if (before?.settlement.settled === settlement.settled) return { linked, settlement, hosts: before.hosts };
+  const former = formerPositions(before?.settlement.settled ?? [], settlement.settled);
   const hosts: VirtualHost[] = [];
-  for (const [position, { claim, index, domains }] of settlement.settled.entries()) {
-    if (position % STRIDE === 0) yield;
-    const list = linked.routes[index];
-    if (list === undefined) continue;
-    const known = keep?.linked.routes[index] === list ? keep.hosts[position] : undefined;
-    hosts.push(known ?? virtualHost(list, claim.name, domains, attemptCount, false));
+  let made = 0;
+  for (const { claimed, domains } of settlement.settled) {
+    const known = before?.hosts[former(hosts.length)];
+    hosts.push(known ?? virtualHost(claimed.list, claimed.claim.name, domains, attemptCount, false));
+    if (known === undefined && ++made % STRIDE === 0) yield;
   }
   return { linked, settlement, hosts };
 }
 
 /** The one virtual host that has the name, for whatever Host header; none when nobody has it. */
-export function onlyHost(
-  { linked, settlement }: LinkedGroup,
-  hostname: string,
-  attemptCount: boolean,
-): readonly VirtualHost[] {
-  const owner = ownerOf(settlement, hostname);
-  const list = owner === undefined ? undefined : linked.routes[owner.index];
-  return owner === undefined || list === undefined
-    ? []
-    : [virtualHost(list, owner.claim.name, '*', attemptCount, false)];
+export function onlyHost({ settlement }: LinkedGroup, hostname: string, attemptCount: boolean): readonly VirtualHost[] {
+  const owner = ownerOf(settlement, hostname)?.claimed;
+  return owner === undefined ? [] : [virtualHost(owner.list, owner.claim.name, '*', attemptCount, false)];
 }
 
-export const groupFindings = memo((group: LinkedGroup): readonly Finding[] => {
-  const lists = new Set<RouteList>(group.linked.routes);
-  return [...[...lists].flatMap((list) => list.findings), ...lostDomains(group.settlement, group.linked.routes)];
+export const groupFindings = memo(({ linked, settlement }: LinkedGroup): readonly Finding[] => {
+  const lists = new Set<RouteList>(linked.claimed.map((each) => each.list));
+  return [...[...lists].flatMap((list) => list.findings), ...lostDomains(settlement)];
 });
 
 /** Objects that lost hosts to others here. */
-export const groupLosers = memo((group: LinkedGroup): readonly Origin[] =>
-  lostOrigins(group.settlement, group.linked.routes),
-);
+export const groupLosers = memo(({ settlement }: LinkedGroup): readonly Origin[] => lostOrigins(settlement));

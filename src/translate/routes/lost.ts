@@ -3,7 +3,6 @@
 import type { Finding } from '../../config/object.ts';
 import type { Origin } from '../../ir/draft.ts';
 import type { Settlement } from './settle.ts';
-import type { RouteList } from './virtual-service.ts';
 
 interface Loss {
   readonly origin: Origin;
@@ -12,18 +11,19 @@ interface Loss {
 }
 
 /** Only whole hosts count: abbreviations of services give way to each other without anybody's doing. */
-function lossesOf({ lost }: Settlement, routes: readonly RouteList[]): readonly Loss[] {
+function lossesOf({ lost }: Settlement): readonly Loss[] {
   const losses = new Map<string, Loss>();
-  for (const { claim, index, domain } of lost) {
-    const origin = routes[index]?.origins.find((each) => each.kind === 'VirtualService');
+  for (const { claimed, domain } of lost) {
+    const { claim, list } = claimed;
+    const origin = list.origins.find((each) => each.kind === 'VirtualService');
     if (origin === undefined || domain !== claim.host) continue;
     losses.set(`${origin.namespace}/${origin.name}/${domain}`, { origin, host: domain, port: claim.port });
   }
   return [...losses.values()];
 }
 
-export function lostDomains(settlement: Settlement, routes: readonly RouteList[]): readonly Finding[] {
-  return lossesOf(settlement, routes).map(({ origin: { kind, namespace, name }, host, port }) => ({
+export function lostDomains(settlement: Settlement): readonly Finding[] {
+  return lossesOf(settlement).map(({ origin: { kind, namespace, name }, host, port }) => ({
     severity: 'warning',
     code: 'MEL0050',
     ref: { kind, namespace, name },
@@ -32,8 +32,8 @@ export function lostDomains(settlement: Settlement, routes: readonly RouteList[]
   }));
 }
 
-export function lostOrigins(settlement: Settlement, routes: readonly RouteList[]): readonly Origin[] {
-  return lossesOf(settlement, routes).map(({ origin, host }) => ({
+export function lostOrigins(settlement: Settlement): readonly Origin[] {
+  return lossesOf(settlement).map(({ origin, host }) => ({
     ...origin,
     field: 'spec.hosts',
     lost: `${host} has routes of an older object`,

@@ -1,61 +1,168 @@
 // Settling claims on domains within one RouteConfiguration: Envoy refuses one in which a domain stands twice.
-// In: claims in order of precedence. Out: what each is left with, ordered as virtual hosts are. Depends on nothing else,
-// so it is kept as long as the claims are the same objects.
+// In: claims in order of precedence, the settlement before. Out: what each is left with, ordered as virtual hosts are.
+// Depends on nothing else. Who gets what is decided anew among those alone that share a domain with a claim that came or
+// went, or share one with such a claim, and so on; all others have nothing to do with it.
 
 import { memo } from '../../lib/memo.ts';
-import { compareStrings } from '../../lib/order.ts';
-import { sameList } from '../../lib/table.ts';
+import { compareNumbers, compareStrings } from '../../lib/order.ts';
+import { commonEnds } from '../../lib/positions.ts';
+import { keepList, sameList } from '../../lib/table.ts';
+import type { Claimed } from './claims-of-listener.ts';
 import { DOMAIN_SEPARATOR, type DomainClaim } from './domains.ts';
 
 export interface Settled {
-  readonly claim: DomainClaim;
-  /** Position in the list of claims. */
-  readonly index: number;
+  readonly claimed: Claimed;
   /** The domains that are left, joined by line ends: a flat memo input. */
   readonly domains: string;
 }
 
+/** A domain that somebody else has. */
+export interface Lost {
+  readonly claimed: Claimed;
+  readonly domain: string;
+}
+
 export interface Settlement {
-  readonly claims: readonly DomainClaim[];
-  /** Claims that keep a domain, ordered by name. */
+  readonly claimed: readonly Claimed[];
+  /** Claims that keep a domain, ordered by name; each the same object while it keeps the same. */
   readonly settled: readonly Settled[];
   /** Somebody has `*`. */
   readonly wildcard: boolean;
-  /** Claims that lost a domain to another. */
-  readonly lost: readonly { readonly claim: DomainClaim; readonly index: number; readonly domain: string }[];
+  /** In order of claims. */
+  readonly lost: readonly Lost[];
 }
+
+/** Claims that were decided over; counted by tests. */
+export const SETTLED = { claims: 0 };
 
 /** `explicitPorts`: the listener serves many ports, so that a name without port belongs to port 80. */
 export function settle(
-  claims: readonly DomainClaim[],
+  claimed: readonly Claimed[],
   explicitPorts: boolean,
   previous: Settlement | undefined,
 ): Settlement {
-  if (previous !== undefined && sameList(previous.claims, claims)) return previous;
+  if (previous === undefined) return fromNothing(claimed, explicitPorts);
+  if (sameList(previous.claimed, claimed)) return previous;
+  const come = middleOf(claimed, previous.claimed);
+  const gone = middleOf(previous.claimed, claimed);
+  if (sameClaims(gone, come)) return withOthers(claimed, previous, new Map(gone.map((each, i) => [each, come[i]])));
+  const touched = touchedBy(claimed, come, gone);
+  if (touched === undefined) return fromNothing(claimed, explicitPorts);
+  const open = new Set([...touched, ...gone]);
+  const again = decided(touched.size === 0 ? [] : claimed.filter((each) => touched.has(each)), explicitPorts);
+  const before = new Map(
+    previous.settled.flatMap((each) => (open.has(each.claimed) ? [[each.claimed, each] as const] : [])),
+  );
+  const decidedOver = again.settled.map((each) => {
+    const old = before.get(each.claimed);
+    return old?.domains === each.domains ? old : each;
+  });
+  const others = previous.settled.filter((each) => !open.has(each.claimed));
+  const othersLost = previous.lost.filter((each) => !open.has(each.claimed));
+  const settled = keepList(previous.settled, mergedByName(others, decidedOver));
+  return { claimed, settled, wildcard: hasWildcard(settled), lost: inOrderOf(claimed, othersLost, again.lost) };
+}
+
+function fromNothing(claimed: readonly Claimed[], explicitPorts: boolean): Settlement {
+  const { settled, lost } = decided(claimed, explicitPorts);
+  return { claimed, settled, wildcard: hasWildcard(settled), lost };
+}
+
+function sameClaims(gone: readonly Claimed[], come: readonly Claimed[]): boolean {
+  return gone.length === come.length && gone.every(({ claim }, index) => claim === come[index]?.claim);
+}
+
+/** The same claims, some of which have other routes now. */
+function withOthers(
+  claimed: readonly Claimed[],
+  { settled, wildcard, lost }: Settlement,
+  others: ReadonlyMap<Claimed, Claimed | undefined>,
+): Settlement {
+  const turned = <T extends { readonly claimed: Claimed }>(each: T): T => {
+    const other = others.get(each.claimed);
+    return other === undefined ? each : { ...each, claimed: other };
+  };
+  return { claimed, settled: settled.map(turned), wildcard, lost: lost.map(turned) };
+}
+
+function hasWildcard(settled: readonly Settled[]): boolean {
+  return settled.some((each) => each.domains === '*');
+}
+
+/** What of `list` stands between the claims that it has in common with the other list at its start and its end. */
+function middleOf(list: readonly Claimed[], other: readonly Claimed[]): readonly Claimed[] {
+  const { start, end } = commonEnds(list, other);
+  return list.slice(start, list.length - end);
+}
+
+/**
+ * The claims to which anything may happen when some come and some go: those themselves, whoever shares a name or a domain
+ * with one of them, or with one that does. Undefined when it is most.
+ */
+function touchedBy(
+  claimed: readonly Claimed[],
+  come: readonly Claimed[],
+  gone: readonly Claimed[],
+): ReadonlySet<Claimed> | undefined {
+  const most = claimed.length / 2 + FEW;
+  if (come.length + gone.length > most) return undefined;
+  const names = new Set<string>();
+  const keys = new Set<string>();
+  const note = ({ claim }: Claimed): void => {
+    names.add(claim.name);
+    for (const key of claim.keys) keys.add(key);
+  };
+  const touched = new Set(come);
+  come.forEach(note);
+  gone.forEach(note);
+  for (let more = true; more; ) {
+    more = false;
+    for (const each of claimed) {
+      const { name, keys: own } = each.claim;
+      if (touched.has(each) || !(names.has(name) || own.some((key) => keys.has(key)))) continue;
+      touched.add(each);
+      note(each);
+      more = true;
+    }
+    if (touched.size > most) return undefined;
+  }
+  return touched;
+}
+
+/** Of so few, all may be decided over again. */
+const FEW = 4;
+
+/** All claims decided over, one after the other. */
+function decided(claimed: readonly Claimed[], explicitPorts: boolean): Pick<Settlement, 'settled' | 'lost'> {
+  SETTLED.claims += claimed.length;
   const fullNames = new Set<string>();
-  for (const { host, name, service } of claims) {
-    if (!service) continue;
-    fullNames.add(host);
-    if (explicitPorts) fullNames.add(name);
+  for (const { claim } of claimed) {
+    if (!claim.service) continue;
+    fullNames.add(claim.host);
+    if (explicitPorts) fullNames.add(claim.name);
   }
   const names = new Set<string>();
   const taken = new Set<string>();
   const settled: Settled[] = [];
-  const lost: Settlement['lost'][number][] = [];
-  for (let index = 0; index < claims.length; index++) {
-    const claim = claims[index] as DomainClaim;
+  const lost: Lost[] = [];
+  for (const each of claimed) {
+    const { claim } = each;
     if (names.has(claim.name)) {
-      lost.push({ claim, index, domain: claim.host });
+      lost.push({ claimed: each, domain: claim.host });
       continue;
     }
     names.add(claim.name);
-    const kept = keptDomains(claim, taken, fullNames, (domain) => lost.push({ claim, index, domain }));
+    const kept = keptDomains(claim, taken, fullNames, (domain) => lost.push({ claimed: each, domain }));
     const named = explicitPorts && claim.port !== 80 ? kept.filter((domain) => domain.includes(':')) : kept;
     if (named.length === 0) continue;
-    settled.push({ claim, index, domains: named === claim.domains ? claim.text : named.join(DOMAIN_SEPARATOR) });
+    settled.push({ claimed: each, domains: named === claim.domains ? claim.text : named.join(DOMAIN_SEPARATOR) });
   }
-  settled.sort((a, b) => compareStrings(a.claim.name, b.claim.name));
-  return { claims, settled, wildcard: settled.some((each) => each.domains === '*'), lost };
+  settled.sort(byName);
+  return { settled, lost };
+}
+
+function byName(a: Settled, b: Settled): number {
+  return compareStrings(a.claimed.claim.name, b.claimed.claim.name);
 }
 
 /** The claim's own list where nothing is taken away. */
@@ -78,6 +185,25 @@ function keptDomains(
     kept.push(domain);
   }
   return kept.length === domains.length ? domains : kept;
+}
+
+/** Two lists in order of names as one. */
+function mergedByName(all: readonly Settled[], few: readonly Settled[]): readonly Settled[] {
+  const merged: Settled[] = [];
+  let at = 0;
+  for (const each of few) {
+    while (at < all.length && byName(all[at] as Settled, each) < 0) merged.push(all[at++] as Settled);
+    merged.push(each);
+  }
+  while (at < all.length) merged.push(all[at++] as Settled);
+  return merged;
+}
+
+function inOrderOf(claimed: readonly Claimed[], a: readonly Lost[], b: readonly Lost[]): readonly Lost[] {
+  if (a.length === 0 || b.length === 0) return a.length === 0 ? b : a;
+  const places = new Map(claimed.map((each, index) => [each, index]));
+  const place = ({ claimed: each }: Lost): number => places.get(each) ?? 0;
+  return [...a, ...b].sort((one, other) => compareNumbers(place(one), place(other)));
 }
 
 /** Who has a domain in the end. */
