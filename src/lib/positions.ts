@@ -1,6 +1,5 @@
-// Where the objects of a list stood in the list before: both are in the same order, and nearly all of them are the same.
-// In: two lists. Out: positions, so that what was made for an object is found without a map of all. Called wherever a
-// list is walked with the difference to the one before.
+// Lists that are walked with the difference to the one before: both are in the same order, and nearly all of what is in them
+// is the same. In: two lists. Out: what they have in common, and what was made for the objects of one, taken over for the other.
 
 /** How many objects two lists have in common at their starts, and behind that at their ends. */
 export interface Common {
@@ -17,19 +16,27 @@ export function commonEnds(before: readonly unknown[], after: readonly unknown[]
   return { start, end };
 }
 
-/** Says of a position of `after` where the same object stood in `before`; -1 for what is new. */
-export function formerPositions(before: readonly unknown[], after: readonly unknown[]): (position: number) => number {
-  if (before === after) return (position) => position;
+/** The part of a list between what it has in common with another one at its start and its end. */
+export function middleOf<T>(list: readonly T[], { start, end }: Common): readonly T[] {
+  return list.slice(start, list.length - end);
+}
+
+/**
+ * What belongs to the objects of `after`, in their order. `made` is what was made for those of `before`; `make` is asked for the
+ * others, and may get what was made for the same object elsewhere in the list.
+ */
+export function carriedOver<A, B>(
+  before: readonly A[],
+  made: readonly B[],
+  after: readonly A[],
+  make: (object: A, before: B | undefined) => B,
+): readonly B[] {
   const { start, end } = commonEnds(before, after);
-  const shift = before.length - after.length;
-  let moved: Map<unknown, number> | undefined;
-  return (position) => {
-    if (position < start) return position;
-    if (position >= after.length - end) return position + shift;
-    if (moved === undefined) {
-      moved = new Map();
-      for (let at = start; at < before.length - end; at++) moved.set(before[at], at);
-    }
-    return moved.get(after[position]) ?? -1;
-  };
+  if (start === after.length && start === before.length) return made;
+  const known = new Map<A, B>();
+  for (let at = start; at < before.length - end; at++) known.set(before[at] as A, made[at] as B);
+  const next = made.slice(0, start);
+  for (let at = start; at < after.length - end; at++) next.push(make(after[at] as A, known.get(after[at] as A)));
+  for (let at = made.length - end; at < made.length; at++) next.push(made[at] as B);
+  return next;
 }

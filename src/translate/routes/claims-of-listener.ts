@@ -8,7 +8,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
 import { hostMatches, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
-import { formerPositions } from '../../lib/positions.ts';
+import { carriedOver, commonEnds, middleOf } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { keepList, sameList, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
@@ -63,20 +63,31 @@ const NOTHING: Part = { claimed: [], taken: [], reads: [] };
 
 export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClaims | undefined): Steps<ListenerClaims> {
   const before = previous !== undefined && sameClient(inputs, previous.inputs) ? previous : undefined;
-  const nodes: Part[] = [];
-  const formerNode = formerPositions(before?.inputs.virtualServices ?? [], inputs.virtualServices);
-  for (const node of inputs.virtualServices) {
-    const part = before?.nodes[formerNode(nodes.length)];
-    nodes.push(standingPart(inputs, node, part, before) ?? keptClaims(part, virtualServicePart(inputs, node)));
-    if (nodes.length % STRIDE === 0) yield;
-  }
+  const nodes = yield* nodeParts(inputs, before);
   const taken = takenBy(nodes, before);
   const services = yield* serviceParts(inputs, taken, before);
-  const claimed: Claimed[] = [];
-  for (const part of nodes) for (const each of part.claimed) claimed.push(each);
-  for (const part of services) for (const each of part.claimed) claimed.push(each);
-  return { inputs, nodes, taken, services, claimed: keepList(before?.claimed, claimed) };
+  return { inputs, nodes, taken, services, claimed: claimedBy(nodes, services, before) };
 }
+
+function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined): Steps<readonly Part[]> {
+  const { virtualServices } = inputs;
+  const parts: Part[] = [];
+  const known = carriedOver<VirtualService, Part | undefined>(
+    before?.inputs.virtualServices ?? NO_NODES,
+    before?.nodes ?? NO_PARTS,
+    virtualServices,
+    (_node, part) => part,
+  );
+  for (const node of virtualServices) {
+    const part = known[parts.length];
+    parts.push(standingPart(inputs, node, part, before) ?? keptClaims(part, virtualServicePart(inputs, node)));
+    if (parts.length % STRIDE === 0) yield;
+  }
+  return keepList(before?.nodes, parts);
+}
+
+const NO_NODES: readonly VirtualService[] = [];
+const NO_PARTS: readonly Part[] = [];
 
 /** Of what was made anew, the claims that came out the same are those of before. */
 function keptClaims(before: Part | undefined, part: Part): Part {
@@ -105,17 +116,41 @@ function* serviceParts(
 ): Steps<readonly Part[]> {
   const { group } = inputs;
   if (before?.taken === taken && before.inputs.group === group) return before.services;
-  const former = formerPositions(before?.inputs.group.services ?? [], group.services);
+  const part = (scoped: ScopedService): Part =>
+    taken.has(scoped.service.hostname) ? NOTHING : servicePart(inputs, scoped);
+  if (before?.taken === taken) {
+    const { services } = before.inputs.group;
+    return carriedOver(services, before.services, group.services, (scoped, known) => known ?? part(scoped));
+  }
   const parts: Part[] = [];
-  let made = 0;
+  const known = new Map(before?.inputs.group.services.map((scoped, index) => [scoped, before.services[index]]));
   for (const scoped of group.services) {
-    const { hostname } = scoped.service;
-    const free = !taken.has(hostname);
-    const known = before?.taken.has(hostname) === free ? undefined : before?.services[former(parts.length)];
-    parts.push(known ?? (free ? servicePart(inputs, scoped) : NOTHING));
-    if (known === undefined && ++made % STRIDE === 0) yield;
+    const old = before?.taken.has(scoped.service.hostname) === true ? undefined : known.get(scoped);
+    parts.push(old === undefined || taken.has(scoped.service.hostname) ? part(scoped) : old);
+    if (parts.length % STRIDE === 0) yield;
   }
   return parts;
+}
+
+/** One part after the other: those of before that stand at the start and the end are not opened. */
+function claimedBy(
+  nodes: readonly Part[],
+  services: readonly Part[],
+  before: ListenerClaims | undefined,
+): readonly Claimed[] {
+  if (before === undefined) return [...nodes, ...services].flatMap((part) => part.claimed);
+  const parts = [...nodes, ...services];
+  const old = [...before.nodes, ...before.services];
+  const common = commonEnds(old, parts);
+  let from = 0;
+  for (let at = 0; at < common.start; at++) from += (old[at] as Part).claimed.length;
+  let to = before.claimed.length;
+  for (let at = old.length - common.end; at < old.length; at++) to -= (old[at] as Part).claimed.length;
+  if (common.start === parts.length && common.start === old.length) return before.claimed;
+  const claimed = before.claimed.slice(0, from);
+  for (const part of middleOf(parts, common)) for (const each of part.claimed) claimed.push(each);
+  for (let at = to; at < before.claimed.length; at++) claimed.push(before.claimed[at] as Claimed);
+  return keepList(before.claimed, claimed);
 }
 
 function sameClient(a: ListenerInputs, b: ListenerInputs): boolean {

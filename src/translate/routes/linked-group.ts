@@ -4,12 +4,13 @@
 import type { Finding } from '../../config/object.ts';
 import type { Origin } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
-import { formerPositions } from '../../lib/positions.ts';
+import { carriedOver } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
+import { keepList } from '../../lib/table.ts';
 import { claimsOfListener, type ListenerClaims, type ListenerInputs } from './claims-of-listener.ts';
 import { lostDomains, lostOrigins } from './lost.ts';
 import { type VirtualHost, virtualHost } from './route-config.ts';
-import { ownerOf, type Settlement, settle } from './settle.ts';
+import { ownerOf, type Settled, type Settlement, settle } from './settle.ts';
 import type { RouteList } from './virtual-service.ts';
 
 /** Virtual hosts rendered in one step. */
@@ -34,13 +35,17 @@ export function* linkGroup(
   // The proxy's settings are among the inputs: with another class nothing is taken over.
   const before = previous?.linked.inputs.proxyClass === inputs.proxyClass ? previous : undefined;
   if (before?.settlement.settled === settlement.settled) return { linked, settlement, hosts: before.hosts };
-  const former = formerPositions(before?.settlement.settled ?? [], settlement.settled);
+  const rendered = ({ claimed, domains }: Settled): VirtualHost =>
+    virtualHost(claimed.list, claimed.claim.name, domains, attemptCount, false);
+  if (before !== undefined) {
+    const { settled } = before.settlement;
+    const hosts = carriedOver(settled, before.hosts, settlement.settled, (each, known) => known ?? rendered(each));
+    return { linked, settlement, hosts: keepList(before.hosts, hosts) };
+  }
   const hosts: VirtualHost[] = [];
-  let made = 0;
-  for (const { claimed, domains } of settlement.settled) {
-    const known = before?.hosts[former(hosts.length)];
-    hosts.push(known ?? virtualHost(claimed.list, claimed.claim.name, domains, attemptCount, false));
-    if (known === undefined && ++made % STRIDE === 0) yield;
+  for (const each of settlement.settled) {
+    hosts.push(rendered(each));
+    if (hosts.length % STRIDE === 0) yield;
   }
   return { linked, settlement, hosts };
 }

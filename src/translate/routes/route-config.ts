@@ -2,7 +2,7 @@
 // A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
 // one after the other, and stays the same draft while they are the same objects.
 
-import { encode } from '../../codec/index.ts';
+import { encode, withParts } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
@@ -72,15 +72,31 @@ export function routeConfiguration(
 ): Draft {
   const parts = before?.name === name ? partsOf.get(before) : undefined;
   if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
-  const bytes = encode('envoy.config.route.v3.RouteConfiguration', {
-    virtualHosts: hosts.map((host) => host.message),
-    ...routeFields(name),
-  });
+  const bytes = hosts.length < MANY ? encodedWhole(name, hosts) : encodedAround(name, hosts);
   const made: Parts = { hosts, losers };
   const draft = lazyDraft(name, bytes, made);
   partsOf.set(draft, made);
   return draft;
 }
+
+/** From so many virtual hosts on it is less work to write what stands before and behind them by itself. */
+const MANY = 8;
+
+function encodedWhole(name: string, hosts: readonly VirtualHost[]): Uint8Array {
+  return encode(ROUTES, { ...routeFields(name), virtualHosts: hosts.map((host) => host.message) });
+}
+
+function encodedAround(name: string, hosts: readonly VirtualHost[]): Uint8Array {
+  const head = encode(ROUTES, { name });
+  const tail = encode(ROUTES, { ...routeFields(name), name: undefined });
+  const parts = hosts.map(({ message }) => message.bytes);
+  return withParts(head, VIRTUAL_HOSTS, parts, tail);
+}
+
+const ROUTES = 'envoy.config.route.v3.RouteConfiguration';
+
+/** Number of the field; all others but the name have higher ones. */
+const VIRTUAL_HOSTS = 2;
 
 /** A RouteConfiguration without its virtual hosts. */
 export function routeFields(name: string): Messages['envoy.config.route.v3.RouteConfiguration'] {
@@ -113,7 +129,7 @@ function sameLosers(a: readonly Origin[], b: readonly Origin[]): boolean {
 /** Origins of thousands of virtual hosts are put in order when somebody asks for them. */
 function lazyDraft(name: string, bytes: Uint8Array, parts: Parts): Draft {
   const origins = (): readonly Origin[] => [...parts.hosts.flatMap((host) => host.origins), ...parts.losers];
-  return lazyDraftOf('envoy.config.route.v3.RouteConfiguration', name, bytes, origins);
+  return lazyDraftOf(ROUTES, name, bytes, origins);
 }
 
 /** The virtual host for every name that no other one has: what the outbound traffic policy says of unknown hosts. */

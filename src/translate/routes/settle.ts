@@ -5,7 +5,7 @@
 
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings } from '../../lib/order.ts';
-import { commonEnds } from '../../lib/positions.ts';
+import { commonEnds, middleOf } from '../../lib/positions.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import type { Claimed } from './claims-of-listener.ts';
 import { DOMAIN_SEPARATOR, type DomainClaim } from './domains.ts';
@@ -43,25 +43,21 @@ export function settle(
 ): Settlement {
   if (previous === undefined) return fromNothing(claimed, explicitPorts);
   if (sameList(previous.claimed, claimed)) return previous;
-  const come = middleOf(claimed, previous.claimed);
-  const gone = middleOf(previous.claimed, claimed);
+  const common = commonEnds(previous.claimed, claimed);
+  const come = middleOf(claimed, common);
+  const gone = middleOf(previous.claimed, common);
   if (sameClaims(gone, come)) return withOthers(claimed, previous, new Map(gone.map((each, i) => [each, come[i]])));
   const touched = touchedBy(claimed, come, gone);
   if (touched === undefined) return fromNothing(claimed, explicitPorts);
-  const open = new Set([...touched, ...gone]);
   const again = decided(touched.size === 0 ? [] : claimed.filter((each) => touched.has(each)), explicitPorts);
-  const before = new Map(
-    previous.settled.flatMap((each) => (open.has(each.claimed) ? [[each.claimed, each] as const] : [])),
-  );
-  const decidedOver = again.settled.map((each) => {
-    const old = before.get(each.claimed);
-    return old?.domains === each.domains ? old : each;
-  });
-  const others = previous.settled.filter((each) => !open.has(each.claimed));
-  const othersLost = previous.lost.filter((each) => !open.has(each.claimed));
-  const settled = keepList(previous.settled, mergedByName(others, decidedOver));
-  return { claimed, settled, wildcard: hasWildcard(settled), lost: inOrderOf(claimed, othersLost, again.lost) };
+  const open = new Set([...touched, ...gone]);
+  const settled = replaced(previous.settled, [...open].map(nameOf), again.settled);
+  const othersLost = previous.lost.length === 0 ? NONE : previous.lost.filter((each) => !open.has(each.claimed));
+  const wildcard = hasWildcard(previous.wildcard ? settled : again.settled);
+  return { claimed, settled, wildcard, lost: inOrderOf(claimed, othersLost, again.lost) };
 }
+
+const NONE: readonly Lost[] = [];
 
 function fromNothing(claimed: readonly Claimed[], explicitPorts: boolean): Settlement {
   const { settled, lost } = decided(claimed, explicitPorts);
@@ -89,12 +85,6 @@ function hasWildcard(settled: readonly Settled[]): boolean {
   return settled.some((each) => each.domains === '*');
 }
 
-/** What of `list` stands between the claims that it has in common with the other list at its start and its end. */
-function middleOf(list: readonly Claimed[], other: readonly Claimed[]): readonly Claimed[] {
-  const { start, end } = commonEnds(list, other);
-  return list.slice(start, list.length - end);
-}
-
 /**
  * The claims to which anything may happen when some come and some go: those themselves, whoever shares a name or a domain
  * with one of them, or with one that does. Undefined when it is most.
@@ -118,8 +108,7 @@ function touchedBy(
   for (let more = true; more; ) {
     more = false;
     for (const each of claimed) {
-      const { name, keys: own } = each.claim;
-      if (touched.has(each) || !(names.has(name) || own.some((key) => keys.has(key)))) continue;
+      if (!(names.has(each.claim.name) || anyOf(keys, each.claim.keys)) || touched.has(each)) continue;
       touched.add(each);
       note(each);
       more = true;
@@ -127,6 +116,11 @@ function touchedBy(
     if (touched.size > most) return undefined;
   }
   return touched;
+}
+
+function anyOf(set: ReadonlySet<string>, texts: readonly string[]): boolean {
+  for (let at = 0; at < texts.length; at++) if (set.has(texts[at] as string)) return true;
+  return false;
 }
 
 /** Of so few, all may be decided over again. */
@@ -162,7 +156,11 @@ function decided(claimed: readonly Claimed[], explicitPorts: boolean): Pick<Sett
 }
 
 function byName(a: Settled, b: Settled): number {
-  return compareStrings(a.claimed.claim.name, b.claimed.claim.name);
+  return compareStrings(nameOf(a.claimed), nameOf(b.claimed));
+}
+
+function nameOf({ claim }: Claimed): string {
+  return claim.name;
 }
 
 /** The claim's own list where nothing is taken away. */
@@ -187,16 +185,38 @@ function keptDomains(
   return kept.length === domains.length ? domains : kept;
 }
 
-/** Two lists in order of names as one. */
-function mergedByName(all: readonly Settled[], few: readonly Settled[]): readonly Settled[] {
-  const merged: Settled[] = [];
-  let at = 0;
-  for (const each of few) {
-    while (at < all.length && byName(all[at] as Settled, each) < 0) merged.push(all[at++] as Settled);
-    merged.push(each);
+/** A list in order of names, of which whatever has one of the names gives way to what is there by that name now. */
+function replaced(list: readonly Settled[], names: readonly string[], by: readonly Settled[]): readonly Settled[] {
+  const now = new Map(by.map((each) => [nameOf(each.claimed), each]));
+  const next: Settled[] = [];
+  let from = 0;
+  for (const name of [...new Set(names)].sort(compareStrings)) {
+    const at = placeOf(name, list, from);
+    for (; from < at; from++) next.push(list[from] as Settled);
+    const old = list[at];
+    const there = old !== undefined && nameOf(old.claimed) === name;
+    const each = now.get(name);
+    if (each !== undefined) next.push(there && isSame(old, each) ? old : each);
+    if (there) from++;
   }
-  while (at < all.length) merged.push(all[at++] as Settled);
-  return merged;
+  for (; from < list.length; from++) next.push(list[from] as Settled);
+  return keepList(list, next);
+}
+
+function isSame(a: Settled, b: Settled): boolean {
+  return a.claimed === b.claimed && a.domains === b.domains;
+}
+
+/** Where the name stands, or would, from a position on. */
+function placeOf(name: string, list: readonly Settled[], from: number): number {
+  let low = from;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareStrings(nameOf((list[middle] as Settled).claimed), name) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function inOrderOf(claimed: readonly Claimed[], a: readonly Lost[], b: readonly Lost[]): readonly Lost[] {

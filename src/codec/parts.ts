@@ -1,0 +1,35 @@
+// A message of which nearly all is encoded already: thousands of parts under one field, copied one behind the other.
+// In: the fields before them and behind them, encoded, and the parts. Out: bytes as the writer would give them. Called for
+// what is put together again whenever one of its parts changes.
+
+/** `head` and `tail` hold the fields with lower and with higher numbers than `number`, which is below 16. */
+export function withParts(
+  head: Uint8Array,
+  number: number,
+  parts: readonly Uint8Array[],
+  tail: Uint8Array,
+): Uint8Array {
+  let size = head.length + tail.length;
+  for (const { length } of parts) size += 1 + varintSize(length) + length;
+  const bytes = new Uint8Array(size);
+  bytes.set(head);
+  let at = head.length;
+  for (const part of parts) {
+    bytes[at++] = (number << 3) | LENGTH_DELIMITED;
+    let length = part.length;
+    for (; length > 0x7f; length >>>= 7) bytes[at++] = (length & 0x7f) | 0x80;
+    bytes[at++] = length;
+    bytes.set(part, at);
+    at += part.length;
+  }
+  bytes.set(tail, at);
+  return bytes;
+}
+
+const LENGTH_DELIMITED = 2;
+
+function varintSize(value: number): number {
+  let size = 1;
+  for (let rest = value; rest > 0x7f; rest >>>= 7) size++;
+  return size;
+}
