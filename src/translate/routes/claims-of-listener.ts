@@ -14,13 +14,12 @@ import { keepList, sameList, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
 import { destinationHash } from './hash-policy.ts';
-import { httpPorts, mostSpecific, type PortGroup } from './listener-services.ts';
+import { httpPorts, type ListedGroup, mostSpecific } from './listener-services.ts';
 import { serviceRoutes } from './service.ts';
 import { semanticsOf, type Target } from './settings.ts';
 import { destinationsOf, type RouteDefaults, type RouteList, virtualServiceRoutes } from './virtual-service.ts';
 
-export interface ListenerInputs {
-  readonly group: PortGroup;
+export interface ListenerInputs extends ListedGroup {
   readonly virtualServices: readonly VirtualService[];
   readonly proxyClass: ProxyClass;
   readonly addressing: Addressing;

@@ -5,19 +5,17 @@
 
 import type { Finding } from '../../config/object.ts';
 import type { Draft } from '../../ir/draft.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
-import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { finish, type Steps } from '../../lib/steps.ts';
 import { keepList, sameList } from '../../lib/table.ts';
 import { proxyHeaders } from '../http/headers.ts';
-import { addressingOf, hasVip } from './domains.ts';
+import { addressingOf } from './domains.ts';
 import { groupFindings, groupLosers, type LinkedGroup, linkGroup, onlyHost } from './linked-group.ts';
-import { carriesHttp, emptyGroup, groupsByPort, type PortGroup, wholeGroup } from './listener-services.ts';
-import { HTTP_PROXY_ROUTE, parseRouteName, portRouteName, type RouteName, sniffedRouteName } from './names.ts';
+import { portGroup } from './listener-services.ts';
+import { HTTP_PROXY_ROUTE, parseRouteName, portRouteName, type RouteName } from './names.ts';
+import { namesOfServices, type ServiceNames } from './needed-names.ts';
 import { catchAllHost, routeConfiguration, type VirtualHost } from './route-config.ts';
 
 export interface OutboundRoutes {
@@ -30,6 +28,7 @@ export interface OutboundRoutes {
   /** What the next run starts from. */
   readonly inputs: readonly unknown[];
   readonly groups: ReadonlyMap<string, LinkedGroup>;
+  readonly needed: NeededNames;
 }
 
 export function outboundRoutes(scope: Scope, previous: OutboundRoutes | undefined): OutboundRoutes {
@@ -48,7 +47,8 @@ export function* outboundRoutesSteps(scope: Scope, previous: OutboundRoutes | un
     drafts: new Map(previous?.drafts.map((draft) => [draft.name, draft])),
   };
   const made: Draft[] = [];
-  for (const name of neededNames(scope)) {
+  const needed = neededNames(scope, previous?.needed);
+  for (const name of needed.names) {
     const draft = yield* draftFor(run, name);
     if (draft !== undefined) made.push(draft);
     yield;
@@ -64,17 +64,28 @@ export function* outboundRoutesSteps(scope: Scope, previous: OutboundRoutes | un
     routeFor: (name) => drafts.find((draft) => draft.name === name) ?? finish(draftFor(run, name)),
     inputs,
     groups,
+    needed,
   };
 }
 
-/** The names that the class's listeners ask for, each once, sorted. */
-function neededNames({ proxyClass, mesh, egress }: Scope): readonly string[] {
+interface NeededNames {
+  /** Each once, sorted. */
+  readonly names: readonly string[];
+  /** Of the listener for everything. */
+  readonly ofServices: ServiceNames | undefined;
+}
+
+/** The names that the class's listeners ask for. */
+function neededNames({ proxyClass, mesh, egress }: Scope, before: NeededNames | undefined): NeededNames {
   const names = new Set<string>();
   const explicit: number[] = [];
+  let ofServices: ServiceNames | undefined;
   for (const { port, bind, services, captureMode } of egress) {
     if (port === undefined) {
       const bound = bind !== '' || captureMode === 'NONE' || proxyClass.interception === 'NONE';
-      for (const name of namesOfServices(services, proxyClass, mesh, explicit.join(','), bound)) names.add(name);
+      const naming = { proxyClass, mesh, explicit: [...explicit], bound };
+      ofServices = namesOfServices(naming, services, before?.ofServices);
+      for (const name of ofServices.names) names.add(name);
       if (proxyClass.settings.httpProxyPort > 0 || mesh.proxyHttpPort > 0) names.add(HTTP_PROXY_ROUTE);
     } else if (bind.startsWith('unix://')) {
       names.add(bind);
@@ -83,36 +94,8 @@ function neededNames({ proxyClass, mesh, egress }: Scope): readonly string[] {
       names.add(portRouteName(port.number));
     }
   }
-  return [...names].sort(compareStrings);
+  return { names: [...names].sort(compareStrings), ofServices };
 }
-
-/** A port needs routes for all its services as soon as one of them is reached on the wildcard address. */
-const namesOfServices = memo(
-  (
-    services: readonly ScopedService[],
-    proxyClass: ProxyClass,
-    mesh: MeshConfig,
-    explicit: string,
-    bound: boolean,
-  ): ReadonlySet<string> => {
-    const taken = new Set(explicit.split(',').map(Number));
-    const addressing = addressingOf(proxyClass, mesh);
-    const names = new Set<string>();
-    for (const { service } of services) {
-      if (service.resolution === 'Alias') continue;
-      for (const port of service.ports) {
-        if (!carriesHttp(port) || taken.has(port.number)) continue;
-        const sniffed = port.protocol === 'AUTO';
-        const vip = sniffed && (bound || hasVip(service, addressing));
-        // A headless service is listened for on each of its endpoints.
-        if (sniffed && (vip || service.headless)) names.add(sniffedRouteName(service.hostname, port.number));
-        const own = vip || (sniffed && service.headless && service.registry === 'Kubernetes');
-        if (!own) names.add(portRouteName(port.number));
-      }
-    }
-    return names;
-  },
-);
 
 /** One run over a scope: groups are linked when a name first needs them. */
 interface Run {
@@ -153,8 +136,11 @@ function* linkedGroup(run: Run, name: RouteName): Steps<LinkedGroup> {
   const known = groups.get(key);
   if (known !== undefined) return known;
   const { forwardedHost, attemptCount } = proxyHeaders(proxyClass);
+  const before = run.before?.get(key);
+  const listed = listener?.services ?? NO_SERVICES;
   const inputs = {
-    group: listener === undefined ? NO_SERVICES : groupOf(listener, port),
+    listed,
+    group: portGroup(listed, port, before?.linked.inputs),
     virtualServices: listener?.virtualServices ?? [],
     proxyClass,
     addressing: addressingOf(proxyClass, mesh),
@@ -166,12 +152,12 @@ function* linkedGroup(run: Run, name: RouteName): Steps<LinkedGroup> {
     },
     services,
   };
-  const group = yield* linkGroup(inputs, attemptCount, run.before?.get(key));
+  const group = yield* linkGroup(inputs, attemptCount, before);
   groups.set(key, group);
   return group;
 }
 
-const NO_SERVICES: PortGroup = emptyGroup(0);
+const NO_SERVICES: readonly ScopedService[] = [];
 
 /** The egress listener that answers: the one with the port or socket, else the one for everything. */
 function listenerFor(egress: readonly EgressListener[], name: RouteName): EgressListener | undefined {
@@ -186,8 +172,4 @@ function listenerFor(egress: readonly EgressListener[], name: RouteName): Egress
 function groupPort(listener: EgressListener, name: RouteName): number {
   if (name.kind === 'proxy' || name.kind === 'unix') return 0;
   return listener.port?.protocol.toUpperCase() === 'HTTP_PROXY' ? 0 : name.port;
-}
-
-function groupOf(listener: EgressListener, port: number): PortGroup {
-  return port === 0 ? wholeGroup(listener.services) : (groupsByPort(listener.services).get(port) ?? emptyGroup(port));
 }

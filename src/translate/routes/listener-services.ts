@@ -6,6 +6,8 @@ import type { ScopedService, VirtualService } from '../../ir/traffic.ts';
 import { type HostIndex, hostIndex } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings, orderBy } from '../../lib/order.ts';
+import { commonEnds, middleOf } from '../../lib/positions.ts';
+import { sameList } from '../../lib/table.ts';
 
 export interface PortGroup {
   /** 0: every port of every service (HTTP proxies, unix sockets). */
@@ -13,26 +15,42 @@ export interface PortGroup {
   /** In registry order. */
   readonly services: readonly ScopedService[];
   readonly byHost: ReadonlyMap<string, ScopedService>;
+  /** No host stands in the list more than once. */
+  readonly distinct: boolean;
 }
 
-/** By port number; Alias services are in, as destinations. */
-export const groupsByPort = memo((services: readonly ScopedService[]): ReadonlyMap<number, PortGroup> => {
-  const lists = new Map<number, ScopedService[]>();
-  for (const scoped of services) {
-    for (const number of new Set(scoped.service.ports.map((port) => port.number))) {
-      const list = lists.get(number);
-      if (list === undefined) lists.set(number, [scoped]);
-      else list.push(scoped);
-    }
-  }
-  return new Map([...lists].map(([port, list]) => [port, groupOf(port, list)]));
-});
+/** A group and the list that it was taken from. */
+export interface ListedGroup {
+  readonly listed: readonly ScopedService[];
+  readonly group: PortGroup;
+}
 
-/** All services with all their ports. */
-export const wholeGroup = memo((services: readonly ScopedService[]): PortGroup => groupOf(0, services));
+/**
+ * The services with the port, or all with all their ports (0); Alias services are in, as destinations. `before`: the group
+ * of the list before, which is kept where the services that came or went have nothing to do with it.
+ */
+export function portGroup(
+  services: readonly ScopedService[],
+  port: number,
+  before: ListedGroup | undefined,
+): PortGroup {
+  if (before === undefined || before.group.port !== port) return firstGroup(services, port);
+  return before.listed === services ? before.group : nextGroup(before.group, before.listed, services);
+}
 
-export function emptyGroup(port: number): PortGroup {
-  return groupOf(port, []);
+const firstGroup = memo(
+  (services: readonly ScopedService[], port: number): PortGroup =>
+    groupOf(port, port === 0 ? services : services.filter((scoped) => hasPort(scoped, port))),
+);
+
+/** Kept with the group before: the other way round each would keep all that were ever there. */
+const nextGroup = memo(
+  (before: PortGroup, listed: readonly ScopedService[], services: readonly ScopedService[]): PortGroup =>
+    groupAfter(services, listed, before) ?? firstGroup(services, before.port),
+);
+
+function hasPort({ service }: ScopedService, port: number): boolean {
+  return port === 0 || service.ports.some((each) => each.number === port);
 }
 
 function groupOf(port: number, services: readonly ScopedService[]): PortGroup {
@@ -44,8 +62,38 @@ function groupOf(port: number, services: readonly ScopedService[]): PortGroup {
     const lower = before?.namespace === namespace && byAddress(scoped.service, before) < 0;
     if (before === undefined || lower) byHost.set(hostname, scoped);
   }
+  if (byHost.size === services.length) return { port, services, byHost, distinct: true };
   const kept = services.filter((scoped) => byHost.get(scoped.service.hostname) === scoped);
-  return { port, services: kept.length === services.length ? services : kept, byHost };
+  return { port, services: kept, byHost, distinct: false };
+}
+
+/** The group before with the difference of the lists; undefined where hosts stand in them more than once. */
+function groupAfter(
+  services: readonly ScopedService[],
+  listed: readonly ScopedService[],
+  before: PortGroup,
+): PortGroup | undefined {
+  const { port, distinct } = before;
+  if (!distinct) return undefined;
+  const common = commonEnds(listed, services);
+  const gone = middleOf(listed, common).filter((scoped) => hasPort(scoped, port));
+  const come = middleOf(services, common).filter((scoped) => hasPort(scoped, port));
+  if (sameList(gone, come)) return before;
+  const at = placeIn(before, listed, common.start);
+  const byHost = new Map(before.byHost);
+  for (const { service } of gone) byHost.delete(service.hostname);
+  for (const scoped of come) byHost.set(scoped.service.hostname, scoped);
+  const next = before.services.toSpliced(at, gone.length, ...come);
+  return byHost.size === next.length ? { port, services: next, byHost, distinct } : undefined;
+}
+
+/** How many services of the group stand in front of a place of the list. */
+function placeIn({ port, services }: PortGroup, listed: readonly ScopedService[], place: number): number {
+  for (let at = place - 1; at >= 0; at--) {
+    const scoped = listed[at] as ScopedService;
+    if (hasPort(scoped, port)) return services.indexOf(scoped) + 1;
+  }
+  return 0;
 }
 
 const byAddress = orderBy<Service>(
