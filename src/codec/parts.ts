@@ -2,19 +2,23 @@
 // In: the fields before them and behind them, encoded, and the parts. Out: bytes as the writer would give them. Called for
 // what is put together again whenever one of its parts changes.
 
-/** `head` and `tail` hold the fields with lower and with higher numbers than `number`, which is below 16. */
-export function withParts(
-  head: Uint8Array,
-  number: number,
-  parts: readonly Uint8Array[],
-  tail: Uint8Array,
-): Uint8Array {
+/**
+ * The first and the last of `parts` hold the fields with lower and with higher numbers than `number`, which is below 16; those
+ * between are messages of that field.
+ */
+export function ofParts(number: number, parts: readonly Uint8Array[]): Uint8Array {
+  const head = parts[0] ?? NOTHING;
+  const tail = parts.length < 2 ? NOTHING : (parts[parts.length - 1] as Uint8Array);
   let size = head.length + tail.length;
-  for (const { length } of parts) size += 1 + varintSize(length) + length;
+  for (let index = 1; index < parts.length - 1; index++) {
+    const { length } = parts[index] as Uint8Array;
+    size += 1 + varintSize(length) + length;
+  }
   const bytes = new Uint8Array(size);
   bytes.set(head);
   let at = head.length;
-  for (const part of parts) {
+  for (let index = 1; index < parts.length - 1; index++) {
+    const part = parts[index] as Uint8Array;
     bytes[at++] = (number << 3) | LENGTH_DELIMITED;
     let length = part.length;
     for (; length > 0x7f; length >>>= 7) bytes[at++] = (length & 0x7f) | 0x80;
@@ -26,6 +30,7 @@ export function withParts(
   return bytes;
 }
 
+const NOTHING = new Uint8Array(0);
 const LENGTH_DELIMITED = 2;
 
 function varintSize(value: number): number {

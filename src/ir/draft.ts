@@ -16,6 +16,11 @@ export interface Draft {
   readonly name: string;
   /** The encoded message, without its Any. */
   readonly bytes: Uint8Array;
+  /**
+   * All that is in the bytes, in order, where it is of many parts that stay while others change: each is hashed once then. The
+   * same message must come in the same parts whenever it is made.
+   */
+  readonly parts?: readonly Uint8Array[] | undefined;
   readonly origins: readonly Origin[];
 }
 

@@ -8,7 +8,7 @@ import { stamp } from '../lib/stamp.ts';
 export interface Resource {
   readonly typeUrl: string;
   readonly name: string;
-  /** Hash of the bytes: two replicas agree on it, and a proxy that reconnects is sent nothing that it has. */
+  /** Hash of the bytes, or of the hashes of their parts: two replicas agree on it, and a proxy that reconnects is sent nothing that it has. */
   readonly version: string;
   /** The encoded message, without its Any. */
   readonly bytes: Uint8Array;
@@ -28,6 +28,22 @@ export function contentVersion(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'base64url').slice(0, 16);
 }
 
+/** The same from the hashes of parts: a change of one of thousands has that one hashed, and the list. */
+function partsVersion(parts: readonly Uint8Array[]): string {
+  let versions = '';
+  for (const part of parts) {
+    let version = partVersions.get(part);
+    if (version === undefined) {
+      version = contentVersion(part);
+      partVersions.set(part, version);
+    }
+    versions += version;
+  }
+  return hash('sha256', versions, 'base64url').slice(0, 16);
+}
+
+const partVersions = stamp<Uint8Array, string>();
+
 /** A resource of already encoded bytes. */
 export function resourceOf(
   typeUrl: string,
@@ -45,13 +61,13 @@ const resources = stamp<Draft, Resource>();
 export function resourceFor(draft: Draft): Resource {
   let resource = resources.get(draft);
   if (resource === undefined) {
-    const { typeUrl, name, bytes } = draft;
+    const { typeUrl, name, bytes, parts } = draft;
     counted(bytes);
     // Origins may be costly to list, and are asked for by people only.
     resource = {
       typeUrl,
       name,
-      version: contentVersion(bytes),
+      version: parts === undefined ? contentVersion(bytes) : partsVersion(parts),
       bytes,
       get origins() {
         return draft.origins;

@@ -25,8 +25,9 @@ export function lazyDraftOf(
   name: string,
   bytes: Uint8Array,
   origins: () => Iterable<Origin>,
+  parts?: readonly Uint8Array[],
 ): Draft {
-  return new LazyDraft(typeUrlOf(type), name, bytes, origins);
+  return new LazyDraft(typeUrlOf(type), name, bytes, origins, parts);
 }
 
 /** A class, as an accessor of an object's own costs more to make than the rest of the draft. */
@@ -34,12 +35,20 @@ class LazyDraft implements Draft {
   readonly typeUrl: string;
   readonly name: string;
   readonly bytes: Uint8Array;
+  readonly parts: readonly Uint8Array[] | undefined;
   #origins: readonly Origin[] | (() => Iterable<Origin>);
 
-  constructor(typeUrl: string, name: string, bytes: Uint8Array, origins: () => Iterable<Origin>) {
+  constructor(
+    typeUrl: string,
+    name: string,
+    bytes: Uint8Array,
+    origins: () => Iterable<Origin>,
+    parts: readonly Uint8Array[] | undefined,
+  ) {
     this.typeUrl = typeUrl;
     this.name = name;
     this.bytes = bytes;
+    this.parts = parts;
     this.#origins = origins;
   }
 

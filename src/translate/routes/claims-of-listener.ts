@@ -10,7 +10,7 @@ import { hostMatches, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { carriedOver, commonEnds, middleOf } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
-import { keepList, sameList, tableGet } from '../../lib/table.ts';
+import { keepList, sameList, tableDiff, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
 import { destinationHash } from './hash-policy.ts';
@@ -51,7 +51,8 @@ export interface ListenerClaims {
   readonly taken: ReadonlySet<string>;
   /** By position of the service in the group. */
   readonly services: readonly Part[];
-  /** In order of precedence. */
+  /** Of all, in order of precedence. */
+  readonly parts: readonly Part[];
   readonly claimed: readonly Claimed[];
 }
 
@@ -65,11 +66,13 @@ export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClai
   const nodes = yield* nodeParts(inputs, before);
   const taken = takenBy(nodes, before);
   const services = yield* serviceParts(inputs, taken, before);
-  return { inputs, nodes, taken, services, claimed: claimedBy(nodes, services, before) };
+  const parts = nodes === before?.nodes && services === before.services ? before.parts : [...nodes, ...services];
+  return { inputs, nodes, taken, services, parts, claimed: claimedBy(parts, before) };
 }
 
 function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined): Steps<readonly Part[]> {
   const { virtualServices } = inputs;
+  const moved = before === undefined ? NO_HOSTS : movedHosts(inputs, before.inputs);
   const parts: Part[] = [];
   const known = carriedOver<VirtualService, Part | undefined>(
     before?.inputs.virtualServices ?? NO_NODES,
@@ -79,11 +82,37 @@ function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined):
   );
   for (const node of virtualServices) {
     const part = known[parts.length];
-    parts.push(standingPart(inputs, node, part, before) ?? keptClaims(part, virtualServicePart(inputs, node)));
+    const stands = part !== undefined && !hasWildcard(node) && (moved.size === 0 || !looksAt(node, moved));
+    parts.push(
+      stands ? part : (standingPart(inputs, node, part) ?? keptClaims(part, virtualServicePart(inputs, node))),
+    );
     if (parts.length % STRIDE === 0) yield;
   }
   return keepList(before?.nodes, parts);
 }
+
+/** Hosts that are other services now than before, in the list or in the whole scope. */
+function movedHosts(now: ListenerInputs, before: ListenerInputs): ReadonlySet<string> {
+  if (now.group === before.group && now.services === before.services) return NO_HOSTS;
+  const hosts = new Set<string>();
+  const common = commonEnds(before.group.services, now.group.services);
+  for (const { service } of middleOf(before.group.services, common)) hosts.add(service.hostname);
+  for (const { service } of middleOf(now.group.services, common)) hosts.add(service.hostname);
+  for (const [host] of tableDiff(before.services, now.services)) hosts.add(host);
+  return hosts;
+}
+
+const NO_HOSTS: ReadonlySet<string> = new Set();
+
+/** The VirtualService asks for one of the hosts, see `readsOf`. */
+function looksAt(node: VirtualService, hosts: ReadonlySet<string>): boolean {
+  for (const host of readHosts(node)) if (hosts.has(host)) return true;
+  return false;
+}
+
+const readHosts = memo((node: VirtualService): readonly string[] => [
+  ...new Set([...node.hosts.map((host) => host.toLowerCase()), ...destinationsOf(node).map(({ host = '' }) => host)]),
+]);
 
 const NO_NODES: readonly VirtualService[] = [];
 const NO_PARTS: readonly Part[] = [];
@@ -132,14 +161,9 @@ function* serviceParts(
 }
 
 /** One part after the other: those of before that stand at the start and the end are not opened. */
-function claimedBy(
-  nodes: readonly Part[],
-  services: readonly Part[],
-  before: ListenerClaims | undefined,
-): readonly Claimed[] {
-  if (before === undefined) return [...nodes, ...services].flatMap((part) => part.claimed);
-  const parts = [...nodes, ...services];
-  const old = [...before.nodes, ...before.services];
+function claimedBy(parts: readonly Part[], before: ListenerClaims | undefined): readonly Claimed[] {
+  if (before === undefined) return parts.flatMap((part) => part.claimed);
+  const { parts: old } = before;
   const common = commonEnds(old, parts);
   let from = 0;
   for (let at = 0; at < common.start; at++) from += (old[at] as Part).claimed.length;
@@ -158,15 +182,9 @@ function sameClient(a: ListenerInputs, b: ListenerInputs): boolean {
 }
 
 /** The part of before, if all that it was made from is still the same. */
-function standingPart(
-  inputs: ListenerInputs,
-  node: VirtualService,
-  part: Part | undefined,
-  before: ListenerClaims | undefined,
-): Part | undefined {
+function standingPart(inputs: ListenerInputs, node: VirtualService, part: Part | undefined): Part | undefined {
   // Which wildcard is the most specific depends on all VirtualServices.
-  if (before === undefined || part === undefined || hasWildcard(node)) return undefined;
-  if (before.inputs.group === inputs.group && before.inputs.services === inputs.services) return part;
+  if (part === undefined || hasWildcard(node)) return undefined;
   return sameList(part.reads, readsOf(inputs, node)) ? part : undefined;
 }
 

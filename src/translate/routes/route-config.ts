@@ -2,7 +2,7 @@
 // A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
 // one after the other, and stays the same draft while they are the same objects.
 
-import { encode, withParts } from '../../codec/index.ts';
+import { encode, ofParts } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
@@ -72,9 +72,12 @@ export function routeConfiguration(
 ): Draft {
   const parts = before?.name === name ? partsOf.get(before) : undefined;
   if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
-  const bytes = hosts.length < MANY ? encodedWhole(name, hosts) : encodedAround(name, hosts);
   const made: Parts = { hosts, losers };
-  const draft = lazyDraft(name, bytes, made);
+  // Those of thousands of virtual hosts are put in order when somebody asks for them.
+  const origins = (): readonly Origin[] => [...made.hosts.flatMap((host) => host.origins), ...made.losers];
+  const pieces = hosts.length < MANY ? undefined : piecesOf(name, hosts);
+  const bytes = pieces === undefined ? encodedWhole(name, hosts) : ofParts(VIRTUAL_HOSTS, pieces);
+  const draft = lazyDraftOf(ROUTES, name, bytes, origins, pieces);
   partsOf.set(draft, made);
   return draft;
 }
@@ -86,11 +89,12 @@ function encodedWhole(name: string, hosts: readonly VirtualHost[]): Uint8Array {
   return encode(ROUTES, { ...routeFields(name), virtualHosts: hosts.map((host) => host.message) });
 }
 
-function encodedAround(name: string, hosts: readonly VirtualHost[]): Uint8Array {
-  const head = encode(ROUTES, { name });
-  const tail = encode(ROUTES, { ...routeFields(name), name: undefined });
-  const parts = hosts.map(({ message }) => message.bytes);
-  return withParts(head, VIRTUAL_HOSTS, parts, tail);
+/** What stands before the virtual hosts, each of them, and what stands behind. */
+function piecesOf(name: string, hosts: readonly VirtualHost[]): readonly Uint8Array[] {
+  const pieces = [encode(ROUTES, { name })];
+  for (const { message } of hosts) pieces.push(message.bytes);
+  pieces.push(encode(ROUTES, { ...routeFields(name), name: undefined }));
+  return pieces;
 }
 
 const ROUTES = 'envoy.config.route.v3.RouteConfiguration';
@@ -124,12 +128,6 @@ export function hostsOf(draft: Draft): readonly VirtualHost[] | undefined {
 /** Losers are listed anew whenever their group is linked; nothing but their text shows. */
 function sameLosers(a: readonly Origin[], b: readonly Origin[]): boolean {
   return a === b || deepEqual(a, b);
-}
-
-/** Origins of thousands of virtual hosts are put in order when somebody asks for them. */
-function lazyDraft(name: string, bytes: Uint8Array, parts: Parts): Draft {
-  const origins = (): readonly Origin[] => [...parts.hosts.flatMap((host) => host.origins), ...parts.losers];
-  return lazyDraftOf(ROUTES, name, bytes, origins);
 }
 
 /** The virtual host for every name that no other one has: what the outbound traffic policy says of unknown hosts. */

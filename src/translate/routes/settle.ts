@@ -86,8 +86,8 @@ function hasWildcard(settled: readonly Settled[]): boolean {
 }
 
 /**
- * The claims to which anything may happen when some come and some go: those themselves, whoever shares a name or a domain
- * with one of them, or with one that does. Undefined when it is most.
+ * The claims to which anything may happen when some come and some go: those themselves, whoever shares a domain with
+ * one of them, or with one that does. Undefined when it is most.
  */
 function touchedBy(
   claimed: readonly Claimed[],
@@ -96,10 +96,9 @@ function touchedBy(
 ): ReadonlySet<Claimed> | undefined {
   const most = claimed.length / 2 + FEW;
   if (come.length + gone.length > most) return undefined;
-  const names = new Set<string>();
+  // Two of one name are for one host, which is among the domains of both.
   const keys = new Set<string>();
   const note = ({ claim }: Claimed): void => {
-    names.add(claim.name);
     for (const key of claim.keys) keys.add(key);
   };
   const touched = new Set(come);
@@ -108,7 +107,7 @@ function touchedBy(
   for (let more = true; more; ) {
     more = false;
     for (const each of claimed) {
-      if (!(names.has(each.claim.name) || anyOf(keys, each.claim.keys)) || touched.has(each)) continue;
+      if (!anyOf(keys, each.claim.keys) || touched.has(each)) continue;
       touched.add(each);
       note(each);
       more = true;
