@@ -1,6 +1,9 @@
 // Lists that are walked with the difference to the one before: both are in the same order, and nearly all of what is in them
 // is the same. In: two lists. Out: what they have in common, and what was made for the objects of one, taken over for the other.
 
+import { compareStrings } from './order.ts';
+import { keepList } from './table.ts';
+
 /** How many objects two lists have in common at their starts, and behind that at their ends. */
 export interface Common {
   readonly start: number;
@@ -39,4 +42,45 @@ export function carriedOver<A, B>(
   for (let at = start; at < after.length - end; at++) next.push(make(after[at] as A, known.get(after[at] as A)));
   for (let at = made.length - end; at < made.length; at++) next.push(made[at] as B);
   return next;
+}
+
+/**
+ * A list in order of names, each there once, in which whatever has one of the names `gone` gives way to `come`: whose names are
+ * among those, or not in the list. What comes equal (by `same`) to what was there is the object that was there.
+ */
+export function replacedByName<T>(
+  list: readonly T[],
+  nameOf: (each: T) => string,
+  gone: Iterable<string>,
+  come: readonly T[],
+  same: (before: T, now: T) => boolean = (before, now) => before === now,
+): readonly T[] {
+  const now = new Map(come.map((each) => [nameOf(each), each]));
+  const names = new Set(gone);
+  for (const name of now.keys()) names.add(name);
+  const next: T[] = [];
+  let from = 0;
+  for (const name of [...names].sort(compareStrings)) {
+    const at = placeOf(name, list, nameOf, from);
+    for (; from < at; from++) next.push(list[from] as T);
+    const old = list[at];
+    const there = old !== undefined && nameOf(old) === name;
+    const each = now.get(name);
+    if (each !== undefined) next.push(there && same(old, each) ? old : each);
+    if (there) from++;
+  }
+  for (; from < list.length; from++) next.push(list[from] as T);
+  return keepList(list, next);
+}
+
+/** Where the name stands, or would, from a position on. */
+function placeOf<T>(name: string, list: readonly T[], nameOf: (each: T) => string, from: number): number {
+  let low = from;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareStrings(nameOf(list[middle] as T), name) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -39,17 +39,53 @@ export const virtualHost = memo(
     requireTls: boolean,
     http3Port?: number,
   ): VirtualHost => {
-    const bytes = encode('envoy.config.route.v3.VirtualHost', {
+    const bytes = encode(VIRTUAL_HOST, {
       name,
       domains: domains.split(DOMAIN_SEPARATOR),
       routes: list.routes.map((route) => route.message),
-      includeRequestAttemptCount: attemptCount ? true : undefined,
-      requireTls: requireTls ? 'ALL' : undefined,
-      responseHeadersToAdd: http3Port === undefined ? undefined : [alternative(http3Port)],
+      ...behindRoutes(attemptCount, requireTls, http3Port),
     });
     return { name, message: new Encoded(bytes), origins: list.origins };
   },
 );
+
+const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
+
+/** Number of the field; name and domains have lower ones, all others higher ones. */
+const ROUTES_OF_HOST = 3;
+
+function behindRoutes(
+  attemptCount: boolean,
+  requireTls: boolean,
+  http3Port: number | undefined,
+): Omit<Messages['envoy.config.route.v3.VirtualHost'], 'name'> {
+  return {
+    includeRequestAttemptCount: attemptCount ? true : undefined,
+    requireTls: requireTls ? 'ALL' : undefined,
+    responseHeadersToAdd: http3Port === undefined ? undefined : [alternative(http3Port)],
+  };
+}
+
+/** The same of thousands of routes, which are copied one behind the other, and without looking for one made before. */
+export function longVirtualHost(
+  list: RouteList,
+  name: string,
+  domains: string,
+  attemptCount: boolean,
+  requireTls: boolean,
+  http3Port?: number,
+): VirtualHost {
+  const pieces = [encode(VIRTUAL_HOST, { name, domains: domains.split(DOMAIN_SEPARATOR) })];
+  for (const { message } of list.routes) pieces.push(message.bytes);
+  pieces.push(encode(VIRTUAL_HOST, behindRoutes(attemptCount, requireTls, http3Port)));
+  return {
+    name,
+    message: new Encoded(ofParts(ROUTES_OF_HOST, pieces)),
+    get origins(): readonly Origin[] {
+      return list.origins;
+    },
+  };
+}
 
 /** Tells clients that the same port answers HTTP/3 too, for a day (RFC 7838). */
 function alternative(port: number): HeaderValueOption {
@@ -134,7 +170,7 @@ function sameLosers(a: readonly Origin[], b: readonly Origin[]): boolean {
 export const catchAllHost = memo(
   (policy: OutboundPolicy, attemptCount: boolean, forwardedHost: boolean, dialect: Dialect): VirtualHost => {
     const { name, route } = catchAllRoute(policy, forwardedHost, dialect);
-    const bytes = encode('envoy.config.route.v3.VirtualHost', {
+    const bytes = encode(VIRTUAL_HOST, {
       name,
       domains: ['*'],
       routes: [{ name, match: ANY_PATH, ...route }],

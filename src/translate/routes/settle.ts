@@ -5,8 +5,8 @@
 
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings } from '../../lib/order.ts';
-import { commonEnds, middleOf } from '../../lib/positions.ts';
-import { keepList, sameList } from '../../lib/table.ts';
+import { commonEnds, middleOf, replacedByName } from '../../lib/positions.ts';
+import { sameList } from '../../lib/table.ts';
 import type { Claimed } from './claims-of-listener.ts';
 import { DOMAIN_SEPARATOR, type DomainClaim } from './domains.ts';
 
@@ -51,7 +51,7 @@ export function settle(
   if (touched === undefined) return fromNothing(claimed, explicitPorts);
   const again = decided(touched.size === 0 ? [] : claimed.filter((each) => touched.has(each)), explicitPorts);
   const open = new Set([...touched, ...gone]);
-  const settled = replaced(previous.settled, [...open].map(nameOf), again.settled);
+  const settled = replacedByName(previous.settled, nameOfSettled, [...open].map(nameOf), again.settled, isSame);
   const othersLost = previous.lost.length === 0 ? NONE : previous.lost.filter((each) => !open.has(each.claimed));
   const wildcard = hasWildcard(previous.wildcard ? settled : again.settled);
   return { claimed, settled, wildcard, lost: inOrderOf(claimed, othersLost, again.lost) };
@@ -155,11 +155,19 @@ function decided(claimed: readonly Claimed[], explicitPorts: boolean): Pick<Sett
 }
 
 function byName(a: Settled, b: Settled): number {
-  return compareStrings(nameOf(a.claimed), nameOf(b.claimed));
+  return compareStrings(nameOfSettled(a), nameOfSettled(b));
 }
 
 function nameOf({ claim }: Claimed): string {
   return claim.name;
+}
+
+function nameOfSettled({ claimed }: Settled): string {
+  return claimed.claim.name;
+}
+
+function isSame(a: Settled, b: Settled): boolean {
+  return a.claimed === b.claimed && a.domains === b.domains;
 }
 
 /** The claim's own list where nothing is taken away. */
@@ -182,40 +190,6 @@ function keptDomains(
     kept.push(domain);
   }
   return kept.length === domains.length ? domains : kept;
-}
-
-/** A list in order of names, of which whatever has one of the names gives way to what is there by that name now. */
-function replaced(list: readonly Settled[], names: readonly string[], by: readonly Settled[]): readonly Settled[] {
-  const now = new Map(by.map((each) => [nameOf(each.claimed), each]));
-  const next: Settled[] = [];
-  let from = 0;
-  for (const name of [...new Set(names)].sort(compareStrings)) {
-    const at = placeOf(name, list, from);
-    for (; from < at; from++) next.push(list[from] as Settled);
-    const old = list[at];
-    const there = old !== undefined && nameOf(old.claimed) === name;
-    const each = now.get(name);
-    if (each !== undefined) next.push(there && isSame(old, each) ? old : each);
-    if (there) from++;
-  }
-  for (; from < list.length; from++) next.push(list[from] as Settled);
-  return keepList(list, next);
-}
-
-function isSame(a: Settled, b: Settled): boolean {
-  return a.claimed === b.claimed && a.domains === b.domains;
-}
-
-/** Where the name stands, or would, from a position on. */
-function placeOf(name: string, list: readonly Settled[], from: number): number {
-  let low = from;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareStrings(nameOf((list[middle] as Settled).claimed), name) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function inOrderOf(claimed: readonly Claimed[], a: readonly Lost[], b: readonly Lost[]): readonly Lost[] {

@@ -1,8 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { boundRoutes, gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
+import type { ConfigObject } from '../../../src/config/object.ts';
+import { boundRoutes } from '../../../src/translate/gateway/bound.ts';
+import { gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
 import { virtualHost } from '../../../src/translate/routes/route-config.ts';
 import { renderRoutes } from '../../../src/translate/routes/virtual-service.ts';
-import { virtualService } from '../../support/builders.ts';
+import { service, virtualService } from '../../support/builders.ts';
 import { draftNamed, hostsOf, proxyClass, routesOf, services, world } from '../routes/support.ts';
 import { edge, gatewayScope, ROUTER, server } from './support.ts';
 
@@ -206,6 +209,113 @@ describe('work', () => {
     ]);
     expect(draftNamed(then, 'http.81')).toBe(draftNamed(drafts, 'http.81'));
     expect(draftNamed(then, 'http.80')?.bytes).toEqual(draftNamed(gatewayRoutes(after), 'http.80')?.bytes);
+  });
+});
+
+it('leads to the same from before and from nothing, after any changes', () => {
+  const hosts = ['a.example.com', 'b.example.com', 'A.example.com', '*.example.com', 'c.other.org', '*'];
+  const some = fc.uniqueArray(fc.constantFrom(...hosts), { minLength: 1, maxLength: 3 });
+  const few = fc.constantFrom('x', 'y', 'z');
+  const redirect = { httpsRedirect: true };
+  const servers = fc
+    .tuple(some, some, fc.boolean(), fc.boolean())
+    .map(([plain, tls, redirects, https]) => [
+      server('http:80', plain, redirects ? redirect : undefined),
+      server('http-b:80', tls),
+      ...(https ? [server('https:443', tls, { mode: 'SIMPLE', credentialName: 'c' })] : []),
+    ]);
+  const aGateway = fc.tuple(few, servers, fc.nat(2)).map(([name, list, created]) => edge(name, list, created));
+  const match = fc.constantFrom({ uri: { prefix: '/' } }, { uri: { prefix: '/x' } }, { uri: { regex: '' } });
+  const boundHere = fc
+    .tuple(few, some, fc.subarray(['istio-system/x', 'istio-system/y', 'istio-system/z']), few, match, fc.nat(2))
+    .map(([name, names, gateways, destination, clause, created]) =>
+      virtualService(name, { hosts: names, gateways, http: [{ match: [clause], route: [to(destination)] }] } as never, {
+        created,
+      }),
+    );
+  const aService = fc
+    .tuple(few, fc.constantFrom(['http:80'], ['http:80', 'http-b:81'], ['http-b:81']))
+    .map(([name, ports]) => service(name, { ports, clusterIPs: ['10.96.0.1'] }));
+  const step = fc.oneof({ arbitrary: boundHere, weight: 3 }, aGateway, aService);
+  fc.assert(
+    fc.property(
+      fc.array(aGateway, { maxLength: 3 }),
+      fc.array(step, { minLength: 1, maxLength: 8 }),
+      (first, steps) => {
+        const own = proxyClass(ROUTER);
+        let at = world(first);
+        let scope = at.scope(own);
+        let warm = gatewayRoutes(scope);
+        for (const object of steps) {
+          at = at.next(object);
+          scope = at.scope(own, scope);
+          warm = gatewayRoutes(scope, warm);
+        }
+        const shown = (drafts: typeof warm) =>
+          drafts.map(({ name, bytes, origins }) => [name, Buffer.from(bytes).toString('hex'), origins]);
+        expect(shown(warm)).toEqual(shown(gatewayRoutes(scope)));
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+describe('work of one change', () => {
+  const COUNT = 40;
+  const own = proxyClass(ROUTER);
+  const names = Array.from({ length: COUNT }, (_, index) => `gw-${index}`);
+  const routesOn = (name: string, path: string) =>
+    virtualService(name, {
+      hosts: [`${name}.example.com`],
+      gateways: [`istio-system/${name}`],
+      http: [{ match: [{ uri: { prefix: path } }], route: [to('web')] }],
+    });
+  const tls = { mode: 'SIMPLE', credentialName: 'c' } as const;
+  const before = world([
+    ...services(['http:80'], 'web', 'other'),
+    ...names.flatMap((name) => [
+      edge(name, [server('http:80', [`${name}.example.com`]), server('https:443', [`${name}.example.com`], tls)]),
+      routesOn(name, '/a'),
+    ]),
+  ]);
+  const scope = before.scope(own);
+  const drafts = gatewayRoutes(scope);
+  const changed = (object: ConfigObject): readonly number[] => {
+    const after = before.next(object).scope(own, scope);
+    const start = [boundRoutes.counts, virtualHost.counts].map(({ runs, hits }) => runs + hits);
+    const then = gatewayRoutes(after, drafts);
+    const calls = [boundRoutes.counts, virtualHost.counts].map(({ runs, hits }, i) => runs + hits - (start[i] ?? 0));
+    return [...calls, then.filter((draft) => !drafts.includes(draft)).length];
+  };
+
+  it('looks at the servers of one Gateway, whatever the number of others', () => {
+    expect(changed(routesOn('gw-7', '/b'))).toEqual([2, 2, 2]);
+  });
+
+  it('of a service that no routes lead to looks at nothing', () => {
+    expect(changed(service('other', { ports: ['http:81'], clusterIPs: ['10.96.0.9'] }))).toEqual([0, 0, 0]);
+  });
+
+  it('of hundreds of VirtualServices for one host looks at the one', () => {
+    const all = (index: number, path: string) =>
+      bound(
+        `vs-${index}`,
+        ['a.example.com'],
+        [{ match: [{ uri: { prefix: path } }, { uri: { exact: '/' } }], route: [to('web')] }],
+      );
+    const many = world([
+      ...services(['http:80'], 'web'),
+      edge('gw', [server('http:80', ['a.example.com'])]),
+      ...Array.from({ length: COUNT }, (_, index) => all(index, `/${index}`)),
+    ]);
+    const first = many.scope(own);
+    const made = gatewayRoutes(first);
+    const start = boundRoutes.counts.runs + boundRoutes.counts.hits;
+    const after = many.next(all(7, '/other')).scope(own, first);
+    const then = gatewayRoutes(after, made);
+    expect(boundRoutes.counts.runs + boundRoutes.counts.hits - start).toBe(1);
+    expect(then).toEqual(gatewayRoutes(after));
+    expect(routesOf(then[0], 'a.example.com:80')).toHaveLength(2 * COUNT);
   });
 });
 

@@ -1,0 +1,166 @@
+// The hosts of one Gateway under one route name, each with the routes that are bound to it, oldest VirtualService first.
+// In: the Gateway's servers of that name, the VirtualServices that name it, the hosts before. Out: hosts; those that a change
+// has nothing to do with are the same objects. Called by virtual-hosts.ts.
+
+import type { GatewayServer, VirtualService } from '../../ir/traffic.ts';
+import { carriedOver, commonEnds, middleOf } from '../../lib/positions.ts';
+import { keepList, sameList } from '../../lib/table.ts';
+import { domainName } from '../routes/domains.ts';
+import type { RouteList } from '../routes/virtual-service.ts';
+import { type BoundRoutes, boundRoutes, leadsTo, type RouteScope } from './bound.ts';
+
+/** One host of a route name. */
+export interface HostEntry {
+  readonly host: string;
+  readonly name: string;
+  /** The server that brought it. */
+  readonly server: GatewayServer;
+  /** What is bound to it, oldest first. */
+  readonly lists: readonly RouteList[];
+  readonly requireTls: boolean;
+}
+
+/** A VirtualService on each of the servers, as far as they have hosts in common. */
+type Binding = readonly (BoundRoutes | undefined)[];
+
+export interface GatewayHosts {
+  readonly servers: readonly GatewayServer[];
+  readonly nodes: readonly VirtualService[];
+  /** By position of the VirtualService. */
+  readonly bindings: readonly Binding[];
+  readonly hosts: ReadonlyMap<string, HostEntry>;
+}
+
+/** `moved`: hosts of services that are others now than those that `before` was made with. */
+export function gatewayHosts(
+  scope: RouteScope,
+  servers: readonly GatewayServer[],
+  nodes: readonly VirtualService[],
+  before: GatewayHosts | undefined,
+  moved: ReadonlySet<string>,
+): GatewayHosts {
+  const old = before !== undefined && sameList(before.servers, servers) ? before : undefined;
+  const bindings = bindingsOf(scope, servers, nodes, old, moved);
+  if (old === undefined) return { servers, nodes, bindings, hosts: allHosts(servers, bindings) };
+  const hosts = sameList(old.bindings, bindings) ? old.hosts : nextHosts(servers, bindings, old);
+  return { servers, nodes, bindings, hosts };
+}
+
+function bindingsOf(
+  { proxyClass, mesh, services }: RouteScope,
+  servers: readonly GatewayServer[],
+  nodes: readonly VirtualService[],
+  old: GatewayHosts | undefined,
+  moved: ReadonlySet<string>,
+): readonly Binding[] {
+  const bind = (node: VirtualService): Binding =>
+    servers.map((server) => boundRoutes(node, server, proxyClass, mesh, services));
+  if (old === undefined) return nodes.map(bind);
+  const known = carriedOver(old.nodes, old.bindings, nodes, (node, binding) => binding ?? bind(node));
+  if (moved.size === 0) return known;
+  const next = known.map((binding, index) => {
+    const node = nodes[index] as VirtualService;
+    return leadsTo(node, moved) ? keptBinding(binding, bind(node)) : binding;
+  });
+  return keepList(old.bindings, next);
+}
+
+function keptBinding(before: Binding, binding: Binding): Binding {
+  const same = binding.every((each, index) => {
+    const old = before[index];
+    return old?.list === each?.list && sameList(old?.hosts ?? [], each?.hosts ?? []);
+  });
+  return same ? before : binding;
+}
+
+/** In the order in which servers and VirtualServices bring them. */
+function allHosts(servers: readonly GatewayServer[], bindings: readonly Binding[]): ReadonlyMap<string, HostEntry> {
+  const found = new Map<string, Found>();
+  for (const [position, server] of servers.entries()) {
+    const foundFor = (host: string): Found => {
+      const known = found.get(host);
+      if (known !== undefined) return known;
+      const made = { server, lists: [], requireTls: false };
+      found.set(host, made);
+      return made;
+    };
+    const redirects = server.server.tls?.httpsRedirect === true;
+    for (const binding of bindings) {
+      const bound = binding[position];
+      if (bound === undefined) continue;
+      const list = listOf(binding, position);
+      if (isNothing(list)) continue;
+      for (const host of bound.hosts) {
+        const each = foundFor(host);
+        each.lists.push(list);
+        if (redirects) each.requireTls = true;
+      }
+    }
+    // Hosts of a redirecting server redirect even when no VirtualService is bound to them.
+    if (redirects) for (const { host } of server.hosts) foundFor(host.toLowerCase()).requireTls = true;
+  }
+  return new Map([...found].map(([host, each]) => [host, entryOf(host, each)]));
+}
+
+interface Found {
+  readonly server: GatewayServer;
+  readonly lists: RouteList[];
+  requireTls: boolean;
+}
+
+function entryOf(host: string, { server, lists, requireTls }: Found): HostEntry {
+  return { host, name: domainName(host, server.port), server, lists, requireTls };
+}
+
+/** A VirtualService has the same routes for all servers of one Gateway under one route name: the first that has any. */
+function listOf(binding: Binding, position: number): RouteList {
+  for (let at = 0; at < position; at++) {
+    const list = binding[at]?.list;
+    if (list !== undefined && list.routes.length > 0) return list;
+  }
+  return (binding[position] as BoundRoutes).list;
+}
+
+function isNothing({ routes, findings }: RouteList): boolean {
+  return routes.length === 0 && findings.length === 0;
+}
+
+/** Only the hosts of VirtualServices that are bound otherwise than before are looked at. */
+function nextHosts(
+  servers: readonly GatewayServer[],
+  bindings: readonly Binding[],
+  old: GatewayHosts,
+): ReadonlyMap<string, HostEntry> {
+  const common = commonEnds(old.bindings, bindings);
+  const touched = new Set<string>();
+  for (const binding of [...middleOf(old.bindings, common), ...middleOf(bindings, common)])
+    for (const bound of binding) for (const host of bound?.hosts ?? []) touched.add(host);
+  const hosts = new Map(old.hosts);
+  for (const host of touched) {
+    const entry = oneHost(host, servers, bindings);
+    if (entry === undefined) hosts.delete(host);
+    else hosts.set(host, entry);
+  }
+  return hosts;
+}
+
+function oneHost(host: string, servers: readonly GatewayServer[], bindings: readonly Binding[]): HostEntry | undefined {
+  const lists: RouteList[] = [];
+  let first: GatewayServer | undefined;
+  let requireTls = false;
+  for (const [position, server] of servers.entries()) {
+    const redirects = server.server.tls?.httpsRedirect === true;
+    for (const binding of bindings) {
+      if (binding[position]?.hosts.includes(host) !== true) continue;
+      const list = listOf(binding, position);
+      if (isNothing(list)) continue;
+      lists.push(list);
+      first ??= server;
+      if (redirects) requireTls = true;
+    }
+    if (!redirects || !server.hosts.some((each) => each.host.toLowerCase() === host)) continue;
+    first ??= server;
+    requireTls = true;
+  }
+  return first === undefined ? undefined : entryOf(host, { server: first, lists, requireTls });
+}

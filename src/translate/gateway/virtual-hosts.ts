@@ -1,0 +1,309 @@
+// The virtual hosts of one route name of a gateway: hosts of all its Gateways together, those with the very same routes as one.
+// In: the servers of the route name, the VirtualServices of each Gateway, what was made before. Out: virtual hosts in order of
+// name. Called by routes.ts. Hosts whose Gateways bind what they bound stay as they are, and so do their virtual hosts.
+
+import type { Origin } from '../../ir/draft.ts';
+import { originOf } from '../../ir/draft.ts';
+import type { ProxyClass } from '../../ir/proxy.ts';
+import type { Finding } from '../../config/object.ts';
+import type { GatewayServer, MergedGateway, VirtualService } from '../../ir/traffic.ts';
+import { compareSpecificity } from '../../lib/hosts.ts';
+import { memo } from '../../lib/memo.ts';
+import { compareNumbers, compareStrings } from '../../lib/order.ts';
+import { replacedByName } from '../../lib/positions.ts';
+import { keepList, sameList, smallTable, type Table, tableFrom, tableGet, tableWith } from '../../lib/table.ts';
+import { proxyHeaders } from '../http/headers.ts';
+import { DOMAIN_SEPARATOR, domainName } from '../routes/domains.ts';
+import { longVirtualHost, type VirtualHost, virtualHost } from '../routes/route-config.ts';
+import type { EncodedRoute, RouteList } from '../routes/virtual-service.ts';
+import type { RouteScope } from './bound.ts';
+import { type GatewayHosts, gatewayHosts, type HostEntry } from './gateway-hosts.ts';
+
+export interface RouteNameHosts {
+  readonly servers: readonly GatewayServer[];
+  /** One for each Gateway, in the order of the servers. */
+  readonly gateways: readonly GatewayHosts[];
+  /** By host. */
+  readonly entries: Table<MergedEntry>;
+  /** Entries by the first of their lists, which hosts with the same routes have in common. */
+  readonly alike: ReadonlyMap<RouteList | undefined, Alike>;
+  /** Ordered by name. */
+  readonly hosts: readonly VirtualHost[];
+}
+
+/** A host, and by position the Gateways that have it. */
+interface MergedEntry extends HostEntry {
+  readonly from: readonly number[];
+}
+
+interface Alike {
+  readonly entries: readonly MergedEntry[];
+  readonly hosts: readonly VirtualHost[];
+}
+
+/** What a route name was made from before: `moved` are hosts of services that are others since. */
+export interface Before {
+  readonly hosts: RouteNameHosts;
+  readonly moved: ReadonlySet<string>;
+}
+
+export function routeNameHosts(
+  scope: RouteScope,
+  servers: readonly GatewayServer[],
+  bound: MergedGateway['virtualServices'],
+  before: Before | undefined,
+): RouteNameHosts {
+  const old = before?.hosts.servers === servers ? before.hosts : undefined;
+  const moved = before?.moved ?? NO_HOSTS;
+  const parts = byGateway(servers).map(({ name, own }, position) =>
+    gatewayPart(scope, own, bound.get(name) ?? NONE, old?.gateways[position], moved),
+  );
+  const gateways = keepList(old?.gateways, parts);
+  if (old?.gateways === gateways) return old;
+  if (old === undefined) {
+    const entries = allEntries(gateways);
+    const alike = allAlike(scope.proxyClass, entries);
+    const table = entries.size < FEW ? smallTable(entries) : tableFrom(entries);
+    return { servers, gateways, entries: table, alike, hosts: allHosts(servers, alike) };
+  }
+  const changes = changedEntries(gateways, old);
+  if (changes.size === 0) return { ...old, gateways };
+  const alike = changedAlike(scope.proxyClass, changes, old);
+  return {
+    servers,
+    gateways,
+    entries: tableWith(old.entries, changes),
+    alike: withChanges(old.alike, alike),
+    hosts: nextHosts(servers, alike, old),
+  };
+}
+
+/** Hosts of which a table of one bucket is enough: most route names are of one server. */
+const FEW = 64;
+
+const NO_HOSTS: ReadonlySet<string> = new Set();
+const NONE: readonly VirtualService[] = [];
+
+/** The part of before, when nothing of it is another. */
+function gatewayPart(
+  scope: RouteScope,
+  servers: readonly GatewayServer[],
+  nodes: readonly VirtualService[],
+  before: GatewayHosts | undefined,
+  moved: ReadonlySet<string>,
+): GatewayHosts {
+  if (before?.nodes === nodes && moved.size === 0) return before;
+  const next = gatewayHosts(scope, servers, nodes, before, moved);
+  return before?.nodes === nodes && before.hosts === next.hosts && before.bindings === next.bindings ? before : next;
+}
+
+/** Servers of one Gateway stand together: Gateways are merged one after the other. */
+const byGateway = memo(
+  (servers: readonly GatewayServer[]): readonly { readonly name: string; readonly own: readonly GatewayServer[] }[] => {
+    const groups = new Map<string, GatewayServer[]>();
+    for (const server of servers) {
+      const group = groups.get(server.gatewayName);
+      if (group === undefined) groups.set(server.gatewayName, [server]);
+      else group.push(server);
+    }
+    return [...groups].map(([name, own]) => ({ name, own }));
+  },
+);
+
+function allEntries(gateways: readonly GatewayHosts[]): ReadonlyMap<string, MergedEntry> {
+  const entries = new Map<string, MergedEntry>();
+  gateways.forEach(({ hosts }, position) => {
+    for (const [host, entry] of hosts) {
+      const known = entries.get(host);
+      entries.set(host, known === undefined ? { ...entry, from: [position] } : joined(known, entry, position));
+    }
+  });
+  return entries;
+}
+
+function joined(first: MergedEntry, next: HostEntry, position: number): MergedEntry {
+  return {
+    ...first,
+    lists: [...first.lists, ...next.lists],
+    requireTls: first.requireTls || next.requireTls,
+    from: [...first.from, position],
+  };
+}
+
+/** The hosts that a Gateway has otherwise now, undefined for those that nobody has any more. */
+function changedEntries(
+  gateways: readonly GatewayHosts[],
+  old: RouteNameHosts,
+): ReadonlyMap<string, MergedEntry | undefined> {
+  const positions = new Map<string, Set<number>>();
+  gateways.forEach(({ hosts }, position) => {
+    const before = old.gateways[position]?.hosts ?? hosts;
+    if (before === hosts) return;
+    const touch = (host: string): void => {
+      const from = positions.get(host) ?? new Set(tableGet(old.entries, host)?.from);
+      positions.set(host, from);
+      if (hosts.has(host)) from.add(position);
+      else from.delete(position);
+    };
+    for (const [host, entry] of hosts) if (before.get(host) !== entry) touch(host);
+    for (const host of before.keys()) if (!hosts.has(host)) touch(host);
+  });
+  return new Map([...positions].map(([host, from]) => [host, mergedEntry(gateways, host, from)]));
+}
+
+function mergedEntry(
+  gateways: readonly GatewayHosts[],
+  host: string,
+  from: ReadonlySet<number>,
+): MergedEntry | undefined {
+  let merged: MergedEntry | undefined;
+  for (const position of [...from].sort(compareNumbers)) {
+    const entry = gateways[position]?.hosts.get(host);
+    if (entry === undefined) continue;
+    merged = merged === undefined ? { ...entry, from: [position] } : joined(merged, entry, position);
+  }
+  return merged;
+}
+
+function allAlike(
+  proxyClass: ProxyClass,
+  entries: ReadonlyMap<string, MergedEntry>,
+): ReadonlyMap<RouteList | undefined, Alike> {
+  const lists = new Map<RouteList | undefined, MergedEntry[]>();
+  for (const entry of entries.values()) {
+    const list = lists.get(entry.lists[0]);
+    if (list === undefined) lists.set(entry.lists[0], [entry]);
+    else list.push(entry);
+  }
+  return new Map([...lists].map(([first, list]) => [first, alikeOf(proxyClass, list)]));
+}
+
+/** What the changed hosts belong to now, and what they belonged to; undefined where nothing is left of it. */
+function changedAlike(
+  proxyClass: ProxyClass,
+  changes: ReadonlyMap<string, MergedEntry | undefined>,
+  old: RouteNameHosts,
+): ReadonlyMap<RouteList | undefined, Alike | undefined> {
+  const lists = new Map<RouteList | undefined, Set<MergedEntry>>();
+  const listOf = (first: RouteList | undefined): Set<MergedEntry> => {
+    const list = lists.get(first) ?? new Set(old.alike.get(first)?.entries);
+    lists.set(first, list);
+    return list;
+  };
+  for (const [host, entry] of changes) {
+    const before = tableGet(old.entries, host);
+    if (before !== undefined) listOf(before.lists[0]).delete(before);
+    if (entry !== undefined) listOf(entry.lists[0]).add(entry);
+  }
+  return new Map(
+    [...lists].map(([first, list]) => [first, list.size === 0 ? undefined : alikeOf(proxyClass, [...list])]),
+  );
+}
+
+function withChanges<K, V>(map: ReadonlyMap<K, V>, changes: ReadonlyMap<K, V | undefined>): ReadonlyMap<K, V> {
+  const next = new Map(map);
+  for (const [key, value] of changes) {
+    if (value === undefined) next.delete(key);
+    else next.set(key, value);
+  }
+  return next;
+}
+
+function alikeOf(proxyClass: ProxyClass, entries: readonly MergedEntry[]): Alike {
+  const { attemptCount } = proxyHeaders(proxyClass);
+  return { entries, hosts: collapsed(entries).map(({ entry, domains }) => rendered(entry, domains, attemptCount)) };
+}
+
+/** Hosts with the very same routes become one virtual host: routes are large, domains are small. */
+function collapsed(
+  entries: readonly HostEntry[],
+): readonly { readonly entry: HostEntry; readonly domains: string[] }[] {
+  const groups: { readonly entry: HostEntry; readonly domains: string[] }[] = [];
+  for (const entry of entries.toSorted((a, b) => compareSpecificity(a.host, b.host))) {
+    const group = groups.find((each) => isAlike(each.entry, entry));
+    if (group !== undefined) group.domains.push(entry.host);
+    else groups.push({ entry, domains: [entry.host] });
+  }
+  return groups;
+}
+
+/** Hosts of several Gateways stay apart: EnvoyFilters know virtual hosts by their names. */
+function isAlike(a: HostEntry, b: HostEntry): boolean {
+  const together = a.lists.length === 0 || a.server.gatewayName === b.server.gatewayName;
+  return together && a.requireTls === b.requireTls && sameList(a.lists, b.lists);
+}
+
+/** So many lists are put together without asking whether they were before. */
+const MANY = 16;
+
+function rendered({ name, server, lists, requireTls }: HostEntry, hosts: string[], attemptCount: boolean): VirtualHost {
+  const render = lists.length > MANY ? longVirtualHost : virtualHost;
+  const all =
+    lists.length > MANY ? joinedOf(serverRoutes(server), lists) : joinedRoutes(serverRoutes(server), ...lists);
+  const http3 = server.quic === true ? server.port : undefined;
+  return render(all, name, hosts.join(DOMAIN_SEPARATOR), attemptCount, requireTls, http3);
+}
+
+function allHosts(
+  servers: readonly GatewayServer[],
+  alike: ReadonlyMap<RouteList | undefined, Alike>,
+): readonly VirtualHost[] {
+  if (alike.size === 0) return nobody(servers);
+  return [...alike.values()].flatMap((each) => each.hosts).sort((a, b) => compareStrings(a.name, b.name));
+}
+
+/** No routes: every request gets 404. */
+function nobody([first]: readonly GatewayServer[]): readonly VirtualHost[] {
+  if (first === undefined) return [];
+  return [virtualHost(serverRoutes(first), domainName('blackhole', first.port), '*', false, false)];
+}
+
+function nextHosts(
+  servers: readonly GatewayServer[],
+  changes: ReadonlyMap<RouteList | undefined, Alike | undefined>,
+  old: RouteNameHosts,
+): readonly VirtualHost[] {
+  const gone = [...changes.keys()].flatMap((list) => old.alike.get(list)?.hosts.map(nameOf) ?? []);
+  const come = [...changes.values()].flatMap((each) => each?.hosts ?? []);
+  const hosts = replacedByName(old.alike.size === 0 ? [] : old.hosts, nameOf, gone, come);
+  return hosts.length === 0 ? nobody(servers) : hosts;
+}
+
+function nameOf({ name }: VirtualHost): string {
+  return name;
+}
+
+/** No routes of its own: the server as an origin of what is bound to it. */
+const serverRoutes = memo(
+  (server: GatewayServer): RouteList => ({
+    routes: [],
+    origins: [originOf(server.gateway, `spec.servers[${server.index}]`)],
+    findings: [],
+  }),
+);
+
+/** All routes, oldest VirtualService first; those that take everything come last, or they would hide the others. */
+const joinedRoutes = memo((server: RouteList, ...lists: readonly RouteList[]): RouteList => joinedOf(server, lists));
+
+function joinedOf(server: RouteList, lists: readonly RouteList[]): RouteList {
+  const routes: EncodedRoute[] = [];
+  const catchAlls: EncodedRoute[] = [];
+  for (const list of lists) for (const route of list.routes) (route.catchAll ? catchAlls : routes).push(route);
+  for (const route of catchAlls) routes.push(route);
+  return {
+    routes,
+    // Listed when somebody asks.
+    get origins(): readonly Origin[] {
+      return [...server.origins, ...lists.flatMap((list) => list.origins)];
+    },
+    get findings(): readonly Finding[] {
+      return lists.flatMap((list) => list.findings);
+    },
+  };
+}
+
+/** Rules that had to be left out, of whatever is bound to a host. */
+export function routeNameFindings({ gateways }: RouteNameHosts): readonly Finding[] {
+  const entries = gateways.flatMap(({ hosts }) => [...hosts.values()]);
+  return entries.flatMap(({ lists }) => lists.flatMap((list) => list.findings));
+}
