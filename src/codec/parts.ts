@@ -38,3 +38,21 @@ function varintSize(value: number): number {
   for (let rest = value; rest > 0x7f; rest >>>= 7) size++;
   return size;
 }
+
+/** Messages of a field with a number below 16, one behind the other: what can stand within another message as it is. */
+export function asField(number: number, messages: readonly Uint8Array[]): Uint8Array {
+  return ofParts(number, [NOTHING, ...messages, NOTHING]);
+}
+
+/** Pieces of one message one behind the other. */
+export function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const { length } of pieces) size += length;
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}

@@ -132,16 +132,32 @@ function nextHosts(
   old: GatewayHosts,
 ): ReadonlyMap<string, HostEntry> {
   const common = commonEnds(old.bindings, bindings);
-  const touched = new Set<string>();
-  for (const binding of [...middleOf(old.bindings, common), ...middleOf(bindings, common)])
-    for (const bound of binding) for (const host of bound?.hosts ?? []) touched.add(host);
+  const gone = middleOf(old.bindings, common);
+  const come = middleOf(bindings, common);
   const hosts = new Map(old.hosts);
+  if (servers.length === 1 && exchanged(hosts, gone, come)) return hosts;
+  const touched = new Set<string>();
+  for (const binding of [...gone, ...come])
+    for (const bound of binding) for (const host of bound?.hosts ?? []) touched.add(host);
   for (const host of touched) {
     const entry = oneHost(host, servers, bindings);
     if (entry === undefined) hosts.delete(host);
     else hosts.set(host, entry);
   }
   return hosts;
+}
+
+/** One VirtualService with other routes for the same hosts: they take the place that its routes had. */
+function exchanged(hosts: Map<string, HostEntry>, gone: readonly Binding[], come: readonly Binding[]): boolean {
+  const before = gone[0]?.[0];
+  const now = come[0]?.[0];
+  if (gone.length !== 1 || come.length !== 1 || before === undefined || now === undefined) return false;
+  if (!sameList(before.hosts, now.hosts) || isNothing(before.list) || isNothing(now.list)) return false;
+  for (const host of now.hosts) {
+    const entry = hosts.get(host) as HostEntry;
+    hosts.set(host, { ...entry, lists: entry.lists.with(entry.lists.indexOf(before.list), now.list) });
+  }
+  return true;
 }
 
 function oneHost(host: string, servers: readonly GatewayServer[], bindings: readonly Binding[]): HostEntry | undefined {

@@ -2,7 +2,6 @@
 // In: the servers of the route name, the VirtualServices of each Gateway, what was made before. Out: virtual hosts in order of
 // name. Called by routes.ts. Hosts whose Gateways bind what they bound stay as they are, and so do their virtual hosts.
 
-import type { Origin } from '../../ir/draft.ts';
 import { originOf } from '../../ir/draft.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Finding } from '../../config/object.ts';
@@ -237,11 +236,12 @@ function isAlike(a: HostEntry, b: HostEntry): boolean {
 const MANY = 16;
 
 function rendered({ name, server, lists, requireTls }: HostEntry, hosts: string[], attemptCount: boolean): VirtualHost {
-  const render = lists.length > MANY ? longVirtualHost : virtualHost;
-  const all =
-    lists.length > MANY ? joinedOf(serverRoutes(server), lists) : joinedRoutes(serverRoutes(server), ...lists);
+  const domains = hosts.join(DOMAIN_SEPARATOR);
   const http3 = server.quic === true ? server.port : undefined;
-  return render(all, name, hosts.join(DOMAIN_SEPARATOR), attemptCount, requireTls, http3);
+  const own = serverRoutes(server);
+  return lists.length > MANY
+    ? longVirtualHost([own, ...lists], name, domains, attemptCount, requireTls, http3)
+    : virtualHost(joinedRoutes(own, ...lists), name, domains, attemptCount, requireTls, http3);
 }
 
 function allHosts(
@@ -283,24 +283,17 @@ const serverRoutes = memo(
 );
 
 /** All routes, oldest VirtualService first; those that take everything come last, or they would hide the others. */
-const joinedRoutes = memo((server: RouteList, ...lists: readonly RouteList[]): RouteList => joinedOf(server, lists));
-
-function joinedOf(server: RouteList, lists: readonly RouteList[]): RouteList {
+const joinedRoutes = memo((...lists: readonly [RouteList, ...RouteList[]]): RouteList => {
   const routes: EncodedRoute[] = [];
   const catchAlls: EncodedRoute[] = [];
   for (const list of lists) for (const route of list.routes) (route.catchAll ? catchAlls : routes).push(route);
   for (const route of catchAlls) routes.push(route);
   return {
     routes,
-    // Listed when somebody asks.
-    get origins(): readonly Origin[] {
-      return [...server.origins, ...lists.flatMap((list) => list.origins)];
-    },
-    get findings(): readonly Finding[] {
-      return lists.flatMap((list) => list.findings);
-    },
+    origins: lists.flatMap((list) => list.origins),
+    findings: lists.flatMap((list) => list.findings),
   };
-}
+});
 
 /** Rules that had to be left out, of whatever is bound to a host. */
 export function routeNameFindings({ gateways }: RouteNameHosts): readonly Finding[] {

@@ -2,7 +2,7 @@
 // A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
 // one after the other, and stays the same draft while they are the same objects.
 
-import { encode, ofParts } from '../../codec/index.ts';
+import { asField, encode, joined, ofParts } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
@@ -66,9 +66,9 @@ function behindRoutes(
   };
 }
 
-/** The same of thousands of routes, which are copied one behind the other, and without looking for one made before. */
+/** The same of many lists, which are copied one behind the other, and without looking for one made before. */
 export function longVirtualHost(
-  list: RouteList,
+  lists: readonly RouteList[],
   name: string,
   domains: string,
   attemptCount: boolean,
@@ -76,16 +76,24 @@ export function longVirtualHost(
   http3Port?: number,
 ): VirtualHost {
   const pieces = [encode(VIRTUAL_HOST, { name, domains: domains.split(DOMAIN_SEPARATOR) })];
-  for (const { message } of list.routes) pieces.push(message.bytes);
+  for (const list of lists) pieces.push(encodedList(list).some);
+  for (const list of lists) pieces.push(encodedList(list).every);
   pieces.push(encode(VIRTUAL_HOST, behindRoutes(attemptCount, requireTls, http3Port)));
   return {
     name,
-    message: new Encoded(ofParts(ROUTES_OF_HOST, pieces)),
+    message: new Encoded(joined(pieces)),
     get origins(): readonly Origin[] {
-      return list.origins;
+      return lists.flatMap((list) => list.origins);
     },
   };
 }
+
+/** The routes of a list as they stand in a virtual host; those that take every request come behind those of all lists. */
+const encodedList = memo(({ routes }: RouteList): { readonly some: Uint8Array; readonly every: Uint8Array } => {
+  const bytesOf = (catchAll: boolean): readonly Uint8Array[] =>
+    routes.flatMap((route) => (route.catchAll === catchAll ? [route.message.bytes] : []));
+  return { some: asField(ROUTES_OF_HOST, bytesOf(false)), every: asField(ROUTES_OF_HOST, bytesOf(true)) };
+});
 
 /** Tells clients that the same port answers HTTP/3 too, for a day (RFC 7838). */
 function alternative(port: number): HeaderValueOption {
@@ -111,15 +119,20 @@ export function routeConfiguration(
   const made: Parts = { hosts, losers };
   // Those of thousands of virtual hosts are put in order when somebody asks for them.
   const origins = (): readonly Origin[] => [...made.hosts.flatMap((host) => host.origins), ...made.losers];
-  const pieces = hosts.length < MANY ? undefined : piecesOf(name, hosts);
+  const pieces = isLarge(hosts) ? piecesOf(name, hosts) : undefined;
   const bytes = pieces === undefined ? encodedWhole(name, hosts) : ofParts(VIRTUAL_HOSTS, pieces);
   const draft = lazyDraftOf(ROUTES, name, bytes, origins, pieces);
   partsOf.set(draft, made);
   return draft;
 }
 
-/** From so many virtual hosts on it is less work to write what stands before and behind them by itself. */
+/** From so many virtual hosts, or bytes, on it is less work to write what stands before and behind them by itself. */
 const MANY = 8;
+const MANY_BYTES = 65_536;
+
+function isLarge(hosts: readonly VirtualHost[]): boolean {
+  return hosts.length >= MANY || hosts.some(({ message }) => message.bytes.length >= MANY_BYTES);
+}
 
 function encodedWhole(name: string, hosts: readonly VirtualHost[]): Uint8Array {
   return encode(ROUTES, { ...routeFields(name), virtualHosts: hosts.map((host) => host.message) });
