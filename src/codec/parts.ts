@@ -44,6 +44,15 @@ export function asField(number: number, messages: readonly Uint8Array[]): Uint8A
   return ofParts(number, [NOTHING, ...messages, NOTHING]);
 }
 
+/** One message of a field with a number below 16, in pieces: tag and length come in front of them. */
+export function fieldOf(number: number, pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  let size = 0;
+  for (const { length } of pieces) size += length;
+  const front = [(number << 3) | LENGTH_DELIMITED];
+  for (; size > 0x7f; size >>>= 7) front.push((size & 0x7f) | 0x80);
+  return [Uint8Array.from([...front, size]), ...pieces];
+}
+
 /** Pieces of one message one behind the other. */
 export function joined(pieces: readonly Uint8Array[]): Uint8Array {
   let size = 0;

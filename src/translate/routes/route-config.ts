@@ -2,7 +2,7 @@
 // A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
 // one after the other, and stays the same draft while they are the same objects.
 
-import { asField, encode, joined, ofParts } from '../../codec/index.ts';
+import { asField, encode, fieldOf, joined, ofParts } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
@@ -26,6 +26,8 @@ type Route = Messages['envoy.config.route.v3.Route'];
 export interface VirtualHost {
   readonly name: string;
   readonly message: Encoded;
+  /** Of a long one: what its bytes are, piece by piece. */
+  readonly pieces?: readonly Uint8Array[] | undefined;
   readonly origins: readonly Origin[];
 }
 
@@ -79,9 +81,14 @@ export function longVirtualHost(
   for (const list of lists) pieces.push(encodedList(list).some);
   for (const list of lists) pieces.push(encodedList(list).every);
   pieces.push(encode(VIRTUAL_HOST, behindRoutes(attemptCount, requireTls, http3Port)));
+  let message: Encoded | undefined;
   return {
     name,
-    message: new Encoded(joined(pieces)),
+    pieces,
+    // Nobody asks for it but classes on demand.
+    get message(): Encoded {
+      return (message ??= new Encoded(joined(pieces)));
+    },
     get origins(): readonly Origin[] {
       return lists.flatMap((list) => list.origins);
     },
@@ -119,31 +126,30 @@ export function routeConfiguration(
   const made: Parts = { hosts, losers };
   // Those of thousands of virtual hosts are put in order when somebody asks for them.
   const origins = (): readonly Origin[] => [...made.hosts.flatMap((host) => host.origins), ...made.losers];
-  const pieces = isLarge(hosts) ? piecesOf(name, hosts) : undefined;
-  const bytes = pieces === undefined ? encodedWhole(name, hosts) : ofParts(VIRTUAL_HOSTS, pieces);
+  const { bytes, pieces } = encoded(name, hosts);
   const draft = lazyDraftOf(ROUTES, name, bytes, origins, pieces);
   partsOf.set(draft, made);
   return draft;
 }
 
-/** From so many virtual hosts, or bytes, on it is less work to write what stands before and behind them by itself. */
+/** From so many virtual hosts on it is less work to write what stands before and behind them by itself. */
 const MANY = 8;
-const MANY_BYTES = 65_536;
 
-function isLarge(hosts: readonly VirtualHost[]): boolean {
-  return hosts.length >= MANY || hosts.some(({ message }) => message.bytes.length >= MANY_BYTES);
-}
-
-function encodedWhole(name: string, hosts: readonly VirtualHost[]): Uint8Array {
-  return encode(ROUTES, { ...routeFields(name), virtualHosts: hosts.map((host) => host.message) });
-}
-
-/** What stands before the virtual hosts, each of them, and what stands behind. */
-function piecesOf(name: string, hosts: readonly VirtualHost[]): readonly Uint8Array[] {
+function encoded(
+  name: string,
+  hosts: readonly VirtualHost[],
+): { readonly bytes: Uint8Array; readonly pieces?: readonly Uint8Array[] } {
+  const long = hosts.some((host) => host.pieces !== undefined);
+  if (!long && hosts.length < MANY) {
+    return { bytes: encode(ROUTES, { ...routeFields(name), virtualHosts: hosts.map((host) => host.message) }) };
+  }
   const pieces = [encode(ROUTES, { name })];
-  for (const { message } of hosts) pieces.push(message.bytes);
+  for (const host of hosts) {
+    if (!long) pieces.push(host.message.bytes);
+    else pieces.push(...fieldOf(VIRTUAL_HOSTS, host.pieces ?? [host.message.bytes]));
+  }
   pieces.push(encode(ROUTES, { ...routeFields(name), name: undefined }));
-  return pieces;
+  return { bytes: long ? joined(pieces) : ofParts(VIRTUAL_HOSTS, pieces), pieces };
 }
 
 const ROUTES = 'envoy.config.route.v3.RouteConfiguration';
