@@ -34,6 +34,8 @@ export function gatewayListeners(scope: Scope, previous: readonly Draft[] = []):
   const { gateway, proxyClass } = scope;
   if (gateway === undefined) return [];
   const context = gatewayContext(scope);
+  const inputs = [context, proxyClass, scope.mesh, gateway.ports];
+  if (sameList(madeFrom.get(previous) ?? NOTHING, inputs)) return previous;
   const before = new Map(previous.map((draft) => [draft.name, draft]));
   const outlines = new Map<string, Outline>();
   for (const port of gateway.ports) {
@@ -54,7 +56,19 @@ export function gatewayListeners(scope: Scope, previous: readonly Draft[] = []):
   const drafts = [...outlines.values()]
     .sort((a, b) => compareStrings(a.name, b.name))
     .flatMap((outline) => listenerDraft(outline, context, before.get(outline.name)) ?? []);
-  return keepList(previous, drafts);
+  const all = keepList(previous, drafts);
+  madeFrom.set(all, gateway.ports.every(hasRoutesElsewhere) ? inputs : NOTHING);
+  return all;
+}
+
+/** What drafts were made from; nothing for those that depend on VirtualServices too. */
+const madeFrom = stamp<readonly Draft[], readonly unknown[]>();
+
+const NOTHING: readonly unknown[] = [];
+
+/** Its connection managers ask for their routes: nothing that is bound to the Gateway shows in the listener. */
+function hasRoutesElsewhere({ class: kind, servers }: GatewayPort): boolean {
+  return kind === 'HTTP' || servers.every((server) => server.routeName !== '');
 }
 
 /** A listener before it is put together. */

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConfigObject } from '../../../src/config/object.ts';
 import { boundRoutes } from '../../../src/translate/gateway/bound.ts';
+import { gatewayListeners } from '../../../src/translate/gateway/listeners.ts';
 import { gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
 import { virtualHost } from '../../../src/translate/routes/route-config.ts';
 import { renderRoutes } from '../../../src/translate/routes/virtual-service.ts';
@@ -290,6 +291,11 @@ describe('work of one change', () => {
 
   it('looks at the servers of one Gateway, whatever the number of others', () => {
     expect(changed(routesOn('gw-7', '/b'))).toEqual([2, 2, 2]);
+  });
+
+  it('of routes leaves the listeners alone', () => {
+    const listeners = gatewayListeners(scope);
+    expect(gatewayListeners(before.next(routesOn('gw-7', '/b')).scope(own, scope), listeners)).toBe(listeners);
   });
 
   it('of a service that no routes lead to looks at nothing', () => {
