@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConfigObject } from '../../../src/config/object.ts';
 import { boundRoutes } from '../../../src/translate/gateway/bound.ts';
+import { httpsChain } from '../../../src/translate/gateway/http-chains.ts';
 import { gatewayListeners } from '../../../src/translate/gateway/listeners.ts';
 import { gatewayRouteFindings, gatewayRoutes } from '../../../src/translate/gateway/routes.ts';
 import { virtualHost } from '../../../src/translate/routes/route-config.ts';
@@ -295,7 +296,9 @@ describe('work of one change', () => {
 
   it('of routes leaves the listeners alone', () => {
     const listeners = gatewayListeners(scope);
+    const { runs, hits } = httpsChain.counts;
     expect(gatewayListeners(before.next(routesOn('gw-7', '/b')).scope(own, scope), listeners)).toBe(listeners);
+    expect(httpsChain.counts).toMatchObject({ runs, hits });
   });
 
   it('of a service that no routes lead to looks at nothing', () => {
