@@ -5,7 +5,6 @@ import { TYPE_URL } from '../ir/draft.ts';
 import type { Proxy, Workload } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
 import type { Clock, Timers } from '../lib/ports.ts';
-import { memo } from '../lib/memo.ts';
 import { smallTable } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
@@ -341,10 +340,25 @@ export class PlaneSession implements ProxySession {
   }
 }
 
+type Tables = readonly (readonly [string, ResourceTable])[];
+
+/** Held by neither: views that knew those before them would keep all that there ever were. */
+const stepsBetween = new WeakMap<ClassViews, WeakMap<ClassViews, Tables>>();
+
 /** Where nothing is peculiar to a proxy, types whose table is the same as before have the same view. */
-const changedTables = memo((views: ClassViews, before: ClassViews): readonly (readonly [string, ResourceTable])[] =>
-  [...views.tables].filter(([typeUrl, table]) => before.tables.get(typeUrl) !== table),
-);
+function changedTables(views: ClassViews, before: ClassViews): Tables {
+  let steps = stepsBetween.get(before);
+  if (steps === undefined) {
+    steps = new WeakMap();
+    stepsBetween.set(before, steps);
+  }
+  let changed = steps.get(views);
+  if (changed === undefined) {
+    changed = [...views.tables].filter(([typeUrl, table]) => before.tables.get(typeUrl) !== table);
+    steps.set(views, changed);
+  }
+  return changed;
+}
 
 function secretView(secrets: readonly Resource[]): View {
   const table: ResourceTable = smallTable(secrets.map((secret) => [shardKey(secret.name), [secret]] as const));

@@ -6,7 +6,7 @@ import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { compareStrings } from '../../lib/order.ts';
+import { replacedByName } from '../../lib/positions.ts';
 import {
   type Derived,
   deriveTable,
@@ -88,17 +88,36 @@ function preparedListeners(
 const NO_DESTINATIONS: readonly unknown[] = [];
 
 /** Without routes for connections nothing of the class is in it. */
-const sharedPrepared = memo(
+function sharedPrepared(
+  plans: Table<ListenerPlan>,
+  previous: Derived<ListenerPlan, PreparedListener> | undefined,
+  catchAll: TcpTarget,
+  anyHost: boolean,
+): Derived<ListenerPlan, PreparedListener> {
+  return previous === undefined
+    ? firstPrepared(plans, catchAll, anyHost)
+    : preparedAfter(previous, plans, catchAll, anyHost);
+}
+
+const firstPrepared = memo(
+  (plans: Table<ListenerPlan>, catchAll: TcpTarget, anyHost: boolean): Derived<ListenerPlan, PreparedListener> =>
+    preparedListeners(plans, undefined, withoutRoutes(catchAll, anyHost), NO_DESTINATIONS),
+);
+
+/** Kept with those before: the other way round, the newest would keep all that there ever were. */
+const preparedAfter = memo(
   (
+    previous: Derived<ListenerPlan, PreparedListener>,
     plans: Table<ListenerPlan>,
-    previous: Derived<ListenerPlan, PreparedListener> | undefined,
     catchAll: TcpTarget,
     anyHost: boolean,
-  ): Derived<ListenerPlan, PreparedListener> => {
-    const frame: OutboundFrame = { catchAll, anyHost, l4: NO_L4, lookup: () => undefined };
-    return preparedListeners(plans, previous, frame, NO_DESTINATIONS);
-  },
+  ): Derived<ListenerPlan, PreparedListener> =>
+    preparedListeners(plans, previous, withoutRoutes(catchAll, anyHost), NO_DESTINATIONS),
 );
+
+function withoutRoutes(catchAll: TcpTarget, anyHost: boolean): OutboundFrame {
+  return { catchAll, anyHost, l4: NO_L4, lookup: () => undefined };
+}
 
 const meshDrafts = memo((shared: readonly PreparedListener[], l4: L4Context): readonly Draft[] =>
   shared.map((each) => meshDraft(each, l4)),
@@ -168,29 +187,44 @@ interface SortedListeners {
 }
 
 /** In order of names: only what changed is looked at, the rest is copied. */
-const sortedByName = memo(
-  (
-    prepared: Table<PreparedListener>,
-    from: Table<PreparedListener> | undefined,
-    previous: SortedListeners | undefined,
-  ): SortedListeners => {
-    const changed = new Map<string, PreparedListener | undefined>();
-    for (const [name, , after] of tableDiff(from ?? emptyTable<PreparedListener>(), prepared)) changed.set(name, after);
-    const next: PreparedListener[] = [];
-    for (const each of previous?.all ?? []) {
-      const { name } = each.plan;
-      const after = changed.has(name) ? changed.get(name) : each;
-      if (after !== undefined) next.push(after);
-      changed.delete(name);
-    }
-    const come = [...changed.values()].flatMap((each) => each ?? []);
-    const all = come.length === 0 ? next : [...next, ...come].sort((a, b) => compareStrings(a.plan.name, b.plan.name));
-    const named = all.filter((each) => each.reach === 'workload');
-    const shared = all.filter((each) => each.reach !== 'workload');
-    const meshWide = shared.every((each) => each.reach === 'mesh');
-    return { all, named: keepList(previous?.named, named), shared: keepList(previous?.shared, shared), meshWide };
-  },
+function sortedByName(
+  prepared: Table<PreparedListener>,
+  from: Table<PreparedListener> | undefined,
+  previous: SortedListeners | undefined,
+): SortedListeners {
+  return from === undefined || previous === undefined ? firstSorted(prepared) : sortedAfter(previous, from, prepared);
+}
+
+const firstSorted = memo(
+  (prepared: Table<PreparedListener>): SortedListeners => sorted(undefined, emptyTable<PreparedListener>(), prepared),
 );
+
+const sortedAfter = memo(
+  (previous: SortedListeners, from: Table<PreparedListener>, prepared: Table<PreparedListener>): SortedListeners =>
+    sorted(previous, from, prepared),
+);
+
+function sorted(
+  previous: SortedListeners | undefined,
+  from: Table<PreparedListener>,
+  prepared: Table<PreparedListener>,
+): SortedListeners {
+  const gone: string[] = [];
+  const come: PreparedListener[] = [];
+  for (const [name, , after] of tableDiff(from, prepared)) {
+    gone.push(name);
+    if (after !== undefined) come.push(after);
+  }
+  const all = replacedByName(previous?.all ?? NO_LISTENERS, nameOf, gone, come);
+  const named = all.filter((each) => each.reach === 'workload');
+  const shared = all.filter((each) => each.reach !== 'workload');
+  const meshWide = shared.every((each) => each.reach === 'mesh');
+  return { all, named: keepList(previous?.named, named), shared: keepList(previous?.shared, shared), meshWide };
+}
+
+function nameOf({ plan }: PreparedListener): string {
+  return plan.name;
+}
 
 /** `virtualOutbound`, where anything is captured. */
 const captured = memo(

@@ -68,7 +68,10 @@ export function outboundPlans(scope: Scope, previous: OutboundPlans | undefined)
   const kept = previous?.place === place && previous.own === own && sameShapes(previous, egress) ? previous : undefined;
   const [only] = egress;
   if (egress.length !== 1 || only === undefined) return nextPlans({ egress, place, own, endpoints }, kept);
-  return sharedPlans(only.services, egressShape(only), place, own, endpoints, kept);
+  const shape = egressShape(only);
+  return kept === undefined
+    ? firstPlans(only.services, shape, place, own, endpoints)
+    : plansAfter(kept, only.services, endpoints);
 }
 
 interface PlanInputs {
@@ -78,15 +81,22 @@ interface PlanInputs {
   readonly endpoints: Table<ServiceEndpoints>;
 }
 
-const sharedPlans = memo(
+const firstPlans = memo(
   (
     services: readonly ScopedService[],
     shape: EgressShape,
     place: PlaceContext,
     own: string,
     endpoints: Table<ServiceEndpoints>,
-    kept: OutboundPlans | undefined,
-  ): OutboundPlans => nextPlans({ egress: [{ ...shape, services }], place, own, endpoints }, kept),
+  ): OutboundPlans => nextPlans({ egress: [{ ...shape, services }], place, own, endpoints }, undefined),
+);
+
+/** Kept with the plans before: the other way round, the newest would keep all that there ever were. */
+const plansAfter = memo(
+  (kept: OutboundPlans, services: readonly ScopedService[], endpoints: Table<ServiceEndpoints>): OutboundPlans => {
+    const { place, own, shapes } = kept;
+    return nextPlans({ egress: shapes.map((shape) => ({ ...shape, services })), place, own, endpoints }, kept);
+  },
 );
 
 function nextPlans(inputs: PlanInputs, kept: OutboundPlans | undefined): OutboundPlans {

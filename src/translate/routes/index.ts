@@ -55,13 +55,15 @@ export function* outboundRoutesSteps(scope: Scope, previous: OutboundRoutes | un
   }
   const drafts = keepList(previous?.drafts, made);
   const groups = new Map(run.groups);
+  // Without what was before: nobody needs it any more.
+  const further: Run = { scope, groups: run.groups, before: groups, drafts: new Map() };
   return {
     drafts,
     // Made when somebody asks: losses of one host show up on every port.
     get findings(): readonly Finding[] {
       return [...new Set([...groups.values()].flatMap(groupFindings))];
     },
-    routeFor: (name) => drafts.find((draft) => draft.name === name) ?? finish(draftFor(run, name)),
+    routeFor: (name) => drafts.find((draft) => draft.name === name) ?? finish(draftFor(further, name)),
     inputs,
     groups,
     needed,
