@@ -52,16 +52,3 @@ export function fieldOf(number: number, pieces: readonly Uint8Array[]): readonly
   for (; size > 0x7f; size >>>= 7) front.push((size & 0x7f) | 0x80);
   return [Uint8Array.from([...front, size]), ...pieces];
 }
-
-/** Pieces of one message one behind the other. */
-export function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  let size = 0;
-  for (const { length } of pieces) size += length;
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
-}
