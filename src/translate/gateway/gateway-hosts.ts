@@ -154,8 +154,9 @@ function exchanged(hosts: Map<string, HostEntry>, gone: readonly Binding[], come
   if (gone.length !== 1 || come.length !== 1 || before === undefined || now === undefined) return false;
   if (!sameList(before.hosts, now.hosts) || isNothing(before.list) || isNothing(now.list)) return false;
   for (const host of now.hosts) {
-    const entry = hosts.get(host) as HostEntry;
-    hosts.set(host, { ...entry, lists: entry.lists.with(entry.lists.indexOf(before.list), now.list) });
+    const { name, server, lists, requireTls } = hosts.get(host) as HostEntry;
+    const others = lists.with(lists.indexOf(before.list), now.list);
+    hosts.set(host, { host, name, server, lists: others, requireTls });
   }
   return true;
 }

@@ -114,19 +114,17 @@ function allEntries(gateways: readonly GatewayHosts[]): ReadonlyMap<string, Merg
   gateways.forEach(({ hosts }, position) => {
     for (const [host, entry] of hosts) {
       const known = entries.get(host);
-      entries.set(host, known === undefined ? { ...entry, from: [position] } : joined(known, entry, position));
+      entries.set(host, known === undefined ? { from: [position], ...entry } : joined(known, entry, position));
     }
   });
   return entries;
 }
 
 function joined(first: MergedEntry, next: HostEntry, position: number): MergedEntry {
-  return {
-    ...first,
-    lists: [...first.lists, ...next.lists],
-    requireTls: first.requireTls || next.requireTls,
-    from: [...first.from, position],
-  };
+  const { host, name, server } = first;
+  const lists = [...first.lists, ...next.lists];
+  const requireTls = first.requireTls || next.requireTls;
+  return { from: [...first.from, position], host, name, server, lists, requireTls };
 }
 
 /** The hosts that a Gateway has otherwise now, undefined for those that nobody has any more. */
@@ -159,7 +157,7 @@ function mergedEntry(
   for (const position of [...from].sort(compareNumbers)) {
     const entry = gateways[position]?.hosts.get(host);
     if (entry === undefined) continue;
-    merged = merged === undefined ? { ...entry, from: [position] } : joined(merged, entry, position);
+    merged = merged === undefined ? { from: [position], ...entry } : joined(merged, entry, position);
   }
   return merged;
 }

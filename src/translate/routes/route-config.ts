@@ -141,7 +141,7 @@ function encoded(
 ): { readonly bytes: Uint8Array; readonly pieces?: readonly Uint8Array[] } {
   const long = hosts.some((host) => host.pieces !== undefined);
   if (!long && hosts.length < MANY) {
-    return { bytes: encode(ROUTES, { ...routeFields(name), virtualHosts: hosts.map((host) => host.message) }) };
+    return { bytes: encode(ROUTES, { virtualHosts: hosts.map((host) => host.message), ...routeFields(name) }) };
   }
   const pieces = [encode(ROUTES, { name })];
   for (const host of hosts) {
