@@ -70,6 +70,7 @@ export class Generator {
   #routes: OutboundRoutes | undefined;
   #gatewayListeners: readonly Draft[] | undefined;
   #gatewayRoutes: readonly Draft[] | undefined;
+  #names: Draft | undefined;
   /** Resources of the run before: what is the same object again was not generated. */
   #before = new Set<Draft | Resource>();
 
@@ -158,7 +159,7 @@ export class Generator {
         return () => drafts;
       }
       case 'name table': {
-        const table = nameTable(scope);
+        const table = (this.#names = nameTable(scope, this.#names));
         return () => [table];
       }
       case 'secret': {

@@ -66,18 +66,33 @@ export function* translateClass(scope: Scope, previous: ClassResources | undefin
   yield;
   const patched = yield* patchedClass(scope, parts.rendered, previous?.parts.patched);
   const { clusters, endpoints, listeners, routes } = patched;
-  let names: Draft | undefined;
+  const names = parts.placeless?.names ?? { scope: undefined, draft: undefined };
+  const named = scope.placeless ?? scope;
   return {
     clusters,
     endpoints,
     listeners,
     routes,
     extensions: keepList(previous?.extensions, extensionConfigs(scope)),
-    nameTable: () => (names ??= nameTable(scope.placeless ?? scope)),
+    nameTable: () => latestNames(names, named),
     ground: workloadGround(scope, parts.placeless?.listeners.named, previous?.ground),
     surroundings: keptSurroundings(previous?.surroundings, { clusters, listeners }),
     parts: { patched, ...parts },
   };
+}
+
+/** The table that was last asked for. */
+interface LatestNames {
+  scope: WeakRef<Scope> | undefined;
+  draft: Draft | undefined;
+}
+
+/** The next table starts from the one before, whoever asked for it. */
+function latestNames(latest: LatestNames, scope: Scope): Draft {
+  if (latest.draft !== undefined && latest.scope?.deref() === scope) return latest.draft;
+  latest.draft = nameTable(scope, latest.draft);
+  latest.scope = new WeakRef(scope);
+  return latest.draft;
 }
 
 function keptSurroundings(before: Surroundings | undefined, next: Surroundings): Surroundings {
@@ -116,6 +131,7 @@ interface PlacelessParts {
   readonly clusters: OutboundClusters;
   readonly listeners: OutboundListeners;
   readonly routes: OutboundRoutes;
+  readonly names: LatestNames;
 }
 
 /** What was last made for a placeless class, while a class has it: it is made once for all, and the next starts from it. */
@@ -130,7 +146,8 @@ function* placelessParts(placed: Scope, previous: PlacelessParts | undefined): S
   const listeners = outboundListeners(scope, before?.listeners);
   yield;
   const routes = yield* outboundRoutesSteps(scope, before?.routes);
-  const parts = { scope, clusters, listeners, routes };
+  const names = before?.names ?? { scope: undefined, draft: undefined };
+  const parts = { scope, clusters, listeners, routes, names };
   if (placed.placeless !== undefined) latestParts.set(scope.proxyClass, new WeakRef(parts));
   return parts;
 }

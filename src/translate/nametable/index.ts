@@ -4,7 +4,7 @@
 
 import { constantTemplate, encode, joined, slot } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
-import type { Draft } from '../../ir/draft.ts';
+import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import { NO_ADDRESS, type Service } from '../../ir/service.ts';
@@ -13,7 +13,9 @@ import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { inOrder } from '../../lib/order.ts';
-import { tableGet } from '../../lib/table.ts';
+import { carriedOver, commonEnds, middleOf, replacedByName } from '../../lib/positions.ts';
+import { stamp } from '../../lib/stamp.ts';
+import { sameList, tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
 import { type AddressViewer, NO_ADDRESS_V6, serviceAddresses } from '../addresses.ts';
 import { lazyDraftOf, originOfRef } from '../draft.ts';
@@ -26,20 +28,66 @@ const RESOURCE_NAME = 'name-table';
 /** Multi-cluster services: their names are not of one namespace's DNS zone. */
 const CLUSTER_SET = '.clusterset.local';
 
-/** The table of a class. */
-export function nameTable(scope: Scope): Draft {
-  const { proxyClass, mesh, endpoints } = scope;
-  // Gateways call nobody by themselves: their agents leave names to other resolvers.
-  const egress = proxyClass.type === 'router' ? NOBODY : scope.egress;
-  const fixed = fixedNames(egress, proxyClass, isDualStack(mesh));
-  const headless = fixed.headless.flatMap(({ service }) => {
-    const known = tableGet(endpoints, service.hostname);
-    return known === undefined ? [] : [headlessNames(service, known, proxyClass)];
-  });
-  return tableDraft(fixed, ...headless);
+/** What a table was made from. */
+interface Made {
+  readonly proxyClass: ProxyClass;
+  readonly dualStack: boolean;
+  readonly services: readonly ScopedService[];
+  /** By position of the service. */
+  readonly found: readonly Found[];
+  readonly all: readonly Names[];
+  /** In order of hosts. */
+  readonly answers: readonly Answer[];
 }
 
-const NOBODY: readonly EgressListener[] = [];
+/** A service is asked for its endpoints when its addresses are theirs; nothing when it has none to answer. */
+type Found = Names | 'headless' | 'nothing';
+
+const madeFrom = stamp<Draft, Made>();
+
+/** The table of a class; `previous`: the one before, kept while no answer changes. */
+export function nameTable(scope: Scope, previous?: Draft): Draft {
+  const { proxyClass, mesh, endpoints } = scope;
+  const dualStack = isDualStack(mesh);
+  const made = previous === undefined ? undefined : madeFrom.get(previous);
+  const before = made?.proxyClass === proxyClass && made.dualStack === dualStack ? made : undefined;
+  // Gateways call nobody by themselves: their agents leave names to other resolvers.
+  const services = proxyClass.type === 'router' ? NOBODY : servicesOf(scope.egress);
+  const { family, clusterId, settings } = proxyClass;
+  const found = carriedOver<ScopedService, Found>(
+    before?.services ?? NOBODY,
+    before?.found ?? NOTHING_FOUND,
+    services,
+    ({ service }, known) => known ?? namesOf(service, family, clusterId, settings.dnsCapture, dualStack),
+  );
+  const all: Names[] = [];
+  for (const each of found) if (typeof each === 'object') all.push(each);
+  for (let position = found.indexOf('headless'); position >= 0; position = found.indexOf('headless', position + 1)) {
+    const { service } = services[position] as ScopedService;
+    const known = tableGet(endpoints, service.hostname);
+    if (known !== undefined) all.push(headlessNames(service, known, proxyClass));
+  }
+  const kept = before !== undefined && sameList(before.all, all) ? before : undefined;
+  const answers = kept?.answers ?? (before === undefined ? allAnswers(all) : nextAnswers(all, before));
+  const draft = kept === undefined || previous === undefined ? tableDraft(all, answers) : previous;
+  madeFrom.set(draft, { proxyClass, dualStack, services, found, all, answers });
+  return draft;
+}
+
+const NOBODY: readonly ScopedService[] = [];
+const NOTHING_FOUND: readonly Found[] = [];
+
+function servicesOf(egress: readonly EgressListener[]): readonly ScopedService[] {
+  const [only] = egress;
+  return egress.length === 1 && only !== undefined ? only.services : distinct(egress);
+}
+
+const distinct = memo((egress: readonly EgressListener[]): readonly ScopedService[] => {
+  const seen = new Map<Service, ScopedService>();
+  for (const { services } of egress)
+    for (const scoped of services) if (!seen.has(scoped.service)) seen.set(scoped.service, scoped);
+  return [...seen.values()];
+});
 
 /** What one host is answered with. */
 interface Answer {
@@ -55,47 +103,17 @@ interface Names {
   readonly answers: readonly Answer[];
 }
 
-interface FixedNames {
-  readonly names: readonly Names[];
-  /** Services whose addresses are those of their endpoints. */
-  readonly headless: readonly ScopedService[];
-}
-
-/** What follows from services alone. */
-const fixedNames = memo((egress: readonly EgressListener[], proxyClass: ProxyClass, dualStack: boolean): FixedNames => {
-  const { family, clusterId, settings } = proxyClass;
-  const names: Names[] = [];
-  const headless: ScopedService[] = [];
-  const seen = new Set<Service>();
-  for (const { services } of egress) {
-    for (const scoped of services) {
-      if (seen.has(scoped.service)) continue;
-      seen.add(scoped.service);
-      const own = namesOf(scoped.service, family, clusterId, settings.dnsCapture, dualStack);
-      if (own === 'headless') headless.push(scoped);
-      else if (own !== undefined) names.push(own);
-    }
-  }
-  return { names, headless };
-});
-
-/** Undefined for services without an address to answer. Counted by tests. */
+/** Counted by tests. */
 export const namesOf = memo(
-  (
-    service: Service,
-    family: IpFamily,
-    clusterId: string,
-    dnsCapture: boolean,
-    dualStack: boolean,
-  ): Names | 'headless' | undefined => {
+  (service: Service, family: IpFamily, clusterId: string, dnsCapture: boolean, dualStack: boolean): Found => {
     const viewer: AddressViewer = { family, clusterId, dnsCapture, dualStack };
     const addresses = serviceAddresses(service, viewer).filter((address) => reachable(service, address, family));
     if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
-      return service.resolution === 'Passthrough' && service.ports.length > 0 ? 'headless' : undefined;
+      return service.resolution === 'Passthrough' && service.ports.length > 0 ? 'headless' : 'nothing';
     }
     // The others are prefixes.
     const ips = addresses.filter(isIp);
-    return ips.length === 0 ? undefined : { service, answers: [answer(service.hostname, infoOf(service, ips))] };
+    return ips.length === 0 ? 'nothing' : { service, answers: [answer(service.hostname, infoOf(service, ips))] };
   },
 );
 
@@ -171,20 +189,34 @@ function isAnswered({ publishNotReadyAddresses }: Service, endpoint: Endpoint, {
   return ready && near && isIp(endpoint.address);
 }
 
-const tableDraft = memo((fixed: FixedNames, ...headless: readonly Names[]): Draft => {
+function allAnswers(all: readonly Names[]): readonly Answer[] {
   const table = new Map<string, Answer>();
-  const all = headless.length === 0 ? fixed.names : [...fixed.names, ...headless];
-  for (const { service, answers } of all) {
-    for (const each of answers) {
-      const before = table.get(each.host);
-      table.set(each.host, before === undefined ? each : merged(service, before, each));
-    }
-  }
-  const entries = inOrder([...table.keys()]).map((host) => (table.get(host) as Answer).bytes);
-  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, joined(entries), () =>
-    all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref))),
-  );
-});
+  for (const { service, answers } of all) for (const each of answers) add(table, service, each);
+  return inOrder([...table.keys()]).map((host) => table.get(host) as Answer);
+}
+
+function add(table: Map<string, Answer>, service: Service, next: Answer): void {
+  const before = table.get(next.host);
+  table.set(next.host, before === undefined ? next : merged(service, before, next));
+}
+
+/** Only hosts of services that came, went or have other answers are looked at. */
+function nextAnswers(all: readonly Names[], before: Made): readonly Answer[] {
+  const common = commonEnds(before.all, all);
+  const hosts = new Set<string>();
+  for (const { answers } of [...middleOf(before.all, common), ...middleOf(all, common)])
+    for (const { host } of answers) hosts.add(host);
+  const come = new Map<string, Answer>();
+  for (const { service, answers } of all)
+    for (const each of answers) if (hosts.has(each.host)) add(come, service, each);
+  return replacedByName(before.answers, ({ host }) => host, hosts, [...come.values()]);
+}
+
+function tableDraft(all: readonly Names[], answers: readonly Answer[]): Draft {
+  const parts = answers.map(({ bytes }) => bytes);
+  const origins = (): readonly Origin[] => all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref)));
+  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, joined(parts), origins, parts);
+}
 
 /** A Kubernetes Service takes its name from ServiceEntries; of those all addresses are answered. */
 function merged({ registry }: Service, before: Answer, next: Answer): Answer {

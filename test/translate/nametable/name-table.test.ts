@@ -1,10 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeJson, encodeJson } from '../../../src/codec/index.ts';
 import type { ServiceEntrySpec } from '../../../src/config/generated/types.ts';
 import type { ConfigObject } from '../../../src/config/object.ts';
 import { headlessNames, nameTable, namesOf } from '../../../src/translate/nametable/index.ts';
 import { endpointSlice, type Meta, pod, service, serviceEntry, sidecar } from '../../support/builders.ts';
-import { type ProxyOptions, withObjects, type World, world } from '../../support/snapshot-builders.ts';
+import { type ProxyOptions, withObjects, withoutObjects, type World, world } from '../../support/snapshot-builders.ts';
 import { sent } from '../envoyfilter/support.ts';
 
 const NAME_TABLE = 'istio.networking.nds.v1.NameTable';
@@ -55,6 +56,37 @@ it('a dual stack pod is answered with both addresses', () => {
 it('gateways are given no names', () => {
   const web = service('web', { clusterIPs: ['10.96.0.1'] });
   expect(Object.keys(table([web], { ...CAPTURING, type: 'router' }))).toEqual([]);
+});
+
+it('leads to the same from before and from nothing, after any changes', () => {
+  const name = fc.constantFrom('a', 'b', 'c');
+  const address = fc.constantFrom('10.96.0.1', '10.96.0.2', 'None');
+  const object = fc.oneof(
+    fc.tuple(name, address).map(([of, ip]) => service(of, { clusterIPs: [ip], selector: { app: of } })),
+    fc.tuple(name, fc.constantFrom('10.0.0.1', '10.0.0.2')).map(([of, ip]) => endpointSlice(of, [ip])),
+    fc.tuple(name, name, fc.constantFrom('10.1.0.1', '10.1.0.2')).map(([of, host, ip]) => {
+      const hosts = [host === 'a' ? 'a.default.svc.cluster.local' : `${host}.example.com`];
+      return entry(of, { hosts, addresses: [ip], resolution: 'STATIC' });
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), object), { minLength: 1, maxLength: 8 }), (steps) => {
+      let at = world([]);
+      let before = sent(at, CAPTURING);
+      let warm = nameTable(before.scope);
+      for (const [put, each] of steps) {
+        at = put ? withObjects(at, each) : withoutObjects(at, each);
+        before = sent(at, CAPTURING, before);
+        warm = nameTable(before.scope, warm);
+      }
+      const cold = nameTable(before.scope);
+      expect([Buffer.from(warm.bytes).toString(), warm.origins]).toEqual([
+        Buffer.from(cold.bytes).toString(),
+        cold.origins,
+      ]);
+    }),
+    { numRuns: 15 },
+  );
 });
 
 describe('services', () => {
@@ -196,15 +228,18 @@ describe('the table', () => {
     );
     const same = sent(moved, CAPTURING, before);
     expect(same.scope).not.toBe(before.scope);
-    expect(nameTable(same.scope)).toBe(nameTable(before.scope));
+    const table = nameTable(before.scope);
+    expect(nameTable(same.scope, table)).toBe(table);
 
     const grown = withObjects(moved, endpointSlice('db', ['10.0.0.3']));
     const runs = (): number => namesOf.counts.runs + headlessNames.counts.runs;
     const start = runs();
-    const next = nameTable(sent(grown, CAPTURING, same).scope);
+    const { scope } = sent(grown, CAPTURING, same);
+    const next = nameTable(scope, table);
     expect(runs()).toBe(start + 1);
     expect(encodeJson(NAME_TABLE, decodeJson(NAME_TABLE, next.bytes))).toEqual(next.bytes);
-    expect(next).not.toBe(nameTable(before.scope));
+    expect(next).not.toBe(table);
+    expect(next).toEqual(nameTable(scope));
     expect(tableAt(grown)['db.default.svc.cluster.local']?.ips).toEqual(['10.0.0.3']);
   });
 
