@@ -27,11 +27,36 @@ export function readableSecrets(
 ): readonly Resource[] {
   const accounts = new Map(peer.identities.flatMap(accountOf));
   if (accounts.size === 0) return [];
-  return [...names].sort(compareStrings).flatMap((name) => {
-    const resource = secretFor(snapshot, proxy, { accounts, mayRead }, name);
-    return resource === undefined ? [] : [resource];
-  });
+  const found: Resource[] = [];
+  for (const wanted of wantedIn(names, proxy.namespace)) {
+    const resource = secretFor(snapshot, { accounts, mayRead }, wanted);
+    if (resource !== undefined) found.push(resource);
+  }
+  return found;
 }
+
+/** What one name asks for. */
+interface Wanted {
+  readonly name: string;
+  readonly namespace: string;
+  /** `NAMESPACE/NAME` of a ConfigMap, else of a Secret. */
+  readonly key: string;
+  readonly configMap: boolean;
+  /** The Secret that a name with the suffix of CAs was made from. */
+  readonly caOf: string | undefined;
+}
+
+/** In order of name; names of other kinds are left out. Sets of names never change. */
+const wantedIn = memo((names: ReadonlySet<string>, own: string): readonly Wanted[] =>
+  [...names].sort(compareStrings).flatMap((name) => {
+    const match = /^(kubernetes|kubernetes-gateway|configmap):\/\/(?:([^/]+)\/)?([^/]+)$/.exec(name);
+    if (match === null) return [];
+    const [, scheme, namespace = own, object = ''] = match;
+    const key = `${namespace}/${object}`;
+    const caOf = object.endsWith(CA_SUFFIX) ? key.slice(0, -CA_SUFFIX.length) : undefined;
+    return [{ name, namespace, key, configMap: scheme === 'configmap', caOf }];
+  }),
+);
 
 /** Whether an account may read the Secrets of its namespace. */
 export type MayRead = (namespace: string, serviceAccount: string) => boolean;
@@ -49,24 +74,20 @@ function accountOf(identity: string): readonly (readonly [namespace: string, acc
 
 function secretFor(
   snapshot: Snapshot,
-  proxy: Proxy,
   { accounts, mayRead }: Reader,
-  name: string,
+  { name, namespace, key, configMap, caOf }: Wanted,
 ): Resource | undefined {
-  const match = /^(kubernetes|kubernetes-gateway|configmap):\/\/(?:([^/]+)\/)?([^/]+)$/.exec(name);
-  if (match === null) return undefined;
-  const [, scheme, namespace = proxy.namespace, object = ''] = match;
-  if (scheme === 'configmap') {
-    const map = tableGet(snapshot.configMaps, `${namespace}/${object}`);
+  if (configMap) {
+    const map = tableGet(snapshot.configMaps, key);
     return map === undefined ? undefined : caFromMap(map as ConfigObject<ConfigMapBody>, name);
   }
   const account = accounts.get(namespace);
   if (account === undefined) return undefined;
-  const wantsCa = object.endsWith(CA_SUFFIX);
+  const wantsCa = caOf !== undefined;
   if (!wantsCa && !mayRead(namespace, account)) return undefined;
-  const own = tableGet(snapshot.secrets, `${namespace}/${object}`);
+  const own = tableGet(snapshot.secrets, key);
   if (own !== undefined) return rendered(own as ConfigObject<SecretBody>, name, wantsCa);
-  const base = wantsCa ? tableGet(snapshot.secrets, `${namespace}/${object.slice(0, -CA_SUFFIX.length)}`) : undefined;
+  const base = wantsCa ? tableGet(snapshot.secrets, caOf) : undefined;
   return base === undefined ? undefined : rendered(base as ConfigObject<SecretBody>, name, true);
 }
 
