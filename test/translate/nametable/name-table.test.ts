@@ -243,6 +243,20 @@ describe('the table', () => {
     expect(tableAt(grown)['db.default.svc.cluster.local']?.ips).toEqual(['10.0.0.3']);
   });
 
+  it('of many services looks at the one that comes', () => {
+    const many = world(
+      Array.from({ length: 30 }, (_, index) => service(`s-${index}`, { clusterIPs: [`10.96.0.${index + 1}`] })),
+    );
+    const before = sent(many, CAPTURING);
+    const table = nameTable(before.scope);
+    const grown = withObjects(many, service('t', { clusterIPs: ['10.96.1.1'] }));
+    const { scope } = sent(grown, CAPTURING, before);
+    const asked = (): number => namesOf.counts.runs + namesOf.counts.hits;
+    const start = asked();
+    expect(nameTable(scope, table)).not.toBe(table);
+    expect(asked()).toBe(start + 1);
+  });
+
   it('names the objects behind its answers', () => {
     const { origins } = nameTable(sent(world([service('web', { clusterIPs: ['10.96.0.1'] })]), CAPTURING).scope);
     expect(origins).toMatchObject([{ kind: 'Service', namespace: 'default', name: 'web' }]);
