@@ -9,6 +9,7 @@ import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
+import { commonEnds, middleOf } from '../../lib/positions.ts';
 import { emptyTable, sameList, type Table, tableGet, tableWith } from '../../lib/table.ts';
 import { isWildcardAddress, serviceAddresses } from '../addresses.ts';
 import { listenerName } from './listener.ts';
@@ -148,13 +149,9 @@ interface Changes {
 /** What differs between two lists in the same order: the common start and end are walked by identity. */
 function changes(before: readonly ScopedService[], after: readonly ScopedService[]): Changes {
   if (before === after) return { removed: [], added: [] };
-  const shorter = Math.min(before.length, after.length);
-  let start = 0;
-  while (start < shorter && before[start] === after[start]) start++;
-  let end = 0;
-  while (end < shorter - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
-  const gone = before.slice(start, before.length - end);
-  const come = after.slice(start, after.length - end);
+  const common = commonEnds(before, after);
+  const gone = middleOf(before, common);
+  const come = middleOf(after, common);
   if (gone.length === 0 || come.length === 0) return { removed: gone, added: come };
   const left = new Set(come);
   const there = new Set(gone);
