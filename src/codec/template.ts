@@ -99,6 +99,9 @@ interface Image {
 /** For each template; beyond that they are begun anew. Of a thousand services a few hundred differ in their lengths. */
 const MAX_IMAGES = 128;
 
+/** Messages of more bytes have none: there are few of them, and a hundred images would be megabytes. */
+const MAX_IMAGE = 4096;
+
 class Filler implements Template {
   private readonly bytes: Uint8Array;
   /** Of each part: what it is, or the slot's number. */
@@ -119,7 +122,7 @@ class Filler implements Template {
 
   fill(...texts: readonly string[]): Uint8Array {
     const lengths = this.lengthsOf(texts);
-    if (lengths < 0 || !spelled(texts)) return this.written(texts, undefined);
+    if (lengths < 0 || this.bytes.length > MAX_IMAGE || !spelled(texts)) return this.written(texts, undefined);
     const image = this.images.get(lengths);
     return image === undefined ? this.pictured(lengths, texts) : developed(image);
   }

@@ -44,8 +44,15 @@ const FIELDS = [
 
 export type MeshSettings = Pick<MeshConfig, (typeof FIELDS)[number]>;
 
-export const meshSettings = memo((mesh: MeshConfig): MeshSettings => same(FIELDS, ...FIELDS.map((name) => mesh[name])));
-
-const same = memo((fields: typeof FIELDS, ...values: readonly unknown[]): MeshSettings => {
-  return Object.fromEntries(fields.map((name, index) => [name, values[index]])) as unknown as MeshSettings;
+export const meshSettings = memo((mesh: MeshConfig): MeshSettings => {
+  const known = recent.find((each) => FIELDS.every((name) => each[name] === mesh[name]));
+  if (known !== undefined) return known;
+  const made = Object.fromEntries(FIELDS.map((name) => [name, mesh[name]])) as unknown as MeshSettings;
+  recent.push(made);
+  if (recent.length > MAX_RECENT) recent.shift();
+  return made;
 });
+
+/** Much is kept with each: those that nobody has any more should go. */
+const recent: MeshSettings[] = [];
+const MAX_RECENT = 4;

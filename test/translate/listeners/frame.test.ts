@@ -130,11 +130,13 @@ describe('a workload that differs from others by names alone', () => {
   });
 
   it('has them from the templates of others, whatever else of the mesh configuration has changed', () => {
-    const of = (name: string, mesh = {}) =>
+    const of = (name: string, more = {}) => {
+      const mesh = { accessLogFile: '/dev/stdout', ...more };
       listening(world([service(name, { selector: { app: name }, ports: ['http:8123'] })], { mesh }), {
         namespace: `${name}s`,
         labels: { app: name, 'service.istio.io/canonical-name': name },
       });
+    };
     of('first');
     const runs = (): number => inboundTemplate.counts.runs + httpTemplate.counts.runs;
     const before = runs();
