@@ -125,7 +125,7 @@ describe('a workload that differs from others by names alone', () => {
           bytesByName(gatewayListeners(scopeFor(alone, router))),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
