@@ -85,11 +85,19 @@ function queryMatcher(name: string, value: StringMatch | undefined): QueryParame
   return matcher === undefined ? { name, presentMatch: true } : { name, stringMatch: matcher };
 }
 
-function claimMatchers(match: HTTPMatchRequest): MetadataMatcher[] {
+function claimMatchers(match: HTTPMatchRequest): readonly MetadataMatcher[] {
+  if (!namesClaims(match.headers) && !namesClaims(match.withoutHeaders)) return NO_CLAIMS;
   return [
     ...sortedEntries(match.headers).flatMap(([name, value]) => claimMatcher(name, value, false)),
     ...sortedEntries(match.withoutHeaders).flatMap(([name, value]) => claimMatcher(name, value, true)),
   ];
+}
+
+const NO_CLAIMS: readonly MetadataMatcher[] = [];
+
+function namesClaims(headers: HTTPMatchRequest['headers']): boolean {
+  for (const name in headers) if (routingClaim(name) !== undefined) return true;
+  return false;
 }
 
 function claimMatcher(name: string, value: StringMatch | undefined, absent: boolean): MetadataMatcher[] {

@@ -2,7 +2,7 @@
 // inputs. In: the linked node and flat values; out: encoded routes in order, the fields that they came from, findings.
 // Called for sidecars (index.ts) and gateways (../gateway/routes.ts).
 
-import { CodecError, encode, lasting } from '../../codec/index.ts';
+import { CodecError, constantTemplate, encode, lasting, slot } from '../../codec/index.ts';
 import type {
   ConsistentHashLB,
   Destination,
@@ -139,7 +139,7 @@ interface Pass {
   readonly node: VirtualService;
   readonly settings: RouteSettings;
   readonly targets: ReadonlyMap<Destination, Target>;
-  readonly metadata: Messages['envoy.config.core.v3.Metadata'];
+  readonly metadata: Encoded;
 }
 
 /** What has come of the clauses so far. */
@@ -249,10 +249,14 @@ function renderClause(
 }
 
 /** Access logs and tools show which object a route came from. */
-function metadataOf({ object }: VirtualService): Messages['envoy.config.core.v3.Metadata'] {
+function metadataOf({ object }: VirtualService): Encoded {
   const config = `/apis/networking.istio.io/v1/namespaces/${object.namespace}/virtual-service/${object.name}`;
-  return lasting({ filterMetadata: { istio: { config } } });
+  return new Encoded(METADATA.fill(config));
 }
+
+const METADATA = constantTemplate('envoy.config.core.v3.Metadata', () => ({
+  filterMetadata: { istio: { config: slot(0) } },
+}));
 
 function refused(node: VirtualService, index: number, field: string, message: string): Finding {
   const { kind, namespace, name, origin } = node.object;
