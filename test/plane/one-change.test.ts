@@ -12,6 +12,7 @@ import {
 } from '../../bench/mesh.ts';
 import { renderRuns } from '../../src/translate/counts.ts';
 import { workloadResources } from '../../src/translate/index.ts';
+import { NAMED } from '../../src/translate/routes/needed-names.ts';
 import { CLUSTER, ENDPOINT, Lab, LISTENER, objectsOf, ROUTE } from './lab.ts';
 
 const SHAPE: MeshShape = { services: 1000, endpoints: 2, namespaces: 10, routed: 0.1, flavour: 'kubernetes' };
@@ -115,7 +116,10 @@ describe('a mesh of 1,000 services and 200 proxies', () => {
 
   it('sends an added service alone: its cluster, its endpoints, and the routes of its port', async () => {
     const grown = { ...SHAPE, services: SHAPE.services + 1 };
+    const named = NAMED.services;
     const runs = await change(serviceManifests(grown, SHAPE.services));
+    // By each class: nothing of the thousand that stand before it.
+    expect(NAMED.services - named).toBe(SHAPE.namespaces);
     expect(sent()).toEqual(['CDS 1, EDS 1, RDS 1']);
     expect(runs['cluster']).toBe(1);
     expect(runs['assignment']).toBe(1);
