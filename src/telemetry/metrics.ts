@@ -128,13 +128,19 @@ function flushAll(waiting: Batch[]): void {
   for (const batch of waiting.splice(0)) batch.flush();
 }
 
-/** Who passes the same object of labels each time spares the search for its series. */
+/**
+ * Who passes the same object of labels each time spares the search for its series. Others are told apart by what is in theirs:
+ * there are as many as there are series, whoever asks how often.
+ */
 function perLabels<T>(find: (labels: Record<string, string>) => T): (labels: Labels) => T {
   const known = new WeakMap<Labels, T>();
+  const byText = new Map<string, T>();
   return (labels) => {
     let child = known.get(labels);
     if (child === undefined) {
-      child = find({ ...labels });
+      const text = JSON.stringify(labels);
+      child = byText.get(text) ?? find({ ...labels });
+      byText.set(text, child);
       known.set(labels, child);
     }
     return child;

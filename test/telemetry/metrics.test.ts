@@ -1,0 +1,42 @@
+// That metrics are counted right whoever passes which object of labels, and that asking often leaves nothing behind.
+
+import { createRequire } from 'node:module';
+import type PromClient from 'prom-client';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+
+const Counter = createRequire(import.meta.url)('prom-client/lib/counter') as typeof PromClient.Counter;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe('metrics', () => {
+  it('find the series of labels that are written anew each time, and keep nothing for each time', async () => {
+    const labels = vi.spyOn(Counter.prototype, 'labels');
+    const metrics = createMetrics();
+    const counter = metrics.meter.counter('streams', 'Streams.', ['mode']);
+    for (let i = 0; i < 1000; i++) counter.inc({ mode: i % 4 === 0 ? 'sotw' : 'delta' });
+    expect(labels).toHaveBeenCalledTimes(2);
+    expect(await metrics.render()).toContain('streams{mode="delta"} 750');
+    counter.inc({ mode: 'delta' }, 5);
+    const page = await metrics.render();
+    expect(page).toContain('streams{mode="delta"} 755');
+    expect(page).toContain('streams{mode="sotw"} 250');
+  });
+
+  it('do not let a counter shrink', () => {
+    const counter = createMetrics().meter.counter('bytes', 'Bytes.', ['type']);
+    expect(() => counter.inc({ type: 'cds' }, -1)).toThrow('cannot grow by -1');
+    expect(() => counter.inc({ type: 'cds' }, Number.NaN)).toThrow('cannot grow by NaN');
+  });
+
+  it('observe by the same labels, too', async () => {
+    const metrics = createMetrics();
+    const histogram = metrics.meter.histogram('seconds', 'Seconds.', [1, 2], ['type']);
+    for (let i = 0; i < 300; i++) histogram.observe(i % 3, { type: 'eds' });
+    const page = await metrics.render();
+    expect(page).toContain('seconds_bucket{le="1",type="eds"} 200');
+    expect(page).toContain('seconds_count{type="eds"} 300');
+  });
+});
