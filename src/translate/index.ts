@@ -155,7 +155,9 @@ function* placelessParts(placed: Scope, previous: PlacelessParts | undefined): S
 /** What is wrong with routes and patches under this scope; found when asked for. */
 export function classFindings(scope: Scope, { parts }: ClassResources): readonly Finding[] {
   const routes =
-    scope.proxyClass.type === 'router' ? gatewayRouteFindings(scope) : (parts.placeless?.routes.findings ?? []);
+    scope.proxyClass.type === 'router'
+      ? gatewayRouteFindings(parts.rendered.routes)
+      : (parts.placeless?.routes.findings ?? []);
   return [...routes, ...parts.patched.findings()];
 }
 

@@ -102,14 +102,7 @@ function staleNames(before: Made, gateway: MergedGateway, moved: ReadonlySet<str
   return stale;
 }
 
-/** Rules of VirtualServices that the gateway's routes had to leave out. */
-export function gatewayRouteFindings(scope: Scope): readonly Finding[] {
-  const findings = new Set<Finding>();
-  for (const servers of scope.gateway?.routes.values() ?? []) {
-    const bound = scope.gateway?.virtualServices ?? NO_BOUND;
-    for (const finding of routeNameFindings(routeNameHosts(scope, servers, bound, undefined))) findings.add(finding);
-  }
-  return [...findings];
+/** Rules of VirtualServices that had to be left out of these drafts. */
+export function gatewayRouteFindings(drafts: readonly Draft[]): readonly Finding[] {
+  return [...new Set(madeFrom.get(drafts)?.hosts.flatMap(routeNameFindings))];
 }
-
-const NO_BOUND: MergedGateway['virtualServices'] = new Map();

@@ -343,6 +343,6 @@ describe('rules that can not be expressed', () => {
       ),
     ]);
     expect(routesOf(gatewayRoutes(scope)[0], 'a.example.com:80').map((route) => route.name)).toEqual(['rest']);
-    expect(gatewayRouteFindings(scope)).toMatchObject([{ code: 'MEL0051', ref: { name: 'vs' } }]);
+    expect(gatewayRouteFindings(gatewayRoutes(scope))).toMatchObject([{ code: 'MEL0051', ref: { name: 'vs' } }]);
   });
 });
