@@ -6,6 +6,7 @@ import type { Proxy, Workload } from '../ir/proxy.ts';
 import type { Snapshot } from '../ir/snapshot.ts';
 import type { Clock, Timers } from '../lib/ports.ts';
 import { smallTable } from '../lib/table.ts';
+import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
 import { privateModules } from '../translate/extensions/config.ts';
@@ -347,11 +348,7 @@ const stepsBetween = new WeakMap<ClassViews, WeakMap<ClassViews, Tables>>();
 
 /** Where nothing is peculiar to a proxy, types whose table is the same as before have the same view. */
 function changedTables(views: ClassViews, before: ClassViews): Tables {
-  let steps = stepsBetween.get(before);
-  if (steps === undefined) {
-    steps = new WeakMap();
-    stepsBetween.set(before, steps);
-  }
+  const steps = within(stepsBetween, before);
   let changed = steps.get(views);
   if (changed === undefined) {
     changed = [...views.tables].filter(([typeUrl, table]) => before.tables.get(typeUrl) !== table);

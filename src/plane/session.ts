@@ -4,6 +4,7 @@
 
 import type { Proxy } from '../ir/proxy.ts';
 import { memo } from '../lib/memo.ts';
+import { within } from '../lib/within.ts';
 import type { ResourceTable, View } from '../resources/view.ts';
 import type { NackEvent, Peer, SentEvent } from '../xds/port.ts';
 
@@ -100,11 +101,7 @@ export function composedView(typeUrl: string, shared: ResourceTable, own: Resour
     tables = new WeakMap();
     composed.set(typeUrl, tables);
   }
-  let views = tables.get(shared);
-  if (views === undefined) {
-    views = new WeakMap();
-    tables.set(shared, views);
-  }
+  const views = within(tables, shared);
   let view = views.get(own);
   if (view === undefined) {
     view = { typeUrl, parts: [shared, own] };

@@ -24,8 +24,8 @@ function counted(bytes: Uint8Array): void {
 }
 
 /** Content hash of encoded bytes: 96 bits of SHA-256, which no mesh will see collide. */
-export function contentVersion(bytes: Uint8Array): string {
-  return hash('sha256', bytes, 'base64url').slice(0, 16);
+export function contentVersion(content: Uint8Array | string): string {
+  return hash('sha256', content, 'base64url').slice(0, 16);
 }
 
 /** The same from the hashes of parts: a change of one of thousands has that one hashed, and the list. */
@@ -39,7 +39,7 @@ function partsVersion(parts: readonly Uint8Array[]): string {
     }
     versions += version;
   }
-  return hash('sha256', versions, 'base64url').slice(0, 16);
+  return contentVersion(versions);
 }
 
 const partVersions = stamp<Uint8Array, string>();

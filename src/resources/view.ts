@@ -3,6 +3,7 @@
 // Called by the streams; made by the plane. Two proxies of a class hold the same tables, so a diff is computed once.
 
 import { emptyTable, type Table, tableDiff, tableGet, tableValues } from '../lib/table.ts';
+import { within } from '../lib/within.ts';
 import type { Resource } from './resource.ts';
 
 /** Resources grouped by the key of `shardKey(resource.name)`; a group is small (ports times subsets of one host). */
@@ -113,11 +114,7 @@ export function viewDiff(from: View | undefined, to: View): ViewDiff {
 
 /** Diff of two tables, computed once for all the streams that take the same step. */
 export function partDiff(from: ResourceTable, to: ResourceTable): ViewDiff {
-  let known = diffs.get(from);
-  if (known === undefined) {
-    known = new WeakMap();
-    diffs.set(from, known);
-  }
+  const known = within(diffs, from);
   let diff = known.get(to);
   if (diff === undefined) {
     diff = computeDiff(from, to);

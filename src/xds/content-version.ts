@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto';
 import { stamp } from '../lib/stamp.ts';
 import type { Bucket } from '../lib/table.ts';
+import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type ResourceTable, type View, viewDiff, viewGet, viewResources } from '../resources/view.ts';
 import { disjointParts } from './step.ts';
@@ -44,11 +45,7 @@ export function contentVersion(held: Held, before?: Held): string {
 
 function selectionSum(selection: Selection, view: View, carry: View | undefined): Sum {
   if (selection.wildcard) return viewSum(view);
-  let sums = ofNames.get(selection);
-  if (sums === undefined) {
-    sums = new WeakMap();
-    ofNames.set(selection, sums);
-  }
+  const sums = within(ofNames, selection);
   let sum = sums.get(view);
   if (sum === undefined) {
     const known = carry === undefined ? undefined : sums.get(carry);

@@ -53,12 +53,12 @@ const LEAST_SIZE = 4096;
 const LEAST_PLACES = 256;
 
 /** What begins all responses of one type and version. */
-interface Opening {
+interface Preamble {
   readonly typeUrl: string;
   readonly bytes: Buffer;
 }
 
-const MAX_OPENINGS = 256;
+const MAX_PREAMBLES = 256;
 
 export interface Outgoing {
   readonly typeUrl: string;
@@ -89,7 +89,7 @@ export class Encoder {
   readonly #bodies = { sotw: new WeakMap<Chunk, Body>(), delta: new WeakMap<Chunk, Body>() };
   readonly #order = new Set<Place>();
   /** By version: proxies of one class come to the same. */
-  readonly #openings = { sotw: new Map<string, Opening>(), delta: new Map<string, Opening>() };
+  readonly #preambles = { sotw: new Map<string, Preamble>(), delta: new Map<string, Preamble>() };
   readonly #removals = new WeakMap<readonly string[], Buffer>();
   #kept = 0;
   /** How many places there are when those of the dead are looked for next. */
@@ -114,19 +114,19 @@ export class Encoder {
 
   /** All but the resources; what doesn't differ between streams is put together once. */
   #envelope(mode: Mode, { typeUrl, version, nonce }: Outgoing): Buffer {
-    const opening = this.#opening(mode, typeUrl, version);
-    const envelope = Buffer.allocUnsafe(opening.length + 2 + nonce.length);
-    envelope.set(opening);
+    const preamble = this.#preamble(mode, typeUrl, version);
+    const envelope = Buffer.allocUnsafe(preamble.length + 2 + nonce.length);
+    envelope.set(preamble);
     // Nonces are of our own making: ASCII, and short.
-    envelope[opening.length] = NONCE * 8 + 2;
-    envelope[opening.length + 1] = nonce.length;
-    envelope.write(nonce, opening.length + 2, 'latin1');
+    envelope[preamble.length] = NONCE * 8 + 2;
+    envelope[preamble.length + 1] = nonce.length;
+    envelope.write(nonce, preamble.length + 2, 'latin1');
     return envelope;
   }
 
-  #opening(mode: Mode, typeUrl: string, version: string): Buffer {
-    const openings = this.#openings[mode];
-    const known = openings.get(version);
+  #preamble(mode: Mode, typeUrl: string, version: string): Buffer {
+    const preambles = this.#preambles[mode];
+    const known = preambles.get(version);
     if (known !== undefined && known.typeUrl === typeUrl) return known.bytes;
     const parts = [stringField(TYPE_URL, typeUrl), stringField(VERSION, version)];
     if (this.#identifier !== '') {
@@ -134,8 +134,8 @@ export class Encoder {
       parts.push(bytesField(field, stringField(1, this.#identifier)));
     }
     const bytes = Buffer.concat(parts);
-    if (openings.size >= MAX_OPENINGS) openings.clear();
-    openings.set(version, { typeUrl, bytes });
+    if (preambles.size >= MAX_PREAMBLES) preambles.clear();
+    preambles.set(version, { typeUrl, bytes });
     return bytes;
   }
 

@@ -4,6 +4,7 @@
 // them as they stand, and to make strings of them would be most of what a reconnect costs.
 
 import { tableValues } from '../lib/table.ts';
+import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { ResourceTable, View } from '../resources/view.ts';
 import { selectedChunks } from './step.ts';
@@ -223,11 +224,7 @@ const tableSums = new WeakMap<ResourceTable, VersionSum>();
 const selectedSums = new WeakMap<View, WeakMap<Selection, VersionSum>>();
 
 function sumOf(wants: Selection, view: View): VersionSum {
-  let sums = selectedSums.get(view);
-  if (sums === undefined) {
-    sums = new WeakMap();
-    selectedSums.set(view, sums);
-  }
+  const sums = within(selectedSums, view);
   let sum = sums.get(wants);
   if (sum === undefined) {
     sum = new VersionSum();

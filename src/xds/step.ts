@@ -3,6 +3,7 @@
 // Called by the exchanges; what is peculiar to one stream (rejections, exceptions) is applied there.
 
 import { tableGet, tableValues } from '../lib/table.ts';
+import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import {
   partDiff,
@@ -129,15 +130,6 @@ function selectedStep(from: View | undefined, had: Selection, to: View, wants: S
     known.set(wants, step);
   }
   return step;
-}
-
-function within<K extends WeakKey, L extends WeakKey, V>(map: WeakMap<K, WeakMap<L, V>>, key: K): WeakMap<L, V> {
-  let inner = map.get(key);
-  if (inner === undefined) {
-    inner = new WeakMap();
-    map.set(key, inner);
-  }
-  return inner;
 }
 
 function computeStep(from: View | undefined, had: Selection, to: View, wants: Selection): Step {
