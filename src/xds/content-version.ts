@@ -16,11 +16,9 @@ interface Sum {
   readonly a: number;
   readonly b: number;
   readonly c: number;
-  /** Written once: many streams come to the same sum. */
-  text: string | undefined;
 }
 
-const sumOf = (a: number, b: number, c: number): Sum => ({ a: a >>> 0, b: b >>> 0, c: c >>> 0, text: undefined });
+const sumOf = (a: number, b: number, c: number): Sum => ({ a: a >>> 0, b: b >>> 0, c: c >>> 0 });
 
 const ZERO: Sum = sumOf(0, 0, 0);
 
@@ -28,11 +26,22 @@ const ofResource = stamp<Resource, Sum>();
 const ofBucket = new WeakMap<Bucket<readonly Resource[]>, Sum>();
 const ofTable = new WeakMap<ResourceTable, Sum>();
 const ofView = new WeakMap<View, Sum>();
+/** Without exceptions, one for all who hold the same. */
+const ofHeld = stamp<Held, string>();
 const ofNames = new WeakMap<Selection, WeakMap<View, Sum>>();
 
 /** Version of what the client holds; `before` is what it held one step earlier, from which the sum is carried over. */
 export function contentVersion(held: Held, before?: Held): string {
-  if (held.view === undefined) return text(ZERO);
+  let version = ofHeld.get(held);
+  if (version === undefined) {
+    version = text(heldSum(held, before));
+    ofHeld.set(held, version);
+  }
+  return version;
+}
+
+function heldSum(held: Held, before: Held | undefined): Sum {
+  if (held.view === undefined) return ZERO;
   const carry = before?.selection === held.selection ? before.view : undefined;
   let sum = selectionSum(held.selection, held.view, carry);
   for (const [name, item] of held.odd ?? []) {
@@ -40,7 +49,7 @@ export function contentVersion(held: Held, before?: Held): string {
     if (stands !== undefined) sum = minus(sum, resourceSum(stands));
     if (item !== undefined) sum = plus(sum, typeof item === 'string' ? pairSum(name, item) : resourceSum(item));
   }
-  return text(sum);
+  return sum;
 }
 
 function selectionSum(selection: Selection, view: View, carry: View | undefined): Sum {
@@ -132,6 +141,5 @@ function minus(x: Sum, y: Sum): Sum {
 }
 
 function text(sum: Sum): string {
-  sum.text ??= [sum.a, sum.b, sum.c].map((lane) => lane.toString(16).padStart(8, '0')).join('');
-  return sum.text;
+  return [sum.a, sum.b, sum.c].map((lane) => lane.toString(16).padStart(8, '0')).join('');
 }

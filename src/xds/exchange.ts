@@ -22,6 +22,7 @@ import {
   type Held,
   type HeldItem,
   heldItem,
+  holding,
   NOTHING,
   NOTHING_HELD,
   narrowed,
@@ -29,7 +30,6 @@ import {
   UNASKED,
   type Wants,
   WILDCARD,
-  withOdd,
 } from './subscription.ts';
 import { type TypeTraits, traitsOf } from './types.ts';
 
@@ -295,7 +295,7 @@ export class Exchange implements Progress {
   #settle(view: View, plan: Plan): void {
     if (this.#held.view === view && this.#held.selection === this.wants.selection && plan.leftover === undefined)
       return;
-    this.#held = { view, selection: this.wants.selection, odd: plan.leftover };
+    this.#held = holding(view, this.wants.selection, plan.leftover);
     this.#answered = this.wants.selection;
     this.#asked = undefined;
     this.#again = [];
@@ -321,7 +321,7 @@ export class Exchange implements Progress {
     this.#known = { kind: 'nothing' };
     const { selection } = this.wants;
     if (known.kind === 'version') {
-      const held: Held = { view, selection, odd: undefined };
+      const held = holding(view, selection);
       const { content, mark } = readVersion(known.version);
       const named = !selection.wildcard || selection.set !== NO_NAMES;
       if (this.whole ? named : mark === '' || mark !== parentMark) return;
@@ -363,7 +363,7 @@ export class Exchange implements Progress {
     const chunks = this.whole ? wholeWorld(to) : plan.chunks;
     const since = Math.min(this.dirtySince ?? how.wake, how.wake);
     const sent = { nonce: how.nonce, version, from: this.#held, to, chunks, fresh: plan.chunks, removed, since };
-    this.#sent = [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
+    this.#sent = this.#sent.length === 0 ? [sent] : [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
     this.#held = to;
     this.#answered = this.wants.selection;
     this.#asked = undefined;
@@ -387,9 +387,12 @@ export class Exchange implements Progress {
 
   #everything(view: View, removals: boolean): { plan: Plan; to: Held } {
     const plan = this.#plan ?? planFor(this.#planInput(view));
+    const { selection } = this.wants;
+    if (plan.leftover === undefined && (removals || plan.removed.length === 0))
+      return { plan, to: holding(view, selection) };
     const odd = new Map<string, HeldItem>(plan.leftover);
     const told = new Set(removals ? plan.removed : this.mode === 'delta' ? plan.missing : []);
     for (const name of plan.removed) if (!told.has(name)) odd.set(name, heldItem(this.#held, name));
-    return { plan, to: withOdd({ view, selection: this.wants.selection, odd: undefined }, odd) };
+    return { plan, to: holding(view, selection, odd) };
   }
 }

@@ -2,11 +2,21 @@
 // In: what the client holds and wants, the view, rejections, names to be answered again. Out: what to send, and which
 // exceptions remain once it is sent. Called by the exchanges; pure. Without peculiarities it costs a look-up.
 
+import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type View, viewGet } from '../resources/view.ts';
 import type { Rejected } from './rejections.ts';
 import { type Chunk, counterpart, ownChunk, type Step, selectedChunks, stepBetween } from './step.ts';
-import { covers, type Held, type HeldItem, heldItem, type Odd, type Selection, versionOfItem } from './subscription.ts';
+import {
+  covers,
+  type Held,
+  type HeldItem,
+  heldItem,
+  holding,
+  type Odd,
+  type Selection,
+  versionOfItem,
+} from './subscription.ts';
 
 export interface PlanInput {
   readonly held: Held;
@@ -28,15 +38,36 @@ export interface Plan extends Step {
 
 export function planFor(input: PlanInput): Plan {
   const { held, wants, view, again, rejected } = input;
+  const plain = held.odd === undefined && input.asked === undefined && !input.everything;
+  if (plain && again.length === 0 && held.selection === wants) {
+    const plan = planOfAll(held, view);
+    if (rejected === undefined || !plan.chunks.some((chunk) => hasRejected(chunk, rejected))) return plan;
+  }
   const step = stepBetween(held.view, held.selection, view, wants);
-  if (held.odd === undefined && input.asked === undefined && !input.everything) {
+  if (plain) {
     const chunks = sharedChunks(step, again, held.selection, view);
-    if (chunks !== undefined && !(rejected !== undefined && chunks.some((chunk) => hasRejected(chunk, rejected)))) {
-      const { removed, missing, fresh } = step;
-      return { chunks, removed, missing, fresh, leftover: undefined };
-    }
+    if (chunks !== undefined && !(rejected !== undefined && chunks.some((chunk) => hasRejected(chunk, rejected))))
+      return withChunks(step, chunks);
   }
   return detailed(input, step);
+}
+
+const plans = new WeakMap<View, WeakMap<Held, Plan>>();
+
+/** Of all who hold the same and about whom nothing is peculiar. */
+function planOfAll(held: Held, view: View): Plan {
+  const known = within(plans, view);
+  let plan = known.get(held);
+  if (plan === undefined) {
+    const step = stepBetween(held.view, held.selection, view, held.selection);
+    plan = withChunks(step, step.chunks);
+    known.set(held, plan);
+  }
+  return plan;
+}
+
+function withChunks({ removed, missing, fresh }: Step, chunks: readonly Chunk[]): Plan {
+  return { chunks, removed, missing, fresh, leftover: undefined };
 }
 
 /** The chunks to send when nothing is peculiar to this stream; undefined when they would overlap. */
@@ -135,6 +166,6 @@ export function askedPlan(input: PlanInput): { readonly plan: Plan; readonly hel
   const chunks = changed.length === 0 ? [] : [ownChunk(changed)];
   return {
     plan: { chunks, removed: [], missing, fresh: true, leftover: undefined },
-    held: { view: held.view, selection: wants, odd: odd.size === 0 ? undefined : odd },
+    held: holding(held.view, wants, odd),
   };
 }

@@ -12,13 +12,13 @@ import {
   type Held,
   type HeldItem,
   heldItem,
+  holding,
   NOTHING_HELD,
   narrowed,
   type Odd,
   type Selection,
   selectionOf,
   UNKNOWN,
-  withOdd,
 } from './subscription.ts';
 
 /** A response that isn't answered yet. */
@@ -94,7 +94,7 @@ function simplyWithout(sent: Sent, suspects: readonly Resource[], wants: Selecti
   if (suspects.length === fresh.size) return before;
   const [chunk, ...more] = sent.fresh;
   if (before.odd !== undefined || chunk === undefined || more.length > 0) return undefined;
-  return withOdd(before, doubts(chunk, suspects));
+  return holding(before.view, before.selection, doubts(chunk, suspects));
 }
 
 const knownDoubts = new WeakMap<Chunk, Map<string, Odd>>();
@@ -121,7 +121,7 @@ function doubts(chunk: Chunk, suspects: readonly Resource[]): Odd {
 function corrected(held: Held, items: ReadonlyMap<string, HeldItem>, wants: Selection): Held {
   const odd = new Map<string, HeldItem>(held.odd);
   for (const [name, item] of items) if (covers(wants, name)) odd.set(name, item);
-  return withOdd(held, odd);
+  return holding(held.view, held.selection, odd);
 }
 
 /** What was wanted, dropped, and is wanted again may still arrive: the client will hold it, whatever became of it. */
@@ -129,13 +129,13 @@ export function withDoubts(held: Held, unanswered: readonly Sent[], wants: Selec
   if (unanswered.length === 0) return held;
   const arriving = unanswered.flatMap(namesOf).filter((name) => !covers(held.selection, name) && covers(wants, name));
   if (arriving.length === 0) return held;
-  return withOdd(held, new Map([...(held.odd ?? []), ...arriving.map((name) => [name, UNKNOWN] as const)]));
+  return holding(held.view, held.selection, new Map([...(held.odd ?? []), ...arriving.map((name) => [name, UNKNOWN] as const)]));
 }
 
 /** What a client holds according to `initial_resource_versions`. */
 export function reported(stated: Stated, wants: Selection, view: View, pool: NamePool): Held {
   if (!disjointParts(view)) return read(stated, wants, view, pool);
-  if (stated.isAll(wants, view)) return { view, selection: wants, odd: undefined };
+  if (stated.isAll(wants, view)) return holding(view, wants);
   return compared(stated, wants, view, pool) ?? read(stated, wants, view, pool);
 }
 
@@ -192,5 +192,5 @@ function heldOf({ covered, standing, names, odd }: Findings, wants: Selection, v
       ? disjointParts(view) && standing === viewSize(view)
       : !wants.wildcard && covered === wants.set.names.size;
   const selection = all ? wants : selectionOf(false, pool.of(names()));
-  return withOdd({ view, selection, odd: undefined }, odd);
+  return holding(view, selection, odd);
 }

@@ -17,6 +17,13 @@ const PARENTS: ReadonlyMap<string, string> = new Map([
   [ROUTE, LISTENER],
 ]);
 
+const ALL_PARENTS: ReadonlySet<string> = new Set(PARENTS.values());
+
+/** What is sent of this type decides what its child has to be sent. */
+export function isParent(typeUrl: string): boolean {
+  return ALL_PARENTS.has(typeUrl);
+}
+
 export function markedVersion(content: string, mark = ''): string {
   return mark === '' ? content : `${content}${SEPARATOR}${mark}`;
 }

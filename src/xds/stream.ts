@@ -13,7 +13,7 @@ import { type Accounts, closeSession, failureOf, reportAnswer, reportSent } from
 import { readDeltaRequest, readSotwRequest, type WithNode } from './requests.ts';
 import type { Pumped } from './scheduler.ts';
 import { type SotwRequest, sotwEvents } from './sotw.ts';
-import { parentMark } from './sotw-version.ts';
+import { isParent, parentMark } from './sotw-version.ts';
 import type { Stated } from './stated.ts';
 import type { StreamContext } from './stream-context.ts';
 import { type StreamProgress, type StreamStatus, streamProgress, typeStatuses } from './status.ts';
@@ -243,13 +243,14 @@ export class XdsStream implements Pumped {
       if (view === undefined) this.#drop(conversation.exchange.typeUrl);
       else conversation.need = this.#needOf(conversation.exchange, view);
     }
-    let [waits, sent] = [false, false];
+    let waits = false;
+    let parentSent = false;
     for (const conversation of this.#types) {
       // What was sent of one type may make another one necessary.
-      if (sent) conversation.need = this.#refresh(conversation.exchange);
+      if (parentSent) conversation.need = this.#refresh(conversation.exchange);
       const outcome = this.#sendOne(conversation);
       waits ||= outcome === 'waits';
-      sent ||= outcome === 'sent';
+      parentSent ||= outcome === 'sent' && isParent(conversation.exchange.typeUrl);
       if (this.#closed || this.#blockedSince !== undefined) return;
     }
     this.#owing = waits || this.#types.some(({ retryAt }) => retryAt !== undefined);
@@ -309,10 +310,7 @@ export class XdsStream implements Pumped {
     const message = this.#context.encoder.message(this.#mode, out);
     // A changed cluster warms up until it gets endpoints, even unchanged ones (envoyproxy/envoy issue 13009).
     if (exchange.typeUrl === CLUSTER) this.#find(ENDPOINT)?.exchange.repeat(response.fresh);
-    if (how.push) {
-      conversation.flight?.();
-      conversation.flight = this.#context.unanswered.sent(message.byteLength);
-    }
+    if (how.push) conversation.flight = this.#context.unanswered.sent(message.byteLength, conversation.flight);
     if (!this.#outlet.write(message)) {
       this.#blockedSince = this.#context.clock.now();
       this.#writeWatch.start();

@@ -3,6 +3,7 @@
 // Called by the exchange of each type; a selection is shared by all streams that want the same.
 
 import { stamp } from '../lib/stamp.ts';
+import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type View, viewGet } from '../resources/view.ts';
 import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
@@ -119,6 +120,20 @@ export interface Held {
 
 export const NOTHING_HELD: Held = { view: undefined, selection: NOTHING, odd: undefined };
 
+const wholes = new WeakMap<View, WeakMap<Selection, Held>>();
+
+/** Without exceptions one object for all who hold the same, so that what follows from it is worked out once. */
+export function holding(view: View | undefined, selection: Selection, odd?: Odd): Held {
+  if (view === undefined || (odd !== undefined && odd.size > 0)) return { view, selection, odd };
+  const known = within(wholes, view);
+  let held = known.get(selection);
+  if (held === undefined) {
+    held = { view, selection, odd: undefined };
+    known.set(selection, held);
+  }
+  return held;
+}
+
 export function heldItem(held: Held, name: string): HeldItem {
   if (held.odd?.has(name) === true) return held.odd.get(name);
   if (held.view === undefined || !covers(held.selection, name)) return undefined;
@@ -129,11 +144,6 @@ export function versionOfItem(item: HeldItem): string | undefined {
   return item === undefined || typeof item === 'string' ? item : item.version;
 }
 
-/** `held` with other exceptions; none at all when the map is empty. */
-export function withOdd(held: Held, odd: Odd): Held {
-  return { view: held.view, selection: held.selection, odd: odd.size === 0 ? undefined : odd };
-}
-
 /** What is left of `held` when the client wants only `wanted`: names it dropped are forgotten at once. */
 export function narrowed(held: Held, wanted: Selection, pool: NamePool): Held {
   if (held.selection === wanted) return held;
@@ -141,7 +151,7 @@ export function narrowed(held: Held, wanted: Selection, pool: NamePool): Held {
   if (held.odd === undefined) return selection === held.selection ? held : { ...held, selection };
   const odd = [...held.odd].filter(([name]) => covers(wanted, name));
   if (odd.length === held.odd.size && selection === held.selection) return held;
-  return withOdd({ view: held.view, selection, odd: undefined }, new Map(odd));
+  return holding(held.view, selection, new Map(odd));
 }
 
 /** What both cover, seen from `wanted`: the very same object when `held` covers all of it. */

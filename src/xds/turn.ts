@@ -34,7 +34,7 @@ export interface Moment {
 
 export function turnOf(
   { exchange, tally, blockedSince }: Conversation,
-  need: Need,
+  { answer, changes, removals }: Need,
   find: (typeUrl: string) => Progress | undefined,
   { now, orderTimeout }: Moment,
 ): Turn {
@@ -43,9 +43,9 @@ export function turnOf(
   const free = !exchange.waiting || overdue;
   const late = blockedSince !== undefined && now - blockedSince >= orderTimeout;
   const open = late || mayChange(exchange, find);
-  const mayTake = need.removals && open && (late || mayRemove(exchange, find));
-  const full = free && open && (need.answer || need.changes || mayTake);
-  return { full, removals: mayTake || !need.removals, late: late || overdue, free };
+  const mayTake = removals && open && (late || mayRemove(exchange, find));
+  const full = free && open && (answer || changes || mayTake);
+  return { full, removals: mayTake || !removals, late: late || overdue, free };
 }
 
 /** Remembers since when it waits, and when to look again although nothing has happened. */

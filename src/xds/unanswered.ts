@@ -34,8 +34,9 @@ export class Unanswered {
     return this.#gate.may(stream);
   }
 
-  /** A push has set out; undefined when it is too small to count. */
-  sent(bytes: number): Flight | undefined {
+  /** A push has set out, and takes the place of the one before it; undefined when it is too small to count. */
+  sent(bytes: number, before?: Flight): Flight | undefined {
+    before?.();
     return bytes < SMALL ? undefined : this.#gate.hold(bytes);
   }
 
