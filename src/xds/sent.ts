@@ -129,7 +129,11 @@ export function withDoubts(held: Held, unanswered: readonly Sent[], wants: Selec
   if (unanswered.length === 0) return held;
   const arriving = unanswered.flatMap(namesOf).filter((name) => !covers(held.selection, name) && covers(wants, name));
   if (arriving.length === 0) return held;
-  return holding(held.view, held.selection, new Map([...(held.odd ?? []), ...arriving.map((name) => [name, UNKNOWN] as const)]));
+  return holding(
+    held.view,
+    held.selection,
+    new Map([...(held.odd ?? []), ...arriving.map((name) => [name, UNKNOWN] as const)]),
+  );
 }
 
 /** What a client holds according to `initial_resource_versions`. */

@@ -5,7 +5,9 @@ import type PromClient from 'prom-client';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 
-const Counter = createRequire(import.meta.url)('prom-client/lib/counter') as typeof PromClient.Counter;
+const part = createRequire(import.meta.url);
+const Counter = part('prom-client/lib/counter') as typeof PromClient.Counter;
+const { Histogram, Registry } = part('prom-client') as typeof PromClient;
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -38,5 +40,23 @@ describe('metrics', () => {
     const page = await metrics.render();
     expect(page).toContain('seconds_bucket{le="1",type="eds"} 200');
     expect(page).toContain('seconds_count{type="eds"} 300');
+  });
+
+  it('write histograms as prom-client does', async () => {
+    const registry = new Registry();
+    const metrics = createMetrics();
+    for (const labelNames of [[], ['type', 'mode']]) {
+      const about = { name: `seconds_${labelNames.length}`, help: 'Seconds\\n.', labelNames };
+      const theirs = new Histogram({ ...about, buckets: [0.5, 1, 10], registers: [registry] });
+      const ours = metrics.meter.histogram(about.name, about.help, [0.5, 1, 10], about.labelNames);
+      if (labelNames.length > 0)
+        for (const [at, value] of [0.1, 0.5, 0.51, 3, 10, 11, -1].entries()) {
+          const labels = { type: at % 2 === 0 ? 'eds' : 'a"b', mode: 'delta' };
+          theirs.observe(labels, value);
+          ours.observe(value, labels);
+        }
+    }
+    expect(await metrics.render()).toBe(await registry.metrics());
+    expect(() => metrics.meter.histogram('seconds_0', '', []).observe(Number.NaN)).toThrow('cannot observe NaN');
   });
 });
