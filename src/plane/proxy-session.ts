@@ -57,13 +57,22 @@ const LONGEST_WAIT = 2 ** 31 - 1;
 /** The views of all types that are served, while there is nothing in them. */
 const NOTHING: ReadonlyMap<string, View> = new Map(Object.values(TYPE_URL).map((type) => [type, emptyView(type)]));
 
+/** What is known of one type; views as they were when something was last sent, taken, or asked for without anything to send. */
+interface TypeViews {
+  current: View | undefined;
+  /** The names that were asked for. */
+  wanted: ReadonlySet<string> | undefined;
+  sent: View | undefined;
+  taken: View | undefined;
+}
+
 export class PlaneSession implements ProxySession {
   readonly kind = 'session';
   readonly record = new SyncRecord();
   classState: ClassState | undefined;
   workload: Workload | undefined;
   readonly #options: SessionOptions;
-  readonly #views = new Map<string, View>();
+  readonly #types = new Map<string, TypeViews>();
   readonly #demanded = new Set<string>();
   #own: OwnViews | undefined;
   /** What its views were last composed from, beside its own. */
@@ -72,10 +81,6 @@ export class PlaneSession implements ProxySession {
   #plain = false;
   readonly #demand: Demand;
   #cancelTerm: (() => void) | undefined;
-  readonly #wanted = new Map<string, ReadonlySet<string>>();
-  /** Views as they were when something was last sent, taken, or asked for without anything to send. */
-  readonly #sentViews = new Map<string, View>();
-  readonly #takenViews = new Map<string, View>();
   #secretNames: ReadonlySet<string> = new Set();
   #secrets: View = emptyView(TYPE_URL.secret);
   #keys: WorkloadKeysLease | undefined;
@@ -184,8 +189,9 @@ export class PlaneSession implements ProxySession {
   }
 
   #put(view: View): boolean {
-    if (this.#views.get(view.typeUrl) === view) return false;
-    this.#views.set(view.typeUrl, view);
+    const views = this.#viewsOf(view.typeUrl);
+    if (views.current === view) return false;
+    views.current = view;
     return true;
   }
 
@@ -210,14 +216,14 @@ export class PlaneSession implements ProxySession {
 
   view(typeUrl: string): View | undefined {
     if (typeUrl === TYPE_URL.secret) return this.#secrets;
-    const known = this.#views.get(typeUrl);
+    const known = this.#types.get(typeUrl)?.current;
     if (known !== undefined) return known;
     const views = this.classState?.views;
     if (views?.late.has(typeUrl) === true && !this.#demanded.has(typeUrl)) {
       this.#demanded.add(typeUrl);
       this.#composeDemanded(typeUrl, views);
     }
-    return this.#views.get(typeUrl) ?? NOTHING.get(typeUrl);
+    return this.#types.get(typeUrl)?.current ?? NOTHING.get(typeUrl);
   }
 
   names(typeUrl: string, names: ReadonlySet<string>): void {
@@ -227,9 +233,9 @@ export class PlaneSession implements ProxySession {
       this.#demand.ask(typeUrl, names);
       this.#refreshOnDemand();
     }
-    this.#wanted.set(typeUrl, names);
-    const held = this.record.types.get(typeUrl)?.sentNonce === '' ? this.view(typeUrl) : undefined;
-    if (held !== undefined) this.#takenViews.set(typeUrl, held);
+    const views = this.#viewsOf(typeUrl);
+    views.wanted = names;
+    if (this.record.types.get(typeUrl)?.sentNonce === '') views.taken = this.view(typeUrl) ?? views.taken;
     if (typeUrl !== TYPE_URL.secret) return;
     this.#secretNames = names;
     this.#followKeys();
@@ -244,17 +250,17 @@ export class PlaneSession implements ProxySession {
   sent(typeUrl: string, event: SentEvent): void {
     this.record.sent(typeUrl, event, this.#options.clock.now());
     this.#options.plane.moved();
-    const { view } = event;
-    if (view !== undefined) this.#sentViews.set(typeUrl, view);
+    const views = this.#viewsOf(typeUrl);
+    views.sent = event.view ?? views.sent;
     // Whoever is sent something did not have it.
-    if (this.#takenViews.get(typeUrl) === view) this.#takenViews.delete(typeUrl);
+    if (views.taken === event.view) views.taken = undefined;
   }
 
   acked(typeUrl: string, nonce: string): void {
     this.record.acked(typeUrl, nonce, this.#options.clock.now());
     this.#options.plane.moved();
-    const view = this.#sentViews.get(typeUrl);
-    if (view !== undefined && this.record.types.get(typeUrl)?.sentNonce === nonce) this.#takenViews.set(typeUrl, view);
+    const views = this.#viewsOf(typeUrl);
+    if (this.record.types.get(typeUrl)?.sentNonce === nonce) views.taken = views.sent ?? views.taken;
   }
 
   nacked(typeUrl: string, event: NackEvent): void {
@@ -265,7 +271,7 @@ export class PlaneSession implements ProxySession {
 
   /** True for resources that the proxy asked for, by name or with all of the type. */
   wants(typeUrl: string, name: string): boolean {
-    const names = this.#wanted.get(typeUrl);
+    const names = this.#types.get(typeUrl)?.wanted;
     // Names are told of where there are any.
     if (names === undefined) return this.record.types.has(typeUrl);
     return names.has(name) || names.has('*');
@@ -273,7 +279,7 @@ export class PlaneSession implements ProxySession {
 
   /** The view from which the proxy has taken what it asked for; it may have what has changed since, or not. */
   takenView(typeUrl: string): View | undefined {
-    return this.#takenViews.get(typeUrl);
+    return this.#types.get(typeUrl)?.taken;
   }
 
   close(): void {
@@ -281,6 +287,15 @@ export class PlaneSession implements ProxySession {
     this.#keys?.release();
     this.#cancelTerm?.();
     this.#options.plane.leave(this);
+  }
+
+  #viewsOf(typeUrl: string): TypeViews {
+    let views = this.#types.get(typeUrl);
+    if (views === undefined) {
+      views = { current: undefined, wanted: undefined, sent: undefined, taken: undefined };
+      this.#types.set(typeUrl, views);
+    }
+    return views;
   }
 
   /** Its right to read Secrets has been decided, or decided otherwise. */
