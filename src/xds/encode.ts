@@ -52,6 +52,13 @@ const LEAST_SIZE = 4096;
 
 const LEAST_PLACES = 256;
 
+/** A resource of this size, bytes, is written as it is: RouteConfigurations of large meshes, for the most part. */
+const LARGE = 16 * 1024;
+
+function standsAlone({ resources: [first, second] }: Chunk): boolean {
+  return second === undefined && first !== undefined && first.bytes.length >= LARGE;
+}
+
 /** What begins all responses of one type and version. */
 interface Preamble {
   readonly typeUrl: string;
@@ -105,7 +112,7 @@ export class Encoder {
   message(mode: Mode, out: Outgoing): Message {
     const pieces: Uint8Array[] = [this.#envelope(mode, out)];
     for (const chunk of out.chunks) {
-      if (chunk.shared) pieces.push(this.#body(mode, chunk));
+      if (chunk.shared && !standsAlone(chunk)) pieces.push(this.#body(mode, chunk));
       else for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
     }
     if (mode === 'delta' && out.removed.length > 0) pieces.push(this.#removed(out.removed));

@@ -15,7 +15,7 @@ import { Rejected, suspicion } from './rejections.ts';
 import { markedVersion, readVersion } from './sotw-version.ts';
 import { countOf, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
 import type { Stated } from './stated.ts';
-import type { Chunk } from './step.ts';
+import { type Chunk, withoutNames } from './step.ts';
 import {
   commonSelection,
   covers,
@@ -372,7 +372,8 @@ export class Exchange implements Progress {
     this.#resting = false;
     this.lastNonce = how.nonce;
     this.lastVersion = version;
-    if (!partial) {
+    if (partial) this.#again = withoutNames(this.#again, plan.chunks);
+    else {
       this.#again = [];
       this.#quiet = undefined;
       this.dirtySince = undefined;

@@ -40,6 +40,16 @@ export function ownChunk(resources: readonly Resource[]): Chunk {
   return { resources, shared: false };
 }
 
+/** What is left of `chunks` when what bears these names is out of it. */
+export function withoutNames(chunks: readonly Chunk[], named: readonly Chunk[]): readonly Chunk[] {
+  if (chunks.length === 0 || named.length === 0) return chunks;
+  const names = new Set(named.flatMap(({ resources }) => resources.map(({ name }) => name)));
+  return chunks.flatMap((chunk) => {
+    const rest = chunk.resources.filter(({ name }) => !names.has(name));
+    return rest.length === chunk.resources.length ? [chunk] : rest.length === 0 ? [] : [ownChunk(rest)];
+  });
+}
+
 const disjoint = new WeakMap<View, boolean>();
 
 /** True when no name stands in two parts: then the parts can be treated one by one. */

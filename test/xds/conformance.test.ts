@@ -543,6 +543,23 @@ describe('delta only', () => {
     expect(link.subscribe(CLUSTER, ['*']).settle().map(names)[0]).toEqual(['a', 'b']);
   });
 
+  it('endpoints of a new cluster are sent once, though others are still on their way', () => {
+    const { world, link } = setting('delta');
+    world.set(CLUSTER, { a: '1' }).set(ENDPOINT, { a: '1' });
+    link.subscribe(CLUSTER).subscribe(ENDPOINT, ['a']).settle();
+    // The client has yet to answer for these endpoints when it learns of the cluster.
+    changeOf(world, ENDPOINT, { a: '2', b: '1' });
+    link.host.run();
+    changeOf(world, CLUSTER, { b: '1' });
+    link.host.run();
+    const late = link.inbox.shift() ?? Buffer.alloc(0);
+    expect(link.take()?.typeUrl).toBe(CLUSTER);
+    link.subscribe(ENDPOINT, ['b']);
+    expect(names(link.take())).toEqual(['b']);
+    link.inbox.unshift(late);
+    expect(link.settle().map(names)).toEqual([['a']]);
+  });
+
   it('names that come with an outdated nonce count', () => {
     const { world, host, link } = setting('delta');
     world.set(ENDPOINT, { a: '1', b: '1' });

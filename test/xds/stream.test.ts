@@ -210,6 +210,17 @@ describe('what streams share', () => {
     expect(decoded).toBe(1);
   });
 
+  it.each(MODES)('a large resource that is sent alone is not copied, %s', (mode) => {
+    const encoder = new Encoder();
+    const large = resource(ROUTE, '80', 'x'.repeat(100_000));
+    const out = { typeUrl: ROUTE, version: 'v', nonce: 'n', removed: [] };
+    const message = encoder.message(mode, { ...out, chunks: [{ resources: [large], shared: true }] });
+    expect(message.pieces).toContain(large.bytes);
+    expect(encoder.built).toBe(0);
+    const own = encoder.message(mode, { ...out, chunks: [{ resources: [large], shared: false }] });
+    expect(message.bytes()).toEqual(own.bytes());
+  });
+
   it('bodies are kept within the budget', () => {
     const encoder = new Encoder({ bodyBudget: 1000 });
     const out = { typeUrl: CLUSTER, version: 'v', nonce: 'n', removed: [] };
