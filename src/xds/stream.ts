@@ -289,7 +289,7 @@ export class XdsStream implements Pumped {
     conversation.retryAt = undefined;
     // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
     if (exchange.lastNonce === '' && !unsent.may(this)) return 'waits';
-    if (!need.answer && turn.full && !unanswered.may(this)) return 'waits';
+    if (!need.answer && turn.full && !this.#precedesAnswer(exchange) && !unanswered.may(this)) return 'waits';
     // What was newly asked for is answered at once; all the rest waits for its turn.
     if (turn.full || need.answer) {
       const changedAt = need.answer ? undefined : this.#changedAt;
@@ -298,6 +298,13 @@ export class XdsStream implements Pumped {
     }
     noteWait(conversation, need, turn, { now, orderTimeout });
     return turn.full || need.answer ? 'sent' : 'rests';
+  }
+
+  /** Endpoints that are answered for before their cluster would have to be sent again after it. */
+  #precedesAnswer({ typeUrl }: Exchange): boolean {
+    return (
+      typeUrl === CLUSTER && this.#types.some(({ exchange, need }) => exchange.typeUrl === ENDPOINT && need.answer)
+    );
   }
 
   #send(conversation: Conversation, how: SendHow): void {

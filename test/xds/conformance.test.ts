@@ -560,6 +560,28 @@ describe('delta only', () => {
     expect(link.settle().map(names)).toEqual([['a']]);
   });
 
+  it('endpoints that are asked for come once, with a cluster whose change waits for the pushes of others', () => {
+    const { world, host, link } = setting('delta');
+    world.set(CLUSTER, { a: '1' }).set(ENDPOINT, { a: '1' }).set(ROUTE, { r: '1' });
+    link.subscribe(CLUSTER).subscribe(ENDPOINT, ['a']).settle();
+    const other = new Link(host, 'delta', 'other').subscribe(ROUTE, ['r']);
+    other.settle();
+    changeOf(world, CLUSTER, { b: '1' });
+    expect(link.settle().map(names)).toEqual([['b']]);
+    // Another proxy has yet to answer for more than may be on its way.
+    changeOf(world, ROUTE, { r: 'x'.repeat(30_000) });
+    host.run();
+    expect(other.inbox).toHaveLength(1);
+    changeOf(world, CLUSTER, { b: '2' });
+    changeOf(world, ENDPOINT, { b: '1' });
+    host.run();
+    expect(link.inbox).toHaveLength(0);
+    link.subscribe(ENDPOINT, ['b']);
+    other.settle();
+    expect(link.settle().map(({ typeUrl }) => typeUrl)).toEqual([CLUSTER, ENDPOINT]);
+    expect(link.held(ENDPOINT)).toEqual({ a: '1', b: '1' });
+  });
+
   it('names that come with an outdated nonce count', () => {
     const { world, host, link } = setting('delta');
     world.set(ENDPOINT, { a: '1', b: '1' });
