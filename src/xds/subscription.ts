@@ -124,7 +124,8 @@ const wholes = new WeakMap<View, WeakMap<Selection, Held>>();
 
 /** Without exceptions one object for all who hold the same, so that what follows from it is worked out once. */
 export function holding(view: View | undefined, selection: Selection, odd?: Odd): Held {
-  if (view === undefined || (odd !== undefined && odd.size > 0)) return { view, selection, odd };
+  const exceptions = odd?.size === 0 ? undefined : odd;
+  if (view === undefined || exceptions !== undefined) return { view, selection, odd: exceptions };
   const known = within(wholes, view);
   let held = known.get(selection);
   if (held === undefined) {
