@@ -4,11 +4,17 @@
 import type { Finding } from '../config/object.ts';
 import type { Reach } from '../plane/reach.ts';
 
+const REASONS = ['Programmed', 'Unused', 'Progressing', 'Rejected', 'Invalid'] as const;
+
 export interface Condition {
   readonly type: 'Reconciled';
   readonly status: 'True' | 'False';
-  readonly reason: 'Programmed' | 'Unused' | 'Progressing' | 'Rejected' | 'Invalid';
+  readonly reason: (typeof REASONS)[number];
   readonly message: string;
+}
+
+export function isReason(text: string): text is Condition['reason'] {
+  return (REASONS as readonly string[]).includes(text);
 }
 
 export interface Facts {

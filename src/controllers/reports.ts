@@ -54,7 +54,7 @@ export class ReportWriter {
     const binaryData = { [KEY]: gzipSync(text).toString('base64') };
     const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, binaryData };
     const query = { fieldManager: FIELD_MANAGER, force: true };
-    await api.send({ method: 'PATCH', patch: 'apply-patch', path: this.#path, query, body }, signal);
+    await api.send({ method: 'PATCH', patch: 'apply-patch', path: this.#path, query, body, unread: true }, signal);
     this.#written = text;
     this.#at = now;
   }

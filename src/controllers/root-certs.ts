@@ -94,7 +94,7 @@ async function put({ api, roots }: RootCertOptions, namespace: string, signal: A
   const path = `/api/v1/namespaces/${namespace}/configmaps/${ROOT_CERT_MAP}`;
   const query = { fieldManager: FIELD_MANAGER, force: true };
   try {
-    await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body }, signal);
+    await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body, unread: true }, signal);
   } catch (error) {
     if (!(error instanceof KubeError) || !isMoot(error)) throw error;
   }

@@ -13,6 +13,7 @@ import type { Store } from '../store/store.ts';
 import { type Condition, conditionOf, sumOf } from './conditions.ts';
 import { Reconciler } from './reconciler.ts';
 import { ReportReader, type ReportsOptions } from './reports.ts';
+import { type WrittenStatus, writtenStatuses } from './written-statuses.ts';
 
 export interface StatusOptions extends ReportsOptions {
   readonly store: Store;
@@ -31,6 +32,8 @@ const STATUS_MANAGER = 'meltemi-status';
 /** Statuses a second, and the least time between two of one object, ms. */
 const PER_SECOND = 20;
 const SPACING_MS = 5_000;
+/** The same of what nobody waits for: proxies came or went, or the object was there before the control plane. */
+const QUIET_PER_SECOND = 4;
 /** Counts that never stand still are written all the same after this, ms. */
 const UNREST_MS = 30_000;
 /** Reports and changes are gathered for this long, ms. */
@@ -46,37 +49,39 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
   let conditions: ReadonlyMap<string, Condition> = new Map();
   let due: (() => void) | undefined;
 
-  const queue = new Reconciler(
-    {
-      ...{ ...options, name: 'status', perSecond: PER_SECOND, spacing: SPACING_MS },
-      reconcile: async (key, during) => {
-        const ref = refs.get(key);
-        if (ref === undefined) return;
-        const condition = conditions.get(key);
-        const generation = store.generation(ref);
-        const text = JSON.stringify([condition, generation]);
-        if (written.get(key) === text) return;
-        if (condition === undefined && (await isOthers(options, ref, during))) return forget(key);
-        const since = transitions.get(key);
-        const at = since?.status === condition?.status ? (since?.at ?? '') : '';
-        const time = at === '' ? new Date(options.clock.now()).toISOString() : at;
-        await write(options, { ref, condition, generation, time }, during);
-        if (condition === undefined) return forget(key);
-        unrest.delete(key);
-        transitions.set(key, { status: condition.status, at: time });
-        written.set(key, text);
-        shown.set(key, { reason: condition.reason, generation });
-      },
-    },
-    signal,
-  );
+  const reconcile = async (key: string, during: AbortSignal): Promise<void> => {
+    const ref = refs.get(key);
+    if (ref === undefined) return;
+    const condition = conditions.get(key);
+    const generation = store.generation(ref);
+    const text = JSON.stringify([condition, generation]);
+    if (written.get(key) === text) return;
+    if (condition === undefined && (await isOthers(options, ref, during))) return forget(key);
+    const since = transitions.get(key);
+    const at = since?.status === condition?.status ? (since?.at ?? '') : '';
+    const time = at === '' ? new Date(options.clock.now()).toISOString() : at;
+    await write(options, { ref, condition, generation, time }, during);
+    if (condition === undefined) return forget(key);
+    stands(key, { condition, generation, time });
+  };
+  const stands = (key: string, { condition, generation, time }: WrittenStatus): void => {
+    unrest.delete(key);
+    transitions.set(key, { status: condition.status, at: time });
+    written.set(key, JSON.stringify([condition, generation]));
+    shown.set(key, { reason: condition.reason, generation });
+  };
+  const queueOf = (perSecond: number): Reconciler =>
+    new Reconciler({ ...options, name: 'status', perSecond, spacing: SPACING_MS, reconcile }, signal);
+  const news = queueOf(PER_SECOND);
+  const quiet = queueOf(QUIET_PER_SECOND);
   const forget = (key: string): void => {
     written.delete(key);
     shown.delete(key);
     unrest.delete(key);
     transitions.delete(key);
     refs.delete(key);
-    queue.forget(key);
+    news.forget(key);
+    quiet.forget(key);
   };
   const reports = new ReportReader(options, () => soon());
   const compute = (): void => {
@@ -89,19 +94,33 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
       const generation = store.generation(ref);
       const text = JSON.stringify([condition, generation]);
       if (written.get(key) === text) unrest.delete(key);
-      else if (urgent(condition, generation, shown.get(key)) || unrest.settled(key, text, now)) queue.add(key);
+      else if (isNews(condition, generation, shown.get(key) ?? (found.has(key) ? 'found' : 'new'))) news.add(key);
+      else if (!shown.has(key) || unrest.settled(key, text, now)) quiet.add(key);
     }
-    for (const key of refs.keys()) if (!conditions.has(key)) queue.add(key);
+    for (const key of refs.keys()) if (!conditions.has(key)) news.add(key);
   };
   const soon = (): void => {
-    if (signal.aborted) return;
+    if (signal.aborted || !begun) return;
     due ??= timers.setTimeout(() => {
       due = undefined;
       compute();
     }, GATHER_MS);
   };
+  /** Objects that were there before. */
+  const found = new Set<string>();
+  let begun = false;
+  const begin = async (): Promise<void> => {
+    await reports.synced();
+    const state = store.state();
+    for (const { kind } of REPORTED) for (const object of tableValues(state.byKind[kind])) found.add(refKey(object));
+    const kinds = REPORTED.map(({ kind }) => kind);
+    for (const [key, status] of await writtenStatuses(options.api, kinds, state, signal).catch(() => NONE_WRITTEN))
+      stands(key, status);
+    begun = true;
+    soon();
+  };
   void reports.run(signal);
-  void reports.synced().then(soon);
+  void begin();
   const unfollow = store.onChange((state, before) => {
     if (concerned(state, before)) soon();
   });
@@ -124,16 +143,22 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
   );
 }
 
+const NONE_WRITTEN: ReadonlyMap<string, WrittenStatus> = new Map();
+
 /** What the last condition that was written says, but for its counts. */
 interface Shown {
   readonly reason: Condition['reason'];
   readonly generation: number | undefined;
 }
 
-/** A new version, or bad news; all else are proxies that come, go, and catch up with something. */
-function urgent({ reason }: Condition, generation: number | undefined, before: Shown | undefined): boolean {
-  if (before === undefined || before.generation !== generation) return true;
-  return reason !== before.reason && (reason === 'Rejected' || reason === 'Invalid' || before.reason === 'Progressing');
+/**
+ * A new version, or bad news; all else are proxies that come, go, and catch up with something. `before`: what is shown, or
+ * whether an object without a status was there when this control plane began.
+ */
+function isNews({ reason }: Condition, generation: number | undefined, before: Shown | 'found' | 'new'): boolean {
+  const bad = reason === 'Rejected' || reason === 'Invalid';
+  if (before === 'found' || before === 'new') return bad || before === 'new';
+  return before.generation !== generation || (reason !== before.reason && (bad || before.reason === 'Progressing'));
 }
 
 /**
@@ -240,7 +265,7 @@ async function write(
   const body = { apiVersion, kind: ref.kind, metadata: { name: ref.name, namespace: ref.namespace }, status };
   const query = { fieldManager: STATUS_MANAGER, force: true };
   try {
-    await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body }, signal);
+    await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body, unread: true }, signal);
   } catch (error) {
     // It went meanwhile, or its kind has no status here: nothing to be said.
     if (!(error instanceof KubeError) || error.status !== 404) throw error;

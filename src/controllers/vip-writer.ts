@@ -36,7 +36,7 @@ export function vipController(options: VipWriterOptions, signal: AbortSignal): v
     const path = `/apis/${apiVersion}/namespaces/${namespace}/serviceentries/${name}/status`;
     const query = { fieldManager: VIP_MANAGER, force: true };
     try {
-      await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body }, during);
+      await api.send({ method: 'PATCH', patch: 'apply-patch', path, query, body, unread: true }, during);
       writes.inc();
     } catch (error) {
       if (!(error instanceof KubeError) || error.status !== 404) throw error;

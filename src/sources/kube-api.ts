@@ -50,6 +50,8 @@ export interface KubeWrite {
   readonly body?: unknown;
   /** Of PATCH only. */
   readonly patch?: PatchType | undefined;
+  /** Of what was written only the metadata is answered, and none of it read: the result is undefined. */
+  readonly unread?: boolean | undefined;
 }
 
 /** An answer other than was hoped for, or none at all (status 0). */
@@ -80,13 +82,14 @@ export function kubeApi(access: KubeAccess): KubeApi {
   return {
     ...readerOf(connection, JSON_TYPE, JSON_TYPE),
     metadata: readerOf(connection, partial('PartialObjectMetadataList'), partial('PartialObjectMetadata')),
-    send: async ({ method, path, query = {}, body, patch }, signal) => {
+    send: async ({ method, path, query = {}, body, patch, unread = false }, signal) => {
       const type = patch === undefined ? JSON_TYPE : PATCH_TYPES[patch];
       const content = body === undefined ? undefined : { type, text: JSON.stringify(body) };
-      const response = await connection.open({ method, path, query, signal, idleMs: ANSWER_MS, content });
-      const text = await textOf(response);
-      if (response.status >= 300) throw errorOf(response, text);
-      return JSON.parse(text) as unknown;
+      const accept = unread ? partial('PartialObjectMetadata') : JSON_TYPE;
+      const response = await connection.open({ method, path, query, signal, accept, idleMs: ANSWER_MS, content });
+      const bytes = await bytesOf(response);
+      if (response.status >= 300) throw errorOf(response, bytes.toString('utf8'));
+      return unread ? undefined : (JSON.parse(bytes.toString('utf8')) as unknown);
     },
   };
 }
@@ -104,7 +107,7 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
     follow: async (path, query, signal, onLines, onOpen) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
       const response = await connection.open({ method: 'GET', path, query, signal, accept: event, idleMs });
-      if (response.status !== 200) throw errorOf(response, await textOf(response));
+      if (response.status !== 200) throw errorOf(response, (await bytesOf(response)).toString('utf8'));
       onOpen?.();
       await linesOf(response, onLines);
     },
@@ -228,10 +231,6 @@ function headersOf({ type, text }: { readonly type: string; readonly text: strin
 
 function withoutUndefined<T extends object>(value: T): Partial<T> {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
-}
-
-async function textOf(response: Answer): Promise<string> {
-  return (await bytesOf(response)).toString('utf8');
 }
 
 function bytesOf({ body, whole }: Answer): Promise<Buffer> {

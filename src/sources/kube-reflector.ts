@@ -10,6 +10,7 @@ import type { KubeApi } from './kube-api.ts';
 import { discover, type Discovery, type Served, textOf } from './kube-discovery.ts';
 import { ListWatch, type ListWatchSink, type RawObject, type WatchEvent } from './kube-list-watch.ts';
 import type { Outage } from './kube-outage.ts';
+import { Repeats } from './kube-repeats.ts';
 import { slim } from './kube-slim.ts';
 import { listReaderOf } from './kube-wire-kinds.ts';
 
@@ -70,6 +71,7 @@ interface Listing {
   readonly present: Map<string, ObjectRef>;
   readonly left: Set<string>;
   readonly unowned: Map<string, Finding>;
+  readonly repeats: Repeats;
 }
 
 export class Reflector implements ListWatchSink {
@@ -79,11 +81,13 @@ export class Reflector implements ListWatchSink {
   /** Namespaces of which something was left out. */
   #left = new Set<string>();
   #unowned = new Map<string, Finding>();
+  #repeats: Repeats;
   #listing: Listing | undefined;
   #listed = false;
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
+    this.#repeats = new Repeats(options.info.kind);
     const { api, info, log, timers, random, pageSize, pollAbsentMs, outage, defined, discovery } = options;
     this.#watch = new ListWatch({
       api,
@@ -134,22 +138,27 @@ export class Reflector implements ListWatchSink {
   }
 
   begin(): void {
-    this.#listing = { events: [], present: new Map(), left: new Set(), unowned: new Map() };
+    const repeats = new Repeats(this.#options.info.kind);
+    this.#listing = { events: [], present: new Map(), left: new Set(), unowned: new Map(), repeats };
   }
 
   page(items: readonly RawObject[], served: Served, checked: boolean): void {
     const listing = this.#listing ?? this.#current();
     for (const item of items) {
       const ref = this.#read(item, served, listing, checked);
-      if (ref !== undefined) listing.present.set(refKey(ref), ref);
+      if (ref === undefined) continue;
+      const key = refKey(ref);
+      listing.present.set(key, ref);
+      listing.repeats.note(key, item, served.apiVersion);
     }
   }
 
   end(): void {
-    const { events, present, left, unowned } = this.#listing ?? this.#current();
+    const { events, present, left, unowned, repeats } = this.#listing ?? this.#current();
     this.#listing = undefined;
     for (const [key, ref] of this.#known) if (!present.has(key)) events.push({ kind: 'delete', ref });
     this.#known = present;
+    this.#repeats = repeats;
     this.#left = left;
     this.#options.lists.inc({ kind: this.#options.info.kind });
     events.push({ kind: 'findings', scope: this.#scope(), findings: [] });
@@ -167,22 +176,28 @@ export class Reflector implements ListWatchSink {
     for (const { type, object } of batch) {
       counter.inc({ kind: info.kind, type });
       const ref = this.#refOf(object);
+      if (type === 'MODIFIED' && this.#repeats.is(refKey(ref), object, served.apiVersion)) continue;
       this.#unowned.delete(refKey(ref));
       if (type === 'DELETED') this.#gone(ref, events);
-      else {
-        const found = this.#read(object, served, { events, left: this.#left, unowned: this.#unowned }, false);
-        if (found === undefined) this.#gone(ref, events);
-        else this.#known.set(refKey(found), found);
-      }
+      else this.#take(ref, object, served, events);
     }
     if (!deepEqual([...before], [...this.#unowned])) events.push(this.#unownedEvent(this.#unowned));
     if (events.length > 0) emit(events);
+  }
+
+  #take(ref: ObjectRef, object: RawObject, served: Served, events: ObjectEvent[]): void {
+    const found = this.#read(object, served, { events, left: this.#left, unowned: this.#unowned }, false);
+    if (found === undefined) return this.#gone(ref, events);
+    const key = refKey(found);
+    this.#known.set(key, found);
+    this.#repeats.note(key, object, served.apiVersion);
   }
 
   /** The kind does not exist now: neither do its objects. */
   absent(): void {
     const events: ObjectEvent[] = [...this.#known.values()].map((ref) => ({ kind: 'delete', ref }));
     this.#known.clear();
+    this.#repeats = new Repeats(this.#options.info.kind);
     if (this.#unowned.size > 0) {
       this.#unowned = new Map();
       events.push(this.#unownedEvent(this.#unowned));
@@ -209,7 +224,8 @@ export class Reflector implements ListWatchSink {
   }
 
   #current(): Listing {
-    return { events: [], present: this.#known, left: this.#left, unowned: this.#unowned };
+    const [present, left, unowned, repeats] = [this.#known, this.#left, this.#unowned, this.#repeats];
+    return { events: [], present, left, unowned, repeats };
   }
 
   #markListed(): void {
@@ -219,6 +235,7 @@ export class Reflector implements ListWatchSink {
   }
 
   #gone(ref: ObjectRef, events: ObjectEvent[]): void {
+    this.#repeats.forget(refKey(ref));
     if (this.#known.delete(refKey(ref))) events.push({ kind: 'delete', ref });
   }
 
@@ -232,7 +249,7 @@ export class Reflector implements ListWatchSink {
   #read(
     item: RawObject,
     { apiVersion }: Served,
-    { events, left, unowned }: Omit<Listing, 'present'>,
+    { events, left, unowned }: Omit<Listing, 'present' | 'repeats'>,
     checked: boolean,
   ): ObjectRef | undefined {
     const { info, clusterId, scope, systemNamespace } = this.#options;

@@ -151,15 +151,16 @@ function answerOf(opened: Opened, { method, path, headers, body, signal, idleMs 
       { endStream: body === undefined, signal },
     );
     if (opened.active++ === 0) session.ref();
+    let answered = false;
     stream.once('response', (answer) => {
-      opened.used = true;
+      opened.used = answered = true;
       const whole = (): boolean => (stream.rstCode ?? 0) === 0;
       resolve({ status: Number(answer[':status']), contentType: answer['content-type'], body: stream, whole });
     });
     stream.on('error', (error) => reject(wasRefused(stream.rstCode) ? new LeftStream() : error));
     stream.once('close', () => {
       if (--opened.active === 0) session.unref();
-      reject(new LeftStream());
+      if (!answered) reject(new LeftStream());
     });
     stream.setTimeout(idleMs, () => stream.destroy(new Error('nothing arrived for too long')));
     if (body !== undefined) stream.end(body);

@@ -130,6 +130,63 @@ describe('statuses of objects', () => {
     expect(status()).toMatchObject({ observedGeneration: 3, conditions: [{ status: 'False', reason: 'Invalid' }] });
   });
 
+  it('of an earlier leader stand: nothing is written again, and a transition keeps its time', async () => {
+    const { ports, timers, store, status, writes } = await start();
+    const before = status();
+    open.splice(0).forEach((each) => each.abort());
+    const [count, next] = [writes(), new AbortController()];
+    open.push(next);
+    const options = { ...ports, namespace: 'istio-system', revision: 'default', replica: 'b', store };
+    await pass(timers, 60_000, 1_000);
+    statusController({ ...options, rejections: () => [], ownerOf: () => 'own' }, next.signal);
+    await pass(timers, 30_000);
+    expect([status(), writes()]).toEqual([before, count]);
+    // Other counts, the same status: nothing has come or gone.
+    const replica = new ReportWriter({ ...options, replica: 'b' });
+    await replica.publish(reach(2, 2), signal);
+    await pass(timers, 30_000);
+    expect(writes()).toBe(count + 1);
+    const [then] = (before as { conditions: { lastTransitionTime: string }[] }).conditions;
+    expect(status()).toMatchObject({
+      conditions: [{ reason: 'Programmed', lastTransitionTime: then?.lastTransitionTime }],
+    });
+  });
+
+  it('are written four a second of what was there before, and at once of what is new', async () => {
+    const rig = rigOf();
+    const store = newStore();
+    const sink = store.sink('kubernetes');
+    const named = (name: string, host?: string) => {
+      const raw = sidecar(1, host);
+      return { ...raw, metadata: { ...raw.metadata, name } };
+    };
+    const put = (name: string, host?: string): void => {
+      rig.kube.put(`${SHOP}/sidecars/${name}`, named(name, host));
+      sink.apply([{ kind: 'upsert', object: parsed(named(name, host)) }]);
+    };
+    for (let index = 0; index < 60; index++) put(`old-${index}`);
+    sink.synced();
+    const controller = new AbortController();
+    open.push(controller);
+    const options = { ...rig.ports, namespace: 'istio-system', revision: 'default', replica: 'a', store };
+    statusController({ ...options, rejections: () => [], ownerOf: () => 'own' }, controller.signal);
+    await pass(rig.timers, 5_000);
+    const written = (): number => rig.kube.writes.filter((write) => write.includes('/old-')).length;
+    const after5 = written();
+    expect(after5).toBeGreaterThan(8);
+    expect(after5).toBeLessThan(25);
+    put('new');
+    put('old-59', 'no-namespace');
+    await pass(rig.timers, 2_000);
+    const reasonOf = (name: string): unknown =>
+      (rig.kube.read(`${SHOP}/sidecars/${name}`)?.['status'] as { conditions: { reason: string }[] } | undefined)
+        ?.conditions[0]?.reason;
+    expect([reasonOf('new'), reasonOf('old-59')]).toEqual(['Unused', 'Invalid']);
+    expect(written()).toBeLessThan(35);
+    await pass(rig.timers, 15_000);
+    expect(reasonOf('old-58')).toBe('Unused');
+  });
+
   it('are left to the revision that owns the object, and taken up when it is ours again', async () => {
     const { sink, kube, status, timers, writes, ownership } = await start();
     const before = writes();

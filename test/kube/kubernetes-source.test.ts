@@ -26,6 +26,7 @@ const definition = {
         name: 'v1',
         served: true,
         storage: true,
+        subresources: { status: {} },
         // As the client's model spells it.
         schema: { openAPIV3Schema: { type: 'object', x_kubernetes_preserve_unknown_fields: true } },
       },
@@ -119,6 +120,18 @@ describe.skipIf(kubeconfig === undefined)('a real API server', () => {
       }
     }
     await untilState(store, 'the sidecar', (state) => state.byKind.Sidecar.size === 1);
+    const one = { ...target, name: 'x' };
+    const inForce = (state: StoreState) => objectIn(state, { kind: 'Sidecar', namespace: NAMESPACE, name: 'x' });
+    const read = async () => (await custom.getNamespacedCustomObject(one)) as typeof sidecar;
+    const listed = inForce(store.state());
+    await custom.replaceNamespacedCustomObjectStatus({ ...one, body: { ...(await read()), status: { ready: 'yes' } } });
+    const labelled = { ...(await read()), metadata: { ...(await read()).metadata, labels: { a: 'b' } } };
+    expect(inForce(store.state())).toBe(listed);
+    await custom.replaceNamespacedCustomObject({ ...one, body: labelled });
+    await untilState(store, 'a label', (state) => inForce(state)?.labels['a'] === 'b');
+    const changed = { ...(await read()), spec: { egress: [{ hosts: ['*/*'] }] } };
+    await custom.replaceNamespacedCustomObject({ ...one, body: changed });
+    await untilState(store, 'other hosts', (state) => JSON.stringify(inForce(state)?.spec).includes('*/*'));
     await remove(definition);
     await untilState(store, 'no sidecar', (state) => state.byKind.Sidecar.size === 0);
   });

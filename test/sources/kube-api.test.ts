@@ -61,6 +61,22 @@ describe('requests to an API server', () => {
     expect(sockets.size).toBe(1);
   });
 
+  it('ask for no more than metadata of what is written where nobody reads it', async () => {
+    const accepted: (string | undefined)[] = [];
+    const { api } = await rigOf((request, _body, response) => {
+      accepted.push(request.headers.accept);
+      if (request.url === '/refused') reply(response, 403, { message: 'not allowed' });
+      else response.writeHead(200).end('not to be parsed');
+    });
+    const patch = { method: 'PATCH', patch: 'apply-patch', path: '/a', body: {}, unread: true } as const;
+    expect(await api.send(patch, signal())).toBeUndefined();
+    expect(accepted).toEqual(['application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1']);
+    await expect(api.send({ ...patch, path: '/refused' }, signal())).rejects.toMatchObject({
+      status: 403,
+      message: 'not allowed',
+    });
+  });
+
   it('reject with the status and words of the server, or 0 where there was none', async () => {
     const { api } = await rigOf((request, _body, response) => {
       if (request.url === '/gone') response.destroy();

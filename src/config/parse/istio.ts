@@ -71,6 +71,11 @@ export function istioSchema(kind: Kind): Schema | undefined {
   return SCHEMAS.get(kind);
 }
 
+/** Whether anything of the status is read; undefined for Kubernetes' own kinds and others that are read whole. */
+export function istioReadsStatus(kind: Kind): boolean | undefined {
+  return SCHEMAS.has(kind) ? STATUS_SCHEMAS[kind] !== undefined : undefined;
+}
+
 export function istioBody(kind: Kind, raw: { readonly spec?: unknown; readonly status?: unknown }): Body {
   const schema = SCHEMAS.get(kind);
   if (schema === undefined) return { spec: {}, problems: [] };
