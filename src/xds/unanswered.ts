@@ -14,8 +14,8 @@ export interface UnansweredOptions {
   readonly waiting: Gauge;
 }
 
-/** Pushes below this, bytes, are not worth counting: a thousand of them are less than the limit. */
-const SMALL = 8 * 1024;
+/** Pushes below this, bytes, are not worth counting: a thousand of them are what the limit is. */
+const SMALL = 16 * 1024;
 /** Longest wait of a push, ms: all of a large mesh, one after the other, on a machine that is busy. */
 const MAX_WAIT_MS = 10_000;
 

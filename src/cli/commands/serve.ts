@@ -7,7 +7,7 @@ import { collectAll } from '../../server/collect.ts';
 import { formatListen, type ListenAddress, parseListen } from '../../lib/listen.ts';
 import { tableValues } from '../../lib/table.ts';
 import { coresGiven, workersFor } from '../cores.ts';
-import { engineFlags, tuneEngine } from '../engine.ts';
+import { engineFlags, tuneEngine, tuneHeap } from '../engine.ts';
 import { type Server, type ServerOptions, startServer } from '../../server.ts';
 import { environmentOf } from '../environment.ts';
 import { packageVersion } from '../package-version.ts';
@@ -104,7 +104,10 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     ...environmentOf(env),
     jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
     // Reading the whole configuration leaves as much garbage as objects, and a heap that is allowed to grow from there.
-    onLoaded: collectAll,
+    onLoaded: () => {
+      tuneHeap(process.versions.node);
+      collectAll();
+    },
     // Enough for a rolling restart, and not more than this machine can translate for.
     workloadCertSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL'),
     entryGraceMs: milliseconds(env, 'PILOT_WORKLOAD_ENTRY_GRACE_PERIOD'),
