@@ -3,10 +3,10 @@
 // parts put together.
 
 /** Larger messages have memory of their own. */
-const MAX_SHARED = 2048;
+export const MAX_SHARED = 2048;
 
 /** Small enough that a small message which lives long keeps little alive that nobody needs. */
-const BLOCK = 16_384;
+export const BLOCK = 16_384;
 
 let block = new Uint8Array(BLOCK);
 let used = 0;

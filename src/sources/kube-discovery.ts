@@ -8,6 +8,8 @@ export interface Served {
   readonly apiVersion: string;
   /** `/apis/networking.istio.io/v1/virtualservices` */
   readonly path: string;
+  /** The server has newer versions of the group, of which this kind may be soon: it is told of one after the other. */
+  readonly provisional?: boolean;
 }
 
 export type Discovery = Pick<KubeReader, 'get'>;
@@ -33,12 +35,14 @@ export async function discover(
   signal: AbortSignal,
 ): Promise<Served | undefined> {
   if (info.group === '') return { apiVersion: 'v1', path: `/api/v1/${info.plural}` };
-  const served = await versionsOf(api, info.group, signal);
+  const listed = await versionsOf(api, info.group, signal);
+  let provisional = false;
   for (const version of info.versions) {
-    if (!served.includes(version)) continue;
+    if (!listed.includes(version)) continue;
     const apiVersion = `${info.group}/${version}`;
     if (await hasResource(api, apiVersion, info.plural, signal))
-      return { apiVersion, path: `/apis/${apiVersion}/${info.plural}` };
+      return { apiVersion, path: `/apis/${apiVersion}/${info.plural}`, ...(provisional && { provisional }) };
+    provisional = true;
   }
   return undefined;
 }

@@ -68,6 +68,9 @@ const MIN_WATCH_SECONDS = 300;
 const PAGE_SIZE = 250;
 const DECODED_PAGE_SIZE = 500;
 const POLL_ABSENT_MS = 10_000;
+/** Which version of a kind there is is looked at again after this, ms, while newer ones may come up: twice as late each time. */
+const FIRST_LOOK_MS = 1_000;
+const MAX_LOOKS = 5;
 
 export class ListWatch {
   readonly #options: ListWatchOptions;
@@ -79,12 +82,15 @@ export class ListWatch {
   /** Of versions, without an event in between. */
   #expiries = 0;
   #interrupt: AbortController | undefined;
+  #looks = 0;
+  #cancelLook: (() => void) | undefined;
 
   constructor(options: ListWatchOptions) {
     this.#options = options;
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.#cancelLook?.(), { once: true });
     while (!signal.aborted) {
       const interrupt = new AbortController();
       this.#interrupt = interrupt;
@@ -108,10 +114,34 @@ export class ListWatch {
     this.#interrupt?.abort();
   }
 
-  /** The server may have the kind by now. */
+  /** The server may have the kind by now, or another version of it. */
   lookAgain(): void {
-    this.#absences = 0;
+    this.#absences = this.#looks = 0;
     if (this.#served === undefined) this.#interrupt?.abort();
+    else this.#lookLater();
+  }
+
+  /** What changes about a kind comes in several steps: one look when they may be over. */
+  #lookLater(): void {
+    const { timers, pollAbsentMs = POLL_ABSENT_MS } = this.#options;
+    const pause = Math.min(FIRST_LOOK_MS * 2 ** this.#looks, pollAbsentMs);
+    this.#cancelLook ??= timers.setTimeout(() => {
+      this.#cancelLook = undefined;
+      const signal = this.#interrupt?.signal;
+      if (signal?.aborted === false) void this.#look(signal);
+    }, pause);
+  }
+
+  /** Reads all of the kind again where the server has another version of it now. */
+  async #look(signal: AbortSignal): Promise<void> {
+    // Without an answer nothing is known: the watch itself will tell.
+    const served = await this.#options.discover(signal).catch(() => undefined);
+    if (signal.aborted || served === undefined) return;
+    if (served.path !== this.#served?.path) {
+      this.#served = served;
+      this.relist();
+    }
+    if (served.provisional === true && ++this.#looks < MAX_LOOKS) this.#lookLater();
   }
 
   async #step(signal: AbortSignal): Promise<void> {
@@ -126,6 +156,7 @@ export class ListWatch {
         return wait(this.#options.timers, pause * (0.75 + random() / 2), signal);
       }
       this.#absences = 0;
+      if (this.#served.provisional === true) this.#lookLater();
     }
     if (this.#version === undefined) await this.#list(this.#served, signal);
     else await this.#watch(this.#served, this.#version, signal);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   anyOf,
@@ -144,6 +145,42 @@ describe('encode', () => {
     const type = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
     const message = { clusterName: 'x'.repeat(50_000), endpoints: [{ lbEndpoints }] };
     expect(decodeJson(type, encodeJson(type, message))).toEqual(message);
+  });
+});
+
+describe('messages of all sizes, one after the other', () => {
+  // Below, at and above what a block holds and what has memory of its own; some fail half-way.
+  const sizes = fc.oneof(
+    { weight: 8, arbitrary: fc.nat(300) },
+    { weight: 3, arbitrary: fc.integer({ min: 1800, max: 2200 }) },
+    { weight: 2, arbitrary: fc.integer({ min: 3000, max: 40_000 }) },
+    { weight: 1, arbitrary: fc.constant(300_000) },
+  );
+  const messages = fc.array(fc.record({ size: sizes, parts: fc.nat(3), fails: fc.boolean() }), { maxLength: 60 });
+
+  it('stay as they were written, and nobody writes into another', () => {
+    fc.assert(
+      fc.property(messages, (list) => {
+        const written = list.map(({ size, parts, fails }, index) => {
+          const text = String.fromCharCode(97 + (index % 26)).repeat(size);
+          const domains = Array.from({ length: parts }, () => text);
+          const wrong = { name: text, domains, requireTls: 'NEVER' } as unknown as Messages[typeof HOST];
+          if (fails) expect(() => encode(HOST, wrong)).toThrow();
+          const bytes = encode(HOST, { name: text, domains });
+          return { bytes, before: hex(bytes), text, domains };
+        });
+        for (const { bytes, before, text, domains } of written) {
+          expect(hex(bytes)).toBe(before);
+          const { name = '', domains: read = [] } = decode(HOST, bytes);
+          expect([name === text, read.length, read.every((each) => each === text)]).toEqual([
+            true,
+            domains.length,
+            true,
+          ]);
+        }
+      }),
+      { numRuns: 150 },
+    );
   });
 });
 

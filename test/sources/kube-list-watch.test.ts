@@ -50,3 +50,46 @@ describe('a list of several pages', () => {
     expect(await listed(3)).toEqual(['begin', '?1', '?2', '1', '?3', '2', ...again]);
   });
 });
+
+describe('a kind of which the server may have a newer version soon', () => {
+  /** What is listed while `discover` gives these, one after the other and the last one for ever. */
+  async function listed(...answers: readonly (string | { readonly only: string })[]): Promise<readonly string[]> {
+    const seen: string[] = [];
+    const stop = new AbortController();
+    let asked = 0;
+    let watched = 0;
+    const discover = async () => {
+      const answer = answers[Math.min(asked++, answers.length - 1)] ?? '';
+      const version = typeof answer === 'string' ? answer : answer.only;
+      const served = { apiVersion: `g/${version}`, path: `/apis/g/${version}/kinds` };
+      return typeof answer === 'string' ? { ...served, provisional: true } : served;
+    };
+    const api: KubeReader = {
+      get: async (path) => {
+        seen.push(path.split('/')[3] ?? '');
+        return { metadata: { resourceVersion: '7' }, items: [] };
+      },
+      follow: (_path, _query, signal) => {
+        const calm = ++watched === new Set(answers.map((each) => JSON.stringify(each).match(/v\w+/)?.[0])).size;
+        return new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(new KubeError(0, 'aborted')));
+          if (calm) setTimeout(() => stop.abort(), 200);
+        });
+      },
+    };
+    const nothing = (): void => undefined;
+    const sink = { begin: nothing, page: nothing, end: nothing, events: nothing, absent: nothing, refused: nothing };
+    const options = { api, sink, what: 'Kind', log: quietLog, timers: realTimers, random: () => 0, pollAbsentMs: 5 };
+    await new ListWatch({ ...options, discover }).run(stop.signal);
+    return [...seen, `asked ${asked} times`];
+  }
+
+  it('is read again in that version', async () => {
+    expect(await listed('v1beta1', 'v1beta1', { only: 'v1' })).toEqual(['v1beta1', 'v1', 'asked 3 times']);
+  });
+
+  it('is looked for a few times where none comes, and not at all where there is none newer', async () => {
+    expect(await listed('v1beta1')).toEqual(['v1beta1', 'asked 6 times']);
+    expect(await listed({ only: 'v1' })).toEqual(['v1', 'asked 1 times']);
+  });
+});

@@ -2,11 +2,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Kind } from '../../src/config/object.ts';
 import { kubernetesSource, type KubernetesSourceOptions } from '../../src/sources/kubernetes.ts';
 import type { Source } from '../../src/sources/source.ts';
+import type { StoreState } from '../../src/store/state.ts';
 import type { Store } from '../../src/store/store.ts';
 import { FakeApiServer } from './fake-api-server.ts';
 import { newStore, noMeter, quietLog, realTimers, untilState } from './harness.ts';
 
 const SERVICES = '/api/v1/services';
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const SIDECARS = '/apis/networking.istio.io/v1/sidecars';
 
 interface Rig {
@@ -167,6 +169,29 @@ describe('a Kubernetes API server as a source', () => {
     await store.ready();
     const [only] = store.state().byKind.Sidecar.buckets.flatMap((bucket) => [...bucket.values()]);
     expect(only?.apiVersion).toBe('networking.istio.io/v1beta1');
+  });
+
+  it('goes over to another version when the definition of the kind changes', async () => {
+    const beta = '/apis/networking.istio.io/v1beta1/sidecars';
+    const definition = { metadata: { name: 'sidecars.networking.istio.io' } };
+    const { api, store } = await rigOf(['Sidecar'], (fake) => {
+      fake.serve(DEFINITIONS);
+      fake.put(DEFINITIONS, definition);
+      fake.serve(beta);
+      fake.put(beta, sidecar('x'));
+    });
+    await store.ready();
+    await watching(api, beta);
+    await watching(api, DEFINITIONS);
+    api.serve(SIDECARS);
+    api.put(SIDECARS, sidecar('x'));
+    api.put(DEFINITIONS, definition);
+    const versions = (state: StoreState): readonly string[] =>
+      state.byKind.Sidecar.buckets.flatMap((bucket) => [...bucket.values()].map(({ apiVersion }) => apiVersion));
+    await untilState(store, 'v1', (state) => versions(state)[0] === 'networking.istio.io/v1');
+    await watching(api, SIDECARS);
+    expect(versions(store.state())).toHaveLength(1);
+    expect(api.watching(beta)).toBe(false);
   });
 
   it('is not synced while a list is forbidden, says so, and recovers', async () => {
