@@ -183,25 +183,26 @@ export function* deriveTable2Steps<A, C, B>(
 ): Steps<Derived2<A, C, B>> {
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.left === left && previous.right === right) return previous;
-  const buckets: Bucket<B>[] = [];
-  for (const [index, bucket] of left.buckets.entries()) {
+  const count = left.buckets.length;
+  const buckets: (Bucket<B> | undefined)[] = Array.from({ length: count });
+  // By index: most buckets are only passed, for each of many classes, and an iterator makes two objects of each.
+  for (let index = 0; index < count; index++) {
+    const bucket = left.buckets[index] ?? EMPTY;
     const others = right.buckets[index] ?? EMPTY;
     const oldLeft = keep ? previous.left.buckets[index] : undefined;
     const oldRight = keep ? previous.right.buckets[index] : undefined;
     const oldOut = previous?.output.buckets[index];
     if (oldLeft === bucket && oldRight === others && oldOut !== undefined) {
-      buckets.push(oldOut);
+      buckets[index] = oldOut;
       continue;
     }
-    buckets.push(
-      deriveBucket(bucket, undefined, oldOut, (value, key, before) => {
-        const unchanged = oldLeft !== undefined && oldLeft.get(key) === value && oldRight?.get(key) === others.get(key);
-        return unchanged ? before : build(value, others.get(key), key, before);
-      }),
-    );
+    buckets[index] = deriveBucket(bucket, undefined, oldOut, (value, key, before) => {
+      const unchanged = oldLeft !== undefined && oldLeft.get(key) === value && oldRight?.get(key) === others.get(key);
+      return unchanged ? before : build(value, others.get(key), key, before);
+    });
     yield;
   }
-  return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? emptyOf(buckets.length)) };
+  return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? emptyOf(count)) };
 }
 
 function deriveBucket<A, B>(

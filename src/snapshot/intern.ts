@@ -30,11 +30,14 @@ export function internTable<V>(): InternTable<V> {
 
 function tableOf<V>(slots: Map<string, Slot<V>>, start: number): InternTable<V> {
   let generation = start;
+  // Of a large mesh nearly all is held: a generation looks at nothing else.
+  const unheld = new Set([...slots].flatMap(([key, { holders }]) => (holders === 0 ? [key] : [])));
   return {
     keep(key, next, same) {
       const slot = slots.get(key);
       if (slot === undefined) {
         slots.set(key, { value: next, used: generation, holders: 0 });
+        unheld.add(key);
         return next;
       }
       slot.used = generation;
@@ -48,18 +51,23 @@ function tableOf<V>(slots: Map<string, Slot<V>>, start: number): InternTable<V> 
     },
     hold(key) {
       const slot = slots.get(key);
-      if (slot !== undefined) slot.holders++;
+      if (slot === undefined) return;
+      slot.holders++;
+      unheld.delete(key);
     },
     release(key) {
       const slot = slots.get(key);
       if (slot === undefined) return;
       slot.holders--;
       slot.used = generation;
+      if (slot.holders === 0) unheld.add(key);
     },
     sweep() {
       generation++;
-      for (const [key, slot] of slots) {
-        if (slot.holders === 0 && slot.used + GENERATIONS < generation) slots.delete(key);
+      for (const key of unheld) {
+        if ((slots.get(key)?.used ?? 0) + GENERATIONS >= generation) continue;
+        slots.delete(key);
+        unheld.delete(key);
       }
     },
     fork: () => tableOf(new Map([...slots].map(([key, slot]) => [key, { ...slot }])), generation),
