@@ -9,7 +9,7 @@ const steps = fc.array(
     fc.constantFrom<Step[0]>('keep', 'keep', 'find', 'hold', 'release', 'sweep', 'sweep', 'fork'),
     fc.constantFrom('a', 'b', 'c', 'd'),
   ),
-  { maxLength: 60 },
+  { maxLength: 60, size: 'max' },
 );
 
 describe('a table of equal values', () => {
