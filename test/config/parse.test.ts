@@ -328,7 +328,7 @@ describe('whatever is thrown at the parser', () => {
         ': ',
         '?',
       ),
-      { maxLength: 40 },
+      { maxLength: 40, size: 'max' },
     );
     fc.assert(
       fc.property(

@@ -217,7 +217,7 @@ class Play {
 describe.each(PAIRS)('an Envoy that speaks state of the world: %s', (_label, pair) => {
   it('in the end holds what it should, wherever streams break', () => {
     fc.assert(
-      fc.property(fc.array(ops, { maxLength: 40 }), (list) => {
+      fc.property(fc.array(ops, { maxLength: 40, size: 'max' }), (list) => {
         const play = new Play(pair);
         for (const op of list) play.act(op);
         play.finish();

@@ -207,7 +207,7 @@ describe.each(MODES)('%s', (mode) => {
   ] as const) {
     it(`${label}: in the end the client holds what it should`, () => {
       fc.assert(
-        fc.property(fc.array(ops, { maxLength: 40 }), (list) => {
+        fc.property(fc.array(ops, { maxLength: 40, size: 'max' }), (list) => {
           const bout = new Bout(mode, typeUrl, wildcard);
           for (const op of list) bout.play(op);
           bout.finish();

@@ -205,7 +205,7 @@ describe.each(MODES)('%s', (mode) => {
       fc.constant({ op: 'take' as const }),
     );
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), (list) => {
+      fc.property(fc.array(step, { maxLength: 40, size: 'max' }), (list) => {
         const { world, host, link } = synced(mode);
         let current: readonly string[] = ['a'];
         const check = (): void => {
