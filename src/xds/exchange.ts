@@ -13,7 +13,7 @@ import type { Progress } from './ordering.ts';
 import { askedPlan, type Plan, type PlanInput, planFor, wholeWorld } from './plan.ts';
 import { Rejected, suspicion } from './rejections.ts';
 import { markedVersion, readVersion } from './sotw-version.ts';
-import { countOf, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
+import { countOf, narrowedSent, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
 import type { Stated } from './stated.ts';
 import { type Chunk, withoutNames } from './step.ts';
 import {
@@ -200,6 +200,7 @@ export class Exchange implements Progress {
   #want(wants: Wants): void {
     this.wants = wants;
     this.#held = narrowed(this.#held, wants.selection, this.#pool);
+    this.#sent = narrowedSent(this.#sent, wants.selection, this.#pool);
     this.#answered = commonSelection(this.#answered, wants.selection, this.#pool);
   }
 
@@ -226,11 +227,7 @@ export class Exchange implements Progress {
     if (sent === undefined) return [];
     this.#sent = this.#sent.slice(at + 1);
     this.error = { nonce, message };
-    const { suspects, named } = suspicion(
-      message,
-      sent.fresh.flatMap((chunk) => chunk.resources),
-      sent.chunks.flatMap((chunk) => chunk.resources),
-    );
+    const { suspects, named } = suspicion(message, sent);
     // To leave everything out of the next whole world would delete what the client may still hold in an older form.
     if (named || !this.whole || !this.#blind) {
       this.#rejected ??= new Rejected();
@@ -362,7 +359,8 @@ export class Exchange implements Progress {
     const removed = missing.length === 0 ? told : [...new Set([...told, ...missing])];
     const chunks = this.whole ? wholeWorld(to) : plan.chunks;
     const since = Math.min(this.dirtySince ?? how.wake, how.wake);
-    const sent = { nonce: how.nonce, version, from: this.#held, to, chunks, fresh: plan.chunks, removed, since };
+    const kept = this.wants.selection;
+    const sent = { nonce: how.nonce, version, from: this.#held, to, kept, chunks, fresh: plan.chunks, removed, since };
     this.#sent = this.#sent.length === 0 ? [sent] : [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
     this.#held = to;
     this.#answered = this.wants.selection;

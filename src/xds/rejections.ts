@@ -3,6 +3,8 @@
 // Called by the exchanges.
 
 import type { Resource } from '../resources/resource.ts';
+import type { Sent } from './sent.ts';
+import { heldItem, versionOfItem } from './subscription.ts';
 
 /** Versions remembered per stream and type; the oldest are forgotten first. */
 const MAX_REMEMBERED = 10_000;
@@ -14,15 +16,20 @@ export interface Suspicion {
 }
 
 /**
- * Who may have caused a rejection: the new resources that the message names, else any it names (the one before, not
- * answered yet when this was sent, may have brought them), else all that were new.
+ * Who may have caused a rejection: the resources that the message names and that were new to the client, or that it may have
+ * refused before without a word about them; else any it names (the one before, not answered yet when this was sent, may have
+ * brought them), else all that were new.
  */
-export function suspicion(message: string, fresh: readonly Resource[], all: readonly Resource[]): Suspicion {
-  for (const candidates of [fresh, all]) {
-    const suspects = candidates.filter((resource) => mentions(message, resource.name));
-    if (suspects.length > 0) return { suspects, named: true };
-  }
-  return { suspects: fresh, named: false };
+export function suspicion(message: string, { fresh, chunks, from }: Sent): Suspicion {
+  const all = chunks.flatMap((chunk) => chunk.resources);
+  const sentAsNew = fresh.flatMap((chunk) => chunk.resources);
+  const named = [...new Set([...sentAsNew, ...all])].filter((resource) => mentions(message, resource.name));
+  if (named.length === 0) return { suspects: sentAsNew, named: false };
+  const news = new Set(sentAsNew);
+  const doubtful = named.filter(
+    (resource) => news.has(resource) || versionOfItem(heldItem(from, resource.name)) !== resource.version,
+  );
+  return { suspects: doubtful.length > 0 ? doubtful : named, named: true };
 }
 
 /** True when the name stands in the message as a whole, not as a part of a longer name. */

@@ -7,6 +7,7 @@ import type { NamePool } from './names.ts';
 import type { Stated } from './stated.ts';
 import { type Chunk, disjointParts } from './step.ts';
 import {
+  commonSelection,
   covers,
   EVERYTHING,
   type Held,
@@ -28,6 +29,8 @@ export interface Sent {
   /** What the client held before, and what it holds if it takes this. */
   readonly from: Held;
   readonly to: Held;
+  /** What the client wanted then, and has not dropped since. */
+  readonly kept: Selection;
   /** All that is in it. */
   readonly chunks: readonly Chunk[];
   /** The resources that the client didn't have. */
@@ -69,13 +72,13 @@ export function withoutSent(
   const blamed = new Set(suspects.map((resource) => resource.name));
   const nothing = state.blind ? UNKNOWN : undefined;
   const items = new Map<string, HeldItem>();
-  for (const name of sent.removed) items.set(name, heldItem(sent.from, name) === undefined ? nothing : UNKNOWN);
+  for (const name of sent.removed) items.set(name, itemBefore(sent, name) === undefined ? nothing : UNKNOWN);
   for (const { resources } of sent.fresh) {
     for (const { name } of resources) {
-      items.set(name, blamed.has(name) ? (heldItem(sent.from, name) ?? nothing) : UNKNOWN);
+      items.set(name, blamed.has(name) ? (itemBefore(sent, name) ?? nothing) : UNKNOWN);
     }
   }
-  for (const name of blamed) if (!items.has(name)) items.set(name, heldItem(sent.from, name) ?? nothing);
+  for (const name of blamed) if (!items.has(name)) items.set(name, itemBefore(sent, name) ?? nothing);
   // Later responses were made in the belief that this one is taken; where they bring the same name, they prevail.
   const later = state.later.map((next) => {
     const from = corrected(next.from, items, state.wants);
@@ -83,6 +86,21 @@ export function withoutSent(
     return { ...next, from };
   });
   return { held: corrected(state.held, items, state.wants), later };
+}
+
+/** The client wants other names now. */
+export function narrowedSent(unanswered: readonly Sent[], wants: Selection, pool: NamePool): readonly Sent[] {
+  return unanswered.map((sent) => {
+    const kept = commonSelection(sent.kept, wants, pool);
+    return kept === sent.kept ? sent : { ...sent, kept };
+  });
+}
+
+/** What the client holds of a name if it rejects the response. */
+function itemBefore({ from, kept }: Sent, name: string): HeldItem {
+  const item = heldItem(from, name);
+  // What it dropped it doesn't hold, unless a response from before has brought it again.
+  return item === undefined || covers(kept, name) ? item : UNKNOWN;
 }
 
 /** The common cases, in which streams go on sharing what they share: all is suspected, or one shared chunk was sent. */
