@@ -1,7 +1,8 @@
 // Incremental requests as events of an exchange: requests add and drop names, answers are correlated by nonce only.
 // In: a request and the exchange that it belongs to. Out: events. Called by the stream; pure.
 
-import type { Exchange, ExchangeEvent } from './exchange.ts';
+import type { ExchangeEvent } from './events.ts';
+import type { Exchange } from './exchange.ts';
 import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
 import type { Stated } from './stated.ts';
 import { WILDCARD, wantsOfChange } from './subscription.ts';

@@ -7,6 +7,7 @@ import type { Resource } from '../resources/resource.ts';
 import type { View } from '../resources/view.ts';
 import { contentVersion } from './content-version.ts';
 import type { Mode } from './encode.ts';
+import type { ExchangeEvent, Known } from './events.ts';
 import type { NamePool, NameSet } from './names.ts';
 import { NO_NAMES } from './names.ts';
 import type { Progress } from './ordering.ts';
@@ -32,27 +33,6 @@ import {
   WILDCARD,
 } from './subscription.ts';
 import { type TypeTraits, traitsOf } from './types.ts';
-
-/** What a client says it has from an earlier stream. */
-export type Known =
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'version'; readonly version: string }
-  | { readonly kind: 'versions'; readonly stated: Stated };
-
-export type ExchangeEvent =
-  | { readonly kind: 'initial'; readonly wants: Wants; readonly known: Known }
-  | { readonly kind: 'ack'; readonly nonce: string }
-  | { readonly kind: 'nack'; readonly nonce: string; readonly message: string }
-  | {
-      readonly kind: 'subscribe';
-      readonly wants: Wants;
-      /** To be answered even if the client seems to hold them. */
-      readonly names: ReadonlySet<string>;
-      /** `*` was asked for again: everything is to be answered. */
-      readonly everything: boolean;
-    }
-  | { readonly kind: 'unsubscribe'; readonly wants: Wants; readonly names: ReadonlySet<string> }
-  | { readonly kind: 'stale'; readonly nonce: string };
 
 export interface Response {
   readonly version: string;
@@ -105,6 +85,8 @@ export class Exchange implements Progress {
   #answered: Selection = NOTHING;
   /** The client holds something from an earlier stream, nobody knows what. */
   #blind = false;
+  /** What was to end that was rejected: the next view is sent, whatever the client seems to lack. */
+  #owed = false;
   #must = false;
   #repeatAll = false;
   #asked: Set<string> | undefined;
@@ -191,7 +173,7 @@ export class Exchange implements Progress {
     this.#known = known;
     this.#blind = known.kind === 'version' && known.version !== '';
     this.#must = wants.selection.wildcard || (this.whole && this.active);
-    this.#repeatAll = false;
+    this.#repeatAll = this.#owed = false;
     this.#asked = undefined;
     this.#again = [];
     this.#quiet = undefined;
@@ -211,21 +193,25 @@ export class Exchange implements Progress {
     if (held.length > 0) this.#asked = new Set([...(this.#asked ?? []), ...held]);
   }
 
-  #accept(nonce: string): void {
+  /** The response that is answered now; those before it count as answered too. */
+  #answeredBy(nonce: string): Sent | undefined {
     const at = this.#sent.findIndex((sent) => sent.nonce === nonce);
     const sent = this.#sent[at];
+    if (sent !== undefined) this.#sent = this.#sent.slice(at + 1);
+    return sent;
+  }
+
+  #accept(nonce: string): void {
+    const sent = this.#answeredBy(nonce);
     if (sent === undefined) return;
-    this.#sent = this.#sent.slice(at + 1);
     this.acked = { nonce, version: sent.version };
     this.error = undefined;
-    this.#blind = false;
+    this.#blind = this.#owed = false;
   }
 
   #reject(nonce: string, message: string): readonly Resource[] {
-    const at = this.#sent.findIndex((sent) => sent.nonce === nonce);
-    const sent = this.#sent[at];
+    const sent = this.#answeredBy(nonce);
     if (sent === undefined) return [];
-    this.#sent = this.#sent.slice(at + 1);
     this.error = { nonce, message };
     const { suspects, named } = suspicion(message, sent);
     // To leave everything out of the next whole world would delete what the client may still hold in an older form.
@@ -233,6 +219,7 @@ export class Exchange implements Progress {
       this.#rejected ??= new Rejected();
       this.#rejected.add(suspects);
     }
+    this.#owed = this.whole && this.#blind && !named;
     const state = { held: this.#held, wants: this.wants.selection, blind: this.#blind, later: this.#sent };
     ({ held: this.#held, later: this.#sent } = withoutSent(sent, suspects, state, this.#pool));
     // Clients apply what is good of clusters and listeners one by one. Of other types, one bad resource can keep
@@ -262,6 +249,7 @@ export class Exchange implements Progress {
       this.#view = view;
       this.changedAt = wake;
       this.#plan = undefined;
+      this.#must ||= this.#owed;
     }
     if (!this.active) return NO_NEED;
     this.#resolveKnown(view, parentMark);
@@ -359,13 +347,13 @@ export class Exchange implements Progress {
     const removed = missing.length === 0 ? told : [...new Set([...told, ...missing])];
     const chunks = this.whole ? wholeWorld(to) : plan.chunks;
     const since = Math.min(this.dirtySince ?? how.wake, how.wake);
-    const kept = this.wants.selection;
+    const { selection: kept } = this.wants;
     const sent = { nonce: how.nonce, version, from: this.#held, to, kept, chunks, fresh: plan.chunks, removed, since };
     this.#sent = this.#sent.length === 0 ? [sent] : [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
     this.#held = to;
     this.#answered = this.wants.selection;
     this.#asked = undefined;
-    this.#must = this.#repeatAll = false;
+    this.#must = this.#owed = this.#repeatAll = false;
     this.#plan = undefined;
     this.#resting = false;
     this.lastNonce = how.nonce;

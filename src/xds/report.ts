@@ -4,7 +4,8 @@
 import type { Log } from '../lib/ports.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { Message } from './encode.ts';
-import type { Exchange, ExchangeEvent, Response } from './exchange.ts';
+import type { ExchangeEvent } from './events.ts';
+import type { Exchange, Response } from './exchange.ts';
 import type { XdsMetrics } from './metrics.ts';
 import type { Peer, ProxySession } from './port.ts';
 import type { Tally } from './status.ts';

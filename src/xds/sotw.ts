@@ -1,7 +1,8 @@
 // State-of-the-world requests as events of an exchange: every request lists all names that are wanted.
 // In: a request and the exchange that it belongs to. Out: events. Called by the stream; pure.
 
-import type { Exchange, ExchangeEvent } from './exchange.ts';
+import type { ExchangeEvent } from './events.ts';
+import type { Exchange } from './exchange.ts';
 import { type NamePool, type NameSet, NO_NAMES } from './names.ts';
 import { commonSelection, covers, type Wants, wantsOfList, wantsOfQuestion } from './subscription.ts';
 

@@ -156,7 +156,10 @@ describe('messages of all sizes, one after the other', () => {
     { weight: 2, arbitrary: fc.integer({ min: 3000, max: 40_000 }) },
     { weight: 1, arbitrary: fc.constant(300_000) },
   );
-  const messages = fc.array(fc.record({ size: sizes, parts: fc.nat(3), fails: fc.boolean() }), { maxLength: 60, size: 'max' });
+  const messages = fc.array(fc.record({ size: sizes, parts: fc.nat(3), fails: fc.boolean() }), {
+    maxLength: 60,
+    size: 'max',
+  });
 
   it('stay as they were written, and nobody writes into another', () => {
     fc.assert(

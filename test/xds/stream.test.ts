@@ -452,7 +452,7 @@ describe('when much is on its way already', () => {
 });
 
 describe('pushes to many', () => {
-  const large = (version: string): string => version.padEnd(12_000, '.');
+  const large = (version: string): string => version.padEnd(18_000, '.');
 
   function fleet(size: number): { world: World; host: Host; links: readonly Link[] } {
     const world = new World().set(ROUTE, { a: large('1'), b: '1' });
