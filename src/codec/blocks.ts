@@ -3,10 +3,10 @@
 // parts put together.
 
 /** Larger messages have memory of their own. */
-export const MAX_SHARED = 2048;
+const MAX_SHARED = 2048;
 
 /** Small enough that a small message which lives long keeps little alive that nobody needs. */
-export const BLOCK = 16_384;
+const BLOCK = 16_384;
 
 let block = new Uint8Array(BLOCK);
 let used = 0;

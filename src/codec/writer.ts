@@ -1,15 +1,12 @@
 import protobuf from 'protobufjs/minimal.js';
 import { isAscii } from './ascii.ts';
-import { BLOCK, copyOf, MAX_SHARED } from './blocks.ts';
+import { copyOf } from './blocks.ts';
 
 /** Writes a value without tag; with its length where the wire type needs one. */
 export type Put = (writer: ReverseWriter, value: unknown) => void;
 
 /** Text of more units than this is left to the platform, of which every call costs as much as this many units. */
 const LONG_TEXT = 40;
-
-/** Bytes that are copied one by one: fewer than a call of the platform costs. */
-const SHORT = 24;
 
 /** A buffer that writes text itself. */
 interface TextBuffer extends Uint8Array<ArrayBuffer> {
@@ -19,82 +16,49 @@ interface TextBuffer extends Uint8Array<ArrayBuffer> {
   readonly base64Write?: (text: string, offset: number, length: number) => number;
 }
 
-/** A message is begun in a new block where less than this is left of the old one, ... */
-const LEAST_ROOM = 512;
-/** ... or less than this, and the one before had to move. */
-const SCANT = 4096;
+const FIRST_SIZE = 16_384;
 
 /** From this size on a message that fills most of the buffer takes it along. */
 const LARGE = 262_144;
-/** Memory for large messages is kept for the next of them up to this. */
-const MAX_KEPT = 4_194_304;
-
-/** The same memory in the three forms in which it is written to. */
-interface Memory {
-  readonly native: TextBuffer;
-  readonly buffer: Uint8Array<ArrayBuffer>;
-  readonly view: DataView;
-}
-
-function memoryOf(size: number): Memory {
-  const native = protobuf.util.newBuffer(size) as TextBuffer;
-  const buffer = new Uint8Array(native.buffer, native.byteOffset, size);
-  return { native, buffer, view: new DataView(native.buffer, native.byteOffset, size) };
-}
 
 /**
  * Writes the wire format from its end to its beginning: when a length has to be written, what it counts is already there,
  * so nothing is measured twice and nothing is allocated per field. Callers write in reverse: value, length, tag; last
- * field first. One writer serves all messages in turn. A small message is written where it then stays, at the end of what
- * is free of a block; one that doesn't fit in moves to other memory.
+ * field first. One writer serves all messages in turn.
  */
 export class ReverseWriter {
-  private block = memoryOf(BLOCK);
-  /** Bytes of the block that no message has. */
-  private free = BLOCK;
-  private roomy: Memory | undefined;
-  private native = this.block.native;
-  private buffer = this.block.buffer;
-  private view = this.block.view;
-  /** Where the message being written ends, and where it begins so far. */
-  private end = BLOCK;
-  private position = BLOCK;
+  private native: TextBuffer = protobuf.util.newBuffer(FIRST_SIZE) as TextBuffer;
+  private buffer = new Uint8Array(this.native.buffer, this.native.byteOffset, this.native.length);
+  private view = new DataView(this.native.buffer, this.native.byteOffset, this.native.length);
+  private position = this.buffer.length;
 
   /** Bytes written so far. */
   get length(): number {
-    return this.end - this.position;
+    return this.buffer.length - this.position;
   }
 
   reset(): void {
-    if (this.free < LEAST_ROOM) {
-      this.block = memoryOf(BLOCK);
-      this.free = BLOCK;
-    }
-    if (this.buffer !== this.block.buffer) this.use(this.block);
-    this.end = this.position = this.free;
+    if (this.buffer.length > 4_194_304) this.allocate(FIRST_SIZE);
+    this.position = this.buffer.length;
   }
 
-  /** What was written: part of a block, a copy, or of a large message the memory itself. */
+  /** What was written: a copy, or of a large message the buffer itself. */
   finish(): Uint8Array {
-    const { buffer, position, end, length } = this;
-    if (buffer === this.block.buffer && length <= MAX_SHARED) {
-      this.free = this.end = position;
-      return buffer.subarray(position, end);
-    }
-    if (length < LARGE || length < buffer.length * 0.75) return copyOf(buffer, position, end);
-    this.roomy = undefined;
+    const { buffer, position, length } = this;
+    if (length < LARGE || length < buffer.length * 0.75) return copyOf(buffer, position, buffer.length);
+    this.allocate(FIRST_SIZE);
     return buffer.subarray(position);
   }
 
   /** A copy of what was written since `length` was so long. */
   since(length: number): Uint8Array {
-    return copyOf(this.buffer, this.position, this.end - length);
+    return copyOf(this.buffer, this.position, this.buffer.length - length);
   }
 
-  private use({ native, buffer, view }: Memory): void {
-    this.native = native;
-    this.buffer = buffer;
-    this.view = view;
+  private allocate(size: number): void {
+    this.native = protobuf.util.newBuffer(size) as TextBuffer;
+    this.buffer = new Uint8Array(this.native.buffer, this.native.byteOffset, size);
+    this.view = new DataView(this.native.buffer, this.native.byteOffset, size);
   }
 
   /** Makes room for so many bytes: growing by degrees would copy what is there each time. */
@@ -103,17 +67,10 @@ export class ReverseWriter {
   }
 
   private grow(count: number): void {
-    const { buffer, position, end, length: used } = this;
-    const size = Math.max(BLOCK * 2, used * 2, used + count);
-    // The next message would hardly fit in either.
-    if (this.free < SCANT) this.free = 0;
-    const kept = this.roomy !== undefined && this.roomy.buffer !== buffer ? this.roomy : undefined;
-    const roomy = kept !== undefined && kept.buffer.length >= size ? kept : memoryOf(size);
-    this.roomy = roomy.buffer.length > MAX_KEPT ? undefined : roomy;
-    this.use(roomy);
-    this.end = roomy.buffer.length;
-    this.position = this.end - used;
-    roomy.buffer.set(buffer.subarray(position, end), this.position);
+    const { buffer, position, length: used } = this;
+    this.allocate(Math.max(buffer.length * 2, used + count));
+    this.position = this.buffer.length - used;
+    this.buffer.set(buffer.subarray(position), this.position);
   }
 
   /** A tag or a length: as `varint`, apart from it because these are small integers, with which the platform is quicker. */
@@ -187,12 +144,9 @@ export class ReverseWriter {
   }
 
   bytes(value: Uint8Array): void {
-    const { length } = value;
-    this.reserve(length);
-    const at = this.position - length;
-    this.position = at;
-    if (length > SHORT) return this.buffer.set(value, at);
-    for (let index = 0; index < length; index++) this.buffer[at + index] = value[index] as number;
+    this.reserve(value.length);
+    this.position -= value.length;
+    this.buffer.set(value, this.position);
   }
 
   /** The bytes that base64 stands for, of which the caller knows how many; false, and nothing is written, where the platform can't. */
