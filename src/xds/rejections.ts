@@ -21,9 +21,9 @@ export interface Suspicion {
  * brought them), else all that were new.
  */
 export function suspicion(message: string, { fresh, chunks, from }: Sent): Suspicion {
-  const all = chunks.flatMap((chunk) => chunk.resources);
   const sentAsNew = fresh.flatMap((chunk) => chunk.resources);
-  const named = [...new Set([...sentAsNew, ...all])].filter((resource) => mentions(message, resource.name));
+  const more = chunks === fresh ? [] : chunks.flatMap((chunk) => chunk.resources);
+  const named = [...new Set([...sentAsNew, ...more])].filter((resource) => mentions(message, resource.name));
   if (named.length === 0) return { suspects: sentAsNew, named: false };
   const news = new Set(sentAsNew);
   const doubtful = named.filter(
