@@ -46,6 +46,8 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
   const shown = new Map<string, Shown>();
   const unrest = new Unrest();
   const refs = new Map<string, ObjectRef>();
+  /** Objects that were there before this controller, as long as they are. */
+  const found = new Set<string>();
   let conditions: ReadonlyMap<string, Condition> = new Map();
   let due: (() => void) | undefined;
 
@@ -80,6 +82,7 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
     unrest.delete(key);
     transitions.delete(key);
     refs.delete(key);
+    found.delete(key);
     news.forget(key);
     quiet.forget(key);
   };
@@ -106,8 +109,6 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
       compute();
     }, GATHER_MS);
   };
-  /** Objects that were there before. */
-  const found = new Set<string>();
   let begun = false;
   const begin = async (): Promise<void> => {
     await reports.synced();
