@@ -215,9 +215,9 @@ function take(
   }
   for (const name of update.removed) type.held.delete(name);
   for (const resource of update.resources) {
-    if (bad?.has(resource.name) !== true) type.held.set(resource.name, keep(resource));
+    const wanted = type.wildcard || type.names.has(resource.name);
+    if (wanted && bad?.has(resource.name) !== true) type.held.set(resource.name, keep(resource));
   }
-  forget(type);
 }
 
 /** Drops what isn't wanted. A name that `*` may cover stays until the server says whether it does. */
