@@ -5,6 +5,7 @@
 import { KINDS, OWN_GROUPS } from '../config/kinds.ts';
 import type { ConfigObject, Finding, Kind, ObjectRef } from '../config/object.ts';
 import { refKey } from '../config/object.ts';
+import { deepEqual } from '../lib/equal.ts';
 import { tableDiff, tableValues } from '../lib/table.ts';
 import { KubeError } from '../sources/kube-api.ts';
 import { isRecord, orMissing } from '../sources/kube-discovery.ts';
@@ -41,9 +42,8 @@ const GATHER_MS = 1_000;
 
 export function statusController(options: StatusOptions, signal: AbortSignal): void {
   const { store, timers } = options;
-  const written = new Map<string, string>();
-  const transitions = new Map<string, { readonly status: string; readonly at: string }>();
-  const shown = new Map<string, Shown>();
+  /** What stands in the cluster. */
+  const written = new Map<string, WrittenStatus>();
   const unrest = new Unrest();
   const refs = new Map<string, ObjectRef>();
   /** Objects that were there before this controller, as long as they are. */
@@ -56,21 +56,15 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
     if (ref === undefined) return;
     const condition = conditions.get(key);
     const generation = store.generation(ref);
-    const text = JSON.stringify([condition, generation]);
-    if (written.get(key) === text) return;
+    const before = written.get(key);
+    if (condition !== undefined && saysTheSame(before, condition, generation)) return;
     if (condition === undefined && (await isOthers(options, ref, during))) return forget(key);
-    const since = transitions.get(key);
-    const at = since?.status === condition?.status ? (since?.at ?? '') : '';
+    const at = before?.condition.status === condition?.status ? (before?.time ?? '') : '';
     const time = at === '' ? new Date(options.clock.now()).toISOString() : at;
     await write(options, { ref, condition, generation, time }, during);
     if (condition === undefined) return forget(key);
-    stands(key, { condition, generation, time });
-  };
-  const stands = (key: string, { condition, generation, time }: WrittenStatus): void => {
     unrest.delete(key);
-    transitions.set(key, { status: condition.status, at: time });
-    written.set(key, JSON.stringify([condition, generation]));
-    shown.set(key, { reason: condition.reason, generation });
+    written.set(key, { condition, generation, time });
   };
   const queueOf = (perSecond: number): Reconciler =>
     new Reconciler({ ...options, name: 'status', perSecond, spacing: SPACING_MS, reconcile }, signal);
@@ -78,9 +72,7 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
   const quiet = queueOf(QUIET_PER_SECOND);
   const forget = (key: string): void => {
     written.delete(key);
-    shown.delete(key);
     unrest.delete(key);
-    transitions.delete(key);
     refs.delete(key);
     found.delete(key);
     news.forget(key);
@@ -95,10 +87,12 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
     for (const [key, { ref, condition }] of next) {
       refs.set(key, ref);
       const generation = store.generation(ref);
-      const text = JSON.stringify([condition, generation]);
-      if (written.get(key) === text) unrest.delete(key);
-      else if (isNews(condition, generation, shown.get(key) ?? (found.has(key) ? 'found' : 'new'))) news.add(key);
-      else if (!shown.has(key) || unrest.settled(key, text, now)) quiet.add(key);
+      const before = written.get(key);
+      if (saysTheSame(before, condition, generation)) unrest.delete(key);
+      else if (before === undefined ? isBad(condition) || !found.has(key) : isNews(condition, generation, before))
+        news.add(key);
+      else if (before === undefined || unrest.settled(key, JSON.stringify([condition, generation]), now))
+        quiet.add(key);
     }
     for (const key of refs.keys()) if (!conditions.has(key)) news.add(key);
   };
@@ -114,9 +108,8 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
     await reports.synced();
     const state = store.state();
     for (const { kind } of REPORTED) for (const object of tableValues(state.byKind[kind])) found.add(refKey(object));
-    const kinds = REPORTED.map(({ kind }) => kind);
-    for (const [key, status] of await writtenStatuses(options.api, kinds, state, signal).catch(() => NONE_WRITTEN))
-      stands(key, status);
+    const statuses = await writtenStatuses(options.api, REPORTED, state, signal).catch(() => NONE_WRITTEN);
+    for (const [key, status] of statuses) written.set(key, status);
     begun = true;
     soon();
   };
@@ -146,20 +139,20 @@ export function statusController(options: StatusOptions, signal: AbortSignal): v
 
 const NONE_WRITTEN: ReadonlyMap<string, WrittenStatus> = new Map();
 
-/** What the last condition that was written says, but for its counts. */
-interface Shown {
-  readonly reason: Condition['reason'];
-  readonly generation: number | undefined;
+function saysTheSame(before: WrittenStatus | undefined, condition: Condition, generation: number | undefined): boolean {
+  return before !== undefined && before.generation === generation && deepEqual(before.condition, condition);
 }
 
-/**
- * A new version, or bad news; all else are proxies that come, go, and catch up with something. `before`: what is shown, or
- * whether an object without a status was there when this control plane began.
- */
-function isNews({ reason }: Condition, generation: number | undefined, before: Shown | 'found' | 'new'): boolean {
-  const bad = reason === 'Rejected' || reason === 'Invalid';
-  if (before === 'found' || before === 'new') return bad || before === 'new';
-  return before.generation !== generation || (reason !== before.reason && (bad || before.reason === 'Progressing'));
+function isBad({ reason }: Condition): boolean {
+  return reason === 'Rejected' || reason === 'Invalid';
+}
+
+/** A new version, or bad news; all else are proxies that come, go, and catch up with something. */
+function isNews(condition: Condition, generation: number | undefined, before: WrittenStatus): boolean {
+  const { reason } = before.condition;
+  return (
+    before.generation !== generation || (condition.reason !== reason && (isBad(condition) || reason === 'Progressing'))
+  );
 }
 
 /**

@@ -2,7 +2,7 @@
 // transition stays what it was. In: the API, the objects in force. Out: what was written, by object. Called once, by
 // status-writer.ts, when it begins to lead.
 
-import { KINDS } from '../config/kinds.ts';
+import type { KindInfo } from '../config/kinds.ts';
 import { type Kind, refKey } from '../config/object.ts';
 import { tableValues } from '../lib/table.ts';
 import type { KubeApi } from '../sources/kube-api.ts';
@@ -23,13 +23,12 @@ const PAGE_SIZE = 250;
 /** Rejects where a list can't be read: then nothing is known, and all is written anew. */
 export async function writtenStatuses(
   api: KubeApi,
-  kinds: readonly Kind[],
+  kinds: readonly KindInfo[],
   { byKind }: StoreState,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, WrittenStatus>> {
   const written = new Map<string, WrittenStatus>();
-  for (const { kind, plural } of KINDS) {
-    if (!kinds.includes(kind)) continue;
+  for (const { kind, plural } of kinds) {
     const [some] = tableValues(byKind[kind]);
     if (some === undefined) continue;
     let token: string | undefined;

@@ -88,7 +88,7 @@ export function kubeApi(access: KubeAccess): KubeApi {
       const accept = unread ? partial('PartialObjectMetadata') : JSON_TYPE;
       const response = await connection.open({ method, path, query, signal, accept, idleMs: ANSWER_MS, content });
       const bytes = await bytesOf(response);
-      if (response.status >= 300) throw errorOf(response, bytes.toString('utf8'));
+      if (response.status >= 300) throw errorOf(response, bytes);
       return unread ? undefined : (JSON.parse(bytes.toString('utf8')) as unknown);
     },
   };
@@ -100,14 +100,14 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
       const accept = decode === undefined ? list : `${TYPED}, ${list}`;
       const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs: ANSWER_MS });
       const bytes = await bytesOf(response);
-      if (response.status !== 200) throw errorOf(response, bytes.toString('utf8'));
+      if (response.status !== 200) throw errorOf(response, bytes);
       if (decode !== undefined && response.contentType?.startsWith(TYPED) === true) return decode(bytes);
       return JSON.parse(bytes.toString('utf8')) as unknown;
     },
     follow: async (path, query, signal, onLines, onOpen) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
       const response = await connection.open({ method: 'GET', path, query, signal, accept: event, idleMs });
-      if (response.status !== 200) throw errorOf(response, (await bytesOf(response)).toString('utf8'));
+      if (response.status !== 200) throw errorOf(response, await bytesOf(response));
       onOpen?.();
       await linesOf(response, onLines);
     },
@@ -246,9 +246,9 @@ function bytesOf({ body, whole }: Answer): Promise<Buffer> {
   });
 }
 
-function errorOf({ status }: Answer, text: string): KubeError {
+function errorOf({ status }: Answer, bytes: Buffer): KubeError {
   try {
-    const body: unknown = JSON.parse(text);
+    const body: unknown = JSON.parse(bytes.toString('utf8'));
     const message = typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : '';
     return new KubeError(status, message === '' ? `status ${status}` : message);
   } catch {

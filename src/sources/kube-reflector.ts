@@ -146,10 +146,7 @@ export class Reflector implements ListWatchSink {
     const listing = this.#listing ?? this.#current();
     for (const item of items) {
       const ref = this.#read(item, served, listing, checked);
-      if (ref === undefined) continue;
-      const key = refKey(ref);
-      listing.present.set(key, ref);
-      listing.repeats.note(key, item, served.apiVersion);
+      if (ref !== undefined) listing.present.set(refKey(ref), ref);
     }
   }
 
@@ -179,18 +176,14 @@ export class Reflector implements ListWatchSink {
       if (type === 'MODIFIED' && this.#repeats.is(refKey(ref), object, served.apiVersion)) continue;
       this.#unowned.delete(refKey(ref));
       if (type === 'DELETED') this.#gone(ref, events);
-      else this.#take(ref, object, served, events);
+      else {
+        const found = this.#read(object, served, { ...this.#current(), events }, false);
+        if (found === undefined) this.#gone(ref, events);
+        else this.#known.set(refKey(found), found);
+      }
     }
     if (!deepEqual([...before], [...this.#unowned])) events.push(this.#unownedEvent(this.#unowned));
     if (events.length > 0) emit(events);
-  }
-
-  #take(ref: ObjectRef, object: RawObject, served: Served, events: ObjectEvent[]): void {
-    const found = this.#read(object, served, { events, left: this.#left, unowned: this.#unowned }, false);
-    if (found === undefined) return this.#gone(ref, events);
-    const key = refKey(found);
-    this.#known.set(key, found);
-    this.#repeats.note(key, object, served.apiVersion);
   }
 
   /** The kind does not exist now: neither do its objects. */
@@ -249,7 +242,7 @@ export class Reflector implements ListWatchSink {
   #read(
     item: RawObject,
     { apiVersion }: Served,
-    { events, left, unowned }: Omit<Listing, 'present' | 'repeats'>,
+    { events, left, unowned, repeats }: Omit<Listing, 'present'>,
     checked: boolean,
   ): ObjectRef | undefined {
     const { info, clusterId, scope, systemNamespace } = this.#options;
@@ -260,6 +253,7 @@ export class Reflector implements ListWatchSink {
       left.add(own.namespace);
       return undefined;
     }
+    repeats.note(refKey(own), item, apiVersion);
     const raw = slim(info.kind, item, own.namespace, systemNamespace);
     const options: ParseOptions = { unknownFields: 'warning', origin: clusterId };
     const parsed: Parsed = checked

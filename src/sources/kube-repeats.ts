@@ -4,7 +4,8 @@
 // A server counts the versions of a specification (`metadata.generation`); of metadata and status it does not.
 
 import type { Kind } from '../config/object.ts';
-import { meaningful, readsStatus } from '../config/parse/index.ts';
+import { meaningful } from '../config/parse/index.ts';
+import { readsStatus } from '../config/parse/istio.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { isRecord } from './kube-discovery.ts';
 import type { RawObject } from './kube-list-watch.ts';

@@ -6,13 +6,13 @@ import { formatPath, type PathStep } from '../../lib/field-path.ts';
 import { parseTimestamp } from '../../lib/timestamp.ts';
 import type { FindingCode } from '../codes.ts';
 import { groupOf, type KindInfo, lookUpKind } from '../kinds.ts';
-import type { ConfigObject, Finding, Kind, ObjectRef, Severity } from '../object.ts';
+import type { ConfigObject, Finding, ObjectRef, Severity } from '../object.ts';
 import { conform } from '../schema/conform.ts';
 import type { Problem } from '../schema/schema.ts';
 import type { Of } from '../schema/typed.ts';
 import { type Body, coreProjector, type Projector } from './core.ts';
 import { metadataSchema } from './core-schemas.ts';
-import { istioBody, istioReadsStatus } from './istio.ts';
+import { istioBody } from './istio.ts';
 import { wholeSpec } from './whole.ts';
 
 export interface ParseOptions {
@@ -177,11 +177,6 @@ function bodyOf(info: KindInfo, raw: Raw, ref: ObjectRef, metadata: Partial<Meta
 
 function contextOf({ namespace }: ObjectRef, { labels = {} }: Partial<Metadata>): Parameters<Projector>[1] {
   return { namespace, labels };
-}
-
-/** False where nothing but metadata and specification of a kind makes a difference. */
-export function readsStatus(kind: Kind): boolean {
-  return istioReadsStatus(kind) ?? true;
 }
 
 /** Annotations that carry a copy of the object or a heartbeat: they change without meaning anything here. */

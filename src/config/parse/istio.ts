@@ -71,9 +71,9 @@ export function istioSchema(kind: Kind): Schema | undefined {
   return SCHEMAS.get(kind);
 }
 
-/** Whether anything of the status is read; undefined for Kubernetes' own kinds and others that are read whole. */
-export function istioReadsStatus(kind: Kind): boolean | undefined {
-  return SCHEMAS.has(kind) ? STATUS_SCHEMAS[kind] !== undefined : undefined;
+/** False where nothing but metadata and specification of a kind makes a difference; others than Istio's are read whole. */
+export function readsStatus(kind: Kind): boolean {
+  return !SCHEMAS.has(kind) || STATUS_SCHEMAS[kind] !== undefined;
 }
 
 export function istioBody(kind: Kind, raw: { readonly spec?: unknown; readonly status?: unknown }): Body {
