@@ -42,11 +42,11 @@ export function tableGet<V>(table: Table<V>, key: string): V | undefined {
 }
 
 export function* tableValues<V>(table: Table<V>): Generator<V> {
-  for (const bucket of table.buckets) yield* bucket.values();
+  for (const bucket of table.buckets) if (bucket !== EMPTY) yield* bucket.values();
 }
 
 export function* tableEntries<V>(table: Table<V>): Generator<[string, V]> {
-  for (const bucket of table.buckets) yield* bucket.entries();
+  for (const bucket of table.buckets) if (bucket !== EMPTY) yield* bucket.entries();
 }
 
 /**
@@ -118,7 +118,8 @@ function keepBuckets<V>(buckets: (Bucket<V> | undefined)[], previous: Table<V>):
   return same ? previous : { buckets: buckets as Bucket<V>[], size };
 }
 
-function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {
+/** True when both hold the same values under the same keys. */
+export function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {
   if (a.size !== b.size) return false;
   for (const [key, value] of a) if (b.get(key) !== value) return false;
   return true;
@@ -144,14 +145,15 @@ export function deriveTable<A, B>(
 ): Derived<A, B> {
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.input === input) return previous;
-  const buckets = input.buckets.map((bucket, index) => {
-    const oldIn = previous?.input.buckets[index];
-    const oldOut = previous?.output.buckets[index];
-    if (keep && oldIn === bucket && oldOut !== undefined) return oldOut;
-    return deriveBucket(bucket, keep ? oldIn : undefined, oldOut, build);
-  });
-  const output = keepBuckets(buckets, previous?.output ?? emptyOf(buckets.length));
-  return { input, shared, output };
+  const { buckets } = input;
+  const oldIn = keep ? previous.input.buckets : undefined;
+  const edit = new BucketEdit(previous?.output, buckets.length);
+  for (let index = 0; index < buckets.length; index++) {
+    const bucket = buckets[index] ?? EMPTY;
+    if (oldIn?.[index] === bucket) continue;
+    edit.put(index, deriveBucket(bucket, oldIn?.[index], edit.before(index), build));
+  }
+  return { input, shared, output: edit.table() };
 }
 
 /** A derivation over two tables of the same keys; an entry is built again when its value in either one changed. */
@@ -183,38 +185,66 @@ export function* deriveTable2Steps<A, C, B>(
 ): Steps<Derived2<A, C, B>> {
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.left === left && previous.right === right) return previous;
-  const count = left.buckets.length;
-  const buckets: (Bucket<B> | undefined)[] = Array.from({ length: count });
+  const { buckets } = left;
+  const oldLeft = keep ? previous.left.buckets : undefined;
+  const oldRight = keep ? previous.right.buckets : undefined;
+  const edit = new BucketEdit(previous?.output, buckets.length);
   // By index: most buckets are only passed, for each of many classes, and an iterator makes two objects of each.
-  for (let index = 0; index < count; index++) {
-    const bucket = left.buckets[index] ?? EMPTY;
+  for (let index = 0; index < buckets.length; index++) {
+    const bucket = buckets[index] ?? EMPTY;
     const others = right.buckets[index] ?? EMPTY;
-    const oldLeft = keep ? previous.left.buckets[index] : undefined;
-    const oldRight = keep ? previous.right.buckets[index] : undefined;
-    const oldOut = previous?.output.buckets[index];
-    if (oldLeft === bucket && oldRight === others && oldOut !== undefined) {
-      buckets[index] = oldOut;
-      continue;
-    }
-    buckets[index] = deriveBucket(bucket, undefined, oldOut, (value, key, before) => {
-      const unchanged = oldLeft !== undefined && oldLeft.get(key) === value && oldRight?.get(key) === others.get(key);
+    const lefts = oldLeft?.[index];
+    const rights = oldRight?.[index];
+    if (lefts === bucket && rights === others) continue;
+    const now = deriveBucket(bucket, undefined, edit.before(index), (value, key, before) => {
+      const unchanged = lefts !== undefined && lefts.get(key) === value && rights?.get(key) === others.get(key);
       return unchanged ? before : build(value, others.get(key), key, before);
     });
+    edit.put(index, now);
     yield;
   }
-  return { left, right, shared, output: keepBuckets(buckets, previous?.output ?? emptyOf(count)) };
+  return { left, right, shared, output: edit.table() };
+}
+
+/** A table that comes of another bucket by bucket; the array of buckets is copied with the first one that differs. */
+class BucketEdit<V> {
+  readonly #base: Table<V>;
+  #buckets: Bucket<V>[] | undefined;
+  #size: number;
+
+  constructor(base: Table<V> | undefined, count: number) {
+    this.#base = base?.buckets.length === count ? base : emptyOf(count);
+    this.#size = this.#base.size;
+  }
+
+  before(index: number): Bucket<V> {
+    return this.#base.buckets[index] ?? EMPTY;
+  }
+
+  /** One that is equal to that of before is left in its place. */
+  put(index: number, bucket: Bucket<V>): void {
+    const before = this.before(index);
+    if (bucket === before || sameEntries(bucket, before)) return;
+    this.#buckets ??= this.#base.buckets.slice();
+    this.#buckets[index] = bucket.size === 0 ? EMPTY : bucket;
+    this.#size += bucket.size - before.size;
+  }
+
+  table(): Table<V> {
+    return this.#buckets === undefined ? this.#base : { buckets: this.#buckets, size: this.#size };
+  }
 }
 
 function deriveBucket<A, B>(
   bucket: Bucket<A>,
   oldIn: Bucket<A> | undefined,
-  oldOut: Bucket<B> | undefined,
+  oldOut: Bucket<B>,
   build: (value: A, key: string, before: B | undefined) => B | undefined,
 ): Bucket<B> {
   if (bucket.size === 0) return EMPTY;
   const out = new Map<string, B>();
   for (const [key, value] of bucket) {
-    const before = oldOut?.get(key);
+    const before = oldOut.get(key);
     const result = oldIn !== undefined && oldIn.get(key) === value ? before : build(value, key, before);
     if (result !== undefined) out.set(key, result);
   }

@@ -1,26 +1,21 @@
 // Two operations on tables that linking needs beside the derivations of lib: keeping buckets of an earlier table, and
 // a sorted list that follows a table.
 
-import { type Bucket, keepList, sameList, type Table, tableDiff } from '../lib/table.ts';
+import { type Bucket, keepList, sameEntries, type Table, tableDiff } from '../lib/table.ts';
 
 /** `next` with every bucket that equals the previous one replaced by it; the previous table itself when all do. */
 export function keepTable<V>(previous: Table<V> | undefined, next: Table<V>): Table<V> {
   if (previous === undefined || previous === next || previous.buckets.length !== next.buckets.length) return next;
-  let replaced = false;
-  const buckets = next.buckets.map((bucket, index) => {
+  let buckets: Bucket<V>[] | undefined;
+  let differs = false;
+  for (const [index, bucket] of next.buckets.entries()) {
     const before = previous.buckets[index];
-    if (before === undefined || before === bucket || !sameEntries(before, bucket)) return bucket;
-    replaced = true;
-    return before;
-  });
-  if (sameList(buckets, previous.buckets)) return previous;
-  return replaced ? { buckets, size: next.size } : next;
-}
-
-function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, value] of a) if (b.get(key) !== value) return false;
-  return true;
+    if (before === bucket) continue;
+    if (before === undefined || !sameEntries(before, bucket)) differs = true;
+    else (buckets ??= next.buckets.slice())[index] = before;
+  }
+  if (!differs) return previous;
+  return buckets === undefined ? next : { buckets, size: next.size };
 }
 
 /** The values of a table in a total order. */
