@@ -279,6 +279,19 @@ export function encodeJson(type: string, message: unknown): Uint8Array {
   return writer.finish();
 }
 
+/** One entry of a map with texts as keys, of a field with a number below 16, around a message that is already encoded. */
+export function encodeEntry(number: number, key: string, message: Uint8Array): Uint8Array {
+  writer.reset();
+  writer.bytes(message);
+  writer.small(message.length);
+  writer.small(0x12);
+  writer.text(key);
+  writer.small(0x0a);
+  writer.small(writer.length);
+  writer.small((number << 3) | 2);
+  return writer.finish();
+}
+
 /** The bytes of an Any around a message already encoded. */
 export function packAny(type: string, bytes: Uint8Array): Uint8Array {
   const url = `type.googleapis.com/${type}`;

@@ -10,7 +10,7 @@ import { ConstantTemplate, type Template, templateOf } from './template.ts';
 
 export { joined } from './blocks.ts';
 export { decodeJson } from './decode.ts';
-export { encodeJson } from './encode.ts';
+export { encodeEntry, encodeJson } from './encode.ts';
 export { CodecError } from './error.ts';
 export { lasting } from './lasting.ts';
 export { type Merged, type MergeOptions, merge, mergeJson } from './merge.ts';

@@ -6,14 +6,12 @@ import { encode, joined, lasting } from '../../codec/index.ts';
 import type { AuthorizationPolicySpec } from '../../config/generated/types.ts';
 import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
-import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
 import type { Providers } from '../observability/providers.ts';
+import { type EncodedRule, encodedRules, type Protocol, trustDomainsOf } from './encoded-rules.ts';
 import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
-import { NEVER, type RbacPolicy, rbacPolicy } from './rule.ts';
-import type { TrustDomains } from './trust-domain.ts';
 import type { MeshSettings } from '../mesh.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
@@ -43,8 +41,6 @@ export interface AuthorizationInputs {
   readonly providers: Providers;
   readonly dialect: Dialect;
 }
-
-type Protocol = 'http' | 'tcp';
 
 const RBAC = 'envoy.config.rbac.v3.RBAC';
 
@@ -93,10 +89,6 @@ function dryRunPrefix(deny: boolean): string {
   return deny ? 'istio_dry_run_deny_' : 'istio_dry_run_allow_';
 }
 
-function trustDomains(mesh: MeshSettings): TrustDomains {
-  return [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])];
-}
-
 /** What stands before and behind the names of rules. */
 interface Naming {
   readonly prefix: string;
@@ -112,64 +104,17 @@ function rbac(
   protocol: Protocol,
   { prefix, suffix }: Naming,
 ): Encoded {
-  const domains = trustDomains(mesh).join(DOMAIN_SEPARATOR);
+  const domains = trustDomainsOf(mesh);
   const allow = action === 'ALLOW';
   const rules: EncodedRule[] = [];
   for (const policy of policies) {
-    for (const rule of encodedRules(policy, protocol, allow, dialect, domains, prefix, suffix)) rules.push(rule);
+    for (const rule of encodedRules(policy, allow, dialect, domains, prefix, suffix)[protocol]) rules.push(rule);
   }
   rules.sort((a, b) => compareStrings(a.name, b.name));
   // ALLOW is the enum's zero value.
   const start = encode(RBAC, { action: allow ? undefined : action });
   return new Encoded(joined([start, ...rules.map(({ bytes }) => bytes)]));
 }
-
-interface EncodedRule {
-  /** As statistics and logs show it. */
-  readonly name: string;
-  /** An RBAC of this rule alone. Maps one behind the other are one map, so each rule is encoded once. */
-  readonly bytes: Uint8Array;
-}
-
-/**
- * The rules of one policy that can be expressed: a change of one policy leaves those of all others as they are. Counted by
- * tests.
- */
-export const encodedRules = memo(
-  (
-    { namespace, name, spec }: Policy,
-    protocol: Protocol,
-    allow: boolean,
-    dialect: Dialect,
-    domains: string,
-    prefix: string,
-    suffix: string,
-  ): readonly EncodedRule[] => {
-    const context = {
-      dialect,
-      namespace,
-      trustDomains: domains.split(DOMAIN_SEPARATOR),
-      tcp: protocol === 'tcp',
-      allow,
-    };
-    const rules = spec.rules ?? [];
-    const encoded = (policy: RbacPolicy, index: number): EncodedRule => {
-      const key = `${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]${suffix}`;
-      // Without a prototype: an object with a key of a user's making would get a shape of its own.
-      const policies = Object.create(null) as Record<string, RbacPolicy>;
-      policies[key] = policy;
-      return { name: key, bytes: encode(RBAC, { policies }) };
-    };
-    if (rules.length === 0) return [encoded(NEVER, 0)];
-    return rules.flatMap((rule, index) => {
-      const made = rbacPolicy(rule, context);
-      return made === undefined ? [] : [encoded(made, index)];
-    });
-  },
-);
-
-/** In no trust domain. */
-const DOMAIN_SEPARATOR = '\n';
 
 const TCP_STAT_PREFIX = 'tcp.';
 
