@@ -4,23 +4,38 @@
 // code that pushes a change was not optimised until some ten changes were pushed. Little is inlined, so that each function is
 // cheap to optimise, and may be early; large ones as early as small ones, since they hold the loops over proxies and types.
 // Later versions have a cheap compiler between, and other flags.
+// Functions of more than some fifty lines are not optimised at all: what runs for each proxy is short, and the long ones run
+// for each class, and would be optimised again and again just when the first changes are pushed.
 // How much garbage there may be before the whole heap is looked through is a share of what lives. By itself Node.js 20 takes
 // a tenth while little is allocated between two looks, and four times as much while a mesh connects: a server that served a
 // thousand proxies looked through 120 MB five times while they came back.
 
-import { setFlagsFromString } from 'node:v8';
+import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 
 const TUNED_MAJOR = 20;
 const COMPILING = [
   '--interrupt-budget=100000',
   '--bytecode-size-allowance-per-tick=1500',
   '--max-inlined-bytecode-size-cumulative=100',
+  '--max-optimized-bytecode-size=500',
 ];
-const COLLECTING = ['--heap-growing-percent=50'];
 
-/** For the processes that a server starts, what `tuneEngine` and `tuneHeap` do in its own. */
+/** A heap of less than this, bytes, may double before it is looked through: a large one would take too much memory by it. */
+const SMALL_HEAP = 160 * 1024 * 1024;
+
+function growth(percent: number): string {
+  return `--heap-growing-percent=${percent}`;
+}
+
+/** How far a heap may grow in which so many bytes live, as a flag of V8. */
+export function growthFrom(live: number): string {
+  return growth(live < SMALL_HEAP ? 100 : 50);
+}
+
+/** For the processes that a server starts, which may become large: what `tuneEngine` and `tuneHeap` do in its own. */
 export function engineFlags(nodeVersion: string): readonly string[] {
-  return isTuned(nodeVersion) ? [...COMPILING, ...COLLECTING] : [];
+  return isTuned(nodeVersion) ? [...COMPILING, growth(50)] : [];
 }
 
 /** A tenth to a fifth less CPU until 1,000 proxies are synced, a quarter less while Pods come and go soon after. */
@@ -30,7 +45,23 @@ export function tuneEngine(nodeVersion: string): void {
 
 /** Half of the CPU while 1,000 proxies come back. Called when the configuration is read: what is left of that is no measure. */
 export function tuneHeap(nodeVersion: string): void {
-  if (isTuned(nodeVersion)) for (const flag of COLLECTING) setFlagsFromString(flag);
+  if (!isTuned(nodeVersion)) return;
+  let set: string | undefined;
+  const follow = (): void => {
+    const wanted = growthFrom(getHeapStatistics().used_heap_size);
+    if (wanted === set) return;
+    set = wanted;
+    setFlagsFromString(wanted);
+  };
+  follow();
+  // Just after the whole heap was looked through, what is used lives; the limit is set from the flag the next time.
+  new PerformanceObserver((list) => {
+    if (list.getEntries().some(isMajor)) follow();
+  }).observe({ entryTypes: ['gc'] });
+}
+
+function isMajor({ detail }: PerformanceEntry): boolean {
+  return (detail as { readonly kind?: number } | undefined)?.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
 }
 
 function isTuned(nodeVersion: string): boolean {

@@ -93,7 +93,7 @@ export class Encoder {
   readonly #identifier: string;
   readonly #budget: number;
   readonly #heads = { sotw: new WeakMap<Resource, Buffer>(), delta: new WeakMap<Resource, Buffer>() };
-  readonly #bodies = { sotw: new WeakMap<Chunk, Body>(), delta: new WeakMap<Chunk, Body>() };
+  readonly #bodies = { sotw: new WeakMap<Chunk, Body | 'sent'>(), delta: new WeakMap<Chunk, Body | 'sent'>() };
   readonly #order = new Set<Place>();
   /** By version: proxies of one class come to the same. */
   readonly #preambles = { sotw: new Map<string, Preamble>(), delta: new Map<string, Preamble>() };
@@ -112,7 +112,8 @@ export class Encoder {
   message(mode: Mode, out: Outgoing): Message {
     const pieces: Uint8Array[] = [this.#envelope(mode, out)];
     for (const chunk of out.chunks) {
-      if (chunk.shared && !standsAlone(chunk)) pieces.push(this.#body(mode, chunk));
+      const body = chunk.shared && !standsAlone(chunk) ? this.#body(mode, chunk) : undefined;
+      if (body !== undefined) pieces.push(body);
       else for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
     }
     if (mode === 'delta' && out.removed.length > 0) pieces.push(this.#removed(out.removed));
@@ -146,9 +147,14 @@ export class Encoder {
     return bytes;
   }
 
-  #body(mode: Mode, chunk: Chunk): Buffer {
+  /** Undefined when it is sent for the first time: what is one proxy's own is never sent to a second one. */
+  #body(mode: Mode, chunk: Chunk): Buffer | undefined {
     const known = this.#bodies[mode].get(chunk);
-    if (known !== undefined) {
+    if (known === undefined) {
+      this.#bodies[mode].set(chunk, 'sent');
+      return undefined;
+    }
+    if (known !== 'sent') {
       this.#order.delete(known.place);
       this.#order.add(known.place);
       return known.bytes;
@@ -179,7 +185,7 @@ export class Encoder {
     this.#order.delete(place);
     this.#kept -= place.size;
     const chunk = place.chunk.deref();
-    if (chunk !== undefined) this.#bodies[place.mode].delete(chunk);
+    if (chunk !== undefined) this.#bodies[place.mode].set(chunk, 'sent');
   }
 
   /** All of a `resources` entry but the resource's own bytes, which follow it. */
