@@ -10,7 +10,7 @@
 // a tenth while little is allocated between two looks, and four times as much while a mesh connects: a server that served a
 // thousand proxies looked through 120 MB five times while they came back.
 
-import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
+import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 
 const TUNED_MAJOR = 20;
@@ -60,8 +60,9 @@ export function tuneHeap(nodeVersion: string): void {
   }).observe({ entryTypes: ['gc'] });
 }
 
-function isMajor({ detail }: PerformanceEntry): boolean {
-  return (detail as { readonly kind?: number } | undefined)?.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
+function isMajor(entry: object): boolean {
+  const { detail } = entry as { readonly detail?: { readonly kind?: number } };
+  return detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
 }
 
 function isTuned(nodeVersion: string): boolean {

@@ -1,5 +1,5 @@
 // When to act on a stream of changes: a lone change at once, a burst when it falls quiet, a steady churn at a steady pace
-// that leaves as much time for everything else as acting takes.
+// that takes a third of the time.
 
 import type { Clock, Timers } from '../lib/ports.ts';
 
@@ -26,7 +26,7 @@ export interface Act {
 /**
  * Leading edge: if nothing was done during the last `quiet` ms, `act` runs in the next turn of the loop. Otherwise it runs
  * once the signals fall quiet, and in any case `max` ms after the first one that waits. After it has run it rests for as long
- * as it took, half of `max` at most; signals gather meanwhile.
+ * as it took, and twice as long when signals came meanwhile, half of `max` at most; they gather until then.
  *
  * `act` gives what ends when all that it has set off is done; it is waited for during the other half of `max`. Undefined: it
  * has set off nothing. Then what often follows (endpoints after their Pods) need not wait until it is quiet. It must not throw.
@@ -52,7 +52,8 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
     if (acted !== undefined) await within(max / 2, acted.done, timers);
     running = false;
     const now = clock.now();
-    restUntil = now + Math.min(now - started, max / 2);
+    const took = now - started;
+    restUntil = now + Math.min(first === undefined ? took : 2 * took, max / 2);
     if (acted !== undefined) calmFrom = now + quiet;
     if (first !== undefined) schedule(acted === undefined ? 0 : waitOf(first));
   };

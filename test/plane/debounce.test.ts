@@ -1,4 +1,4 @@
-// When changes are acted on: alone at once, together once they fall quiet, and never for more than half of the time.
+// When changes are acted on: alone at once, together once they fall quiet, and a churn for no more than a third of the time.
 
 import { describe, expect, it } from 'vitest';
 import { debounce } from '../../src/plane/debounce.ts';
@@ -83,10 +83,30 @@ describe('changes', () => {
     const bench = new Bench();
     bench.took = 100;
     bench.debounce.signal();
-    await bench.until(1);
+    await bench.until(120);
     bench.debounce.signal();
     await bench.until(400);
     expect(bench.acts).toEqual([0, 200]);
+  });
+
+  it('wait twice as long when they came meanwhile', async () => {
+    const bench = new Bench();
+    bench.took = 100;
+    bench.debounce.signal();
+    await bench.until(1);
+    bench.debounce.signal();
+    await bench.until(500);
+    expect(bench.acts).toEqual([0, 300]);
+  });
+
+  it('take a third of the time when they go on', async () => {
+    const bench = new Bench();
+    bench.took = 80;
+    await bench.churn(2_400, 30);
+    const gaps = bench.acts.slice(1).map((at, i) => at - (bench.acts[i] ?? 0));
+    expect(gaps.length).toBeGreaterThanOrEqual(9);
+    expect(Math.min(...gaps)).toBe(240);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(260);
   });
 
   it('wait no longer than the limit, however long that goes on', async () => {
