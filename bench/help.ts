@@ -23,6 +23,7 @@ Sizes
   --rate N --seconds N  of churn: 10 a second for 8 s, quick 2 s
   --minutes N           of the soak, 30
   --shape NAME          one shape of the suite shapes; may be repeated
+  --istiod FILE         what istiod's own benchmarks printed on this machine, for shapes to be held beside
 
 Output
   --only A,B            the same as naming suites

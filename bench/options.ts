@@ -17,6 +17,8 @@ export interface Options {
   /** Names of suites; undefined: the usual ones. */
   readonly only: readonly string[] | undefined;
   readonly shapes: readonly string[] | undefined;
+  /** What istiod's own benchmarks printed on this machine. */
+  readonly istiod: string | undefined;
   readonly json: string | undefined;
   readonly svg: string | undefined;
 }
@@ -43,6 +45,7 @@ const FLAGS = {
   seconds: { type: 'string' },
   minutes: { type: 'string' },
   shape: { type: 'string', multiple: true },
+  istiod: { type: 'string' },
   json: { type: 'string' },
   svg: { type: 'string' },
   from: { type: 'string' },
@@ -92,6 +95,7 @@ function optionsOf(values: Values, positionals: readonly string[]): Options {
     full: values.full === true,
     only: only.length === 0 ? undefined : only,
     shapes: values.shape,
+    istiod: values.istiod,
     json: values.json,
     svg: values.svg,
   };

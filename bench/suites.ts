@@ -1,7 +1,9 @@
 // Every suite by its name: what it measures, and with which sizes.
 
+import { readFileSync } from 'node:fs';
 import type { Notebook } from './figures.ts';
 import type { Options } from './options.ts';
+import { type Anchors, anchorsFrom, ISTIOD } from './shapes/istiod.ts';
 import { boot } from './suites/boot.ts';
 import { certificates } from './suites/certificates.ts';
 import { churn } from './suites/churn.ts';
@@ -44,7 +46,8 @@ export const SUITES: readonly Suite[] = [
     name: 'shapes',
     about: "generation by the shapes of Istio's own benchmarks, beside istiod's figures; --shape NAME for one",
     usual: true,
-    run: ({ quick, shapes: names }, notes) => shapes({ budget: quick ? 300 : 8000, names }, notes),
+    run: ({ quick, shapes: names, istiod }, notes) =>
+      shapes({ budget: quick ? 300 : 8000, names, istiod: anchorsIn(istiod) }, notes),
   },
   {
     name: 'engine',
@@ -110,6 +113,15 @@ export const SUITES: readonly Suite[] = [
     run: ({ shape }, notes) => onDemand({ ...shape, endpoints: 2, flavour: 'entries' }, notes),
   },
 ];
+
+function anchorsIn(file: string | undefined): Anchors {
+  if (file === undefined) return ISTIOD;
+  try {
+    return anchorsFrom(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new Error(`--istiod ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
 
 /** Delta, and the state of the world unless it has to be quick. */
 async function eachMode(

@@ -1,16 +1,20 @@
-// What istiod's own generation benchmarks said of the same shapes: istiod 1.32-dev, Go 1.26, its cache off, on a machine of
-// two cores of the class that the figures in docs/performance.md come from. Two runs differed by up to half.
+// What istiod's own generation benchmarks say of the same shapes. In: what they print, if they were run on this machine.
+// Out: times and sizes by shape. Without: those of istiod 1.32-dev, Go 1.26, its cache off, on a quiet machine of two cores,
+// which tell no more than what is large and what is small: other machines take half or twice as long.
 
+import { median } from '../stats.ts';
 import type { GeneratedType } from './shapes.ts';
 
-interface Anchor {
+export interface Anchor {
   /** Milliseconds to build the snapshot that is generated from. */
   readonly link?: number;
   /** Milliseconds to generate, thousands of bytes, and how many resources, by type. */
   readonly types: Readonly<Partial<Record<GeneratedType, readonly [ms: number, kb: number, resources: number]>>>;
 }
 
-export const ISTIOD: Readonly<Record<string, Anchor>> = {
+export type Anchors = Readonly<Record<string, Anchor>>;
+
+export const ISTIOD: Anchors = {
   http: { link: 0.158, types: { route: [0.486, 41.66, 1], cluster: [0.846, 99.22, 105], listener: [0.068, 14.75, 3] } },
   tcp: { link: 0.196, types: { cluster: [0.83, 100, 105], listener: [0.366, 34.92, 103] } },
   tls: { link: 0.141, types: { cluster: [0.819, 100, 105], listener: [0.398, 35.25, 103] } },
@@ -53,3 +57,51 @@ export const ISTIOD: Readonly<Record<string, Anchor>> = {
   'secrets (10)': { types: { secret: [0.172, 30.31, 10] } },
   'secrets (1000)': { types: { secret: [14.04, 3033, 1000] } },
 };
+
+const TYPES: Readonly<Record<string, GeneratedType | 'link'>> = {
+  InitPushContext: 'link',
+  RouteGeneration: 'route',
+  ClusterGeneration: 'cluster',
+  ListenerGeneration: 'listener',
+  NameTableGeneration: 'name table',
+  SecretGeneration: 'secret',
+};
+
+/** Where a benchmark and the shape have different names. */
+const SHAPES_OF: Readonly<Record<string, string>> = { secrets: 'secrets (10)', 'secrets#01': 'secrets (1000)' };
+const NAME_TABLE = 'name table (1,000)';
+
+/** `BenchmarkRouteGeneration/http-2   993   880349 ns/op   41.66 kb/msg   1.000 resources/msg` */
+const LINE =
+  /^Benchmark(\w+)\/(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op(?:\s+([\d.]+) kb\/msg\s+([\d.]+) resources\/msg)?/;
+
+/**
+ * Reads what `go test ./pilot/pkg/xds -run none -bench '(InitPushContext|Generation)'` has printed; of several runs (`-count`) the
+ * median. Throws an Error when there is nothing of it.
+ */
+export function anchorsFrom(text: string): Anchors {
+  const runs = new Map<string, Map<GeneratedType | 'link', (readonly [ms: number, kb: number, resources: number])[]>>();
+  for (const line of text.split('\n')) {
+    const [, benchmark = '', shape = '', ns = '0', kb = '0', resources = '0'] = LINE.exec(line) ?? [];
+    const type = TYPES[benchmark];
+    if (type === undefined) continue;
+    const name = type === 'name table' ? NAME_TABLE : (SHAPES_OF[shape] ?? shape);
+    const types = runs.get(name) ?? new Map();
+    runs.set(name, types.set(type, [...(types.get(type) ?? []), [Number(ns) / 1e6, Number(kb), Number(resources)]]));
+  }
+  if (runs.size === 0) throw new Error("expected what `go test -bench` prints of istiod's package pilot/pkg/xds");
+  return Object.fromEntries(
+    [...runs].map(([name, types]) => {
+      const anchor: { link?: number; types: Partial<Record<GeneratedType, readonly [number, number, number]>> } = {
+        types: {},
+      };
+      for (const [type, values] of types) {
+        const ms = median(values.map(([each]) => each));
+        const [, kb = 0, resources = 0] = values[0] ?? [];
+        if (type === 'link') anchor.link = ms;
+        else anchor.types[type] = [ms, kb, resources];
+      }
+      return [name, anchor];
+    }),
+  );
+}

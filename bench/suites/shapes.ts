@@ -6,7 +6,7 @@ import type { Notebook } from '../figures.ts';
 import { median } from '../stats.ts';
 import { objectsOf } from '../../test/plane/lab.ts';
 import { type Generated, type Generation, Generator } from '../shapes/generate.ts';
-import { ISTIOD } from '../shapes/istiod.ts';
+import type { Anchor, Anchors } from '../shapes/istiod.ts';
 import { type GeneratedType, SHAPES, type ShapeCase } from '../shapes/shapes.ts';
 
 export interface ShapeOptions {
@@ -14,15 +14,17 @@ export interface ShapeOptions {
   readonly budget: number;
   /** Undefined: all. */
   readonly names: readonly string[] | undefined;
+  /** What istiod takes for the same. */
+  readonly istiod: Anchors;
 }
 
 /** Changes after each cold run. */
 const CHANGES = 3;
 
-export function shapes({ budget, names }: ShapeOptions, notes: Notebook): void {
+export function shapes({ budget, names, istiod }: ShapeOptions, notes: Notebook): void {
   for (const shape of SHAPES) {
     if (names !== undefined && !names.includes(shape.name)) continue;
-    describe(shape, runsOf(shape, budget), notes);
+    describe(shape, runsOf(shape, budget), istiod, notes);
   }
 }
 
@@ -54,9 +56,9 @@ function runsOf(shape: ShapeCase, budget: number): Runs {
   return runs;
 }
 
-function describe(shape: ShapeCase, { cold, warm }: Runs, notes: Notebook): void {
+function describe(shape: ShapeCase, { cold, warm }: Runs, istiod: Anchors, notes: Notebook): void {
   const { name } = shape;
-  const anchor = ISTIOD[name];
+  const anchor = istiod[name];
   const compared = shape.types.filter((type) => anchor === undefined || anchor.types[type] !== undefined);
   const last = cold.at(-1)?.types;
   for (const type of shape.types) {
@@ -90,7 +92,7 @@ function describe(shape: ShapeCase, { cold, warm }: Runs, notes: Notebook): void
   notes.note(`${name}: ${types}, istiod`, 'ms', [theirs], { at: { chart: 'shapes', series: 'istiod', x: name } });
   notes.cost(`${name}: times istiod, cold`, '', [median(cold.map(total)) / theirs]);
   notes.cost(`${name}: times istiod, after one change`, '', [median(warm.map(total)) / theirs]);
-  sizesBeside(name, compared, last, notes);
+  sizesBeside(name, anchor, compared, last, notes);
 }
 
 const NOTHING: Generated = { ms: 0, bytes: 0, resources: 0 };
@@ -98,12 +100,13 @@ const NOTHING: Generated = { ms: 0, bytes: 0, resources: 0 };
 /** A shape that makes something else than istiod would is no shape to compare by. */
 function sizesBeside(
   name: string,
+  anchor: Anchor,
   types: readonly GeneratedType[],
   made: Generation['types'] | undefined,
   notes: Notebook,
 ): void {
   for (const type of types) {
-    const [, , theirs = 0] = ISTIOD[name]?.types[type] ?? [];
+    const [, , theirs = 0] = anchor.types[type] ?? [];
     const ours = made?.[type]?.resources ?? 0;
     if (ours !== theirs) notes.remark(`${name}: ${ours} resources of type ${type}, istiod ${theirs}`);
   }
