@@ -16,7 +16,7 @@ import { Rejected, suspicion } from './rejections.ts';
 import { markedVersion, readVersion } from './sotw-version.ts';
 import { countOf, narrowedSent, reported, type Sent, withDoubts, withoutSent } from './sent.ts';
 import type { Stated } from './stated.ts';
-import { type Chunk, withoutNames } from './step.ts';
+import { type Chunk, lighterThan, withoutNames } from './step.ts';
 import {
   commonSelection,
   covers,
@@ -268,6 +268,11 @@ export class Exchange implements Progress {
     if (idle && !quiet) this.#settle(view, plan);
     this.#resting = idle;
     return need;
+  }
+
+  /** What it would send now has less than so many bytes. */
+  lighterThan(limit: number): boolean {
+    return !this.whole && this.#plan !== undefined && lighterThan(limit, this.#plan.chunks);
   }
 
   /** State of the world has no way to say that a name doesn't exist, except by leaving it out of the whole world. */

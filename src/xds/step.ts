@@ -40,6 +40,18 @@ export function ownChunk(resources: readonly Resource[]): Chunk {
   return { resources, shared: false };
 }
 
+/** True when the resources together have less than so many bytes. */
+export function lighterThan(limit: number, chunks: readonly Chunk[]): boolean {
+  let size = 0;
+  for (const { resources } of chunks) {
+    for (const { bytes } of resources) {
+      size += bytes.length;
+      if (size >= limit) return false;
+    }
+  }
+  return true;
+}
+
 /** What is left of `chunks` when what bears these names is out of it. */
 export function withoutNames(chunks: readonly Chunk[], named: readonly Chunk[]): readonly Chunk[] {
   if (chunks.length === 0 || named.length === 0) return chunks;

@@ -18,7 +18,7 @@ import { isParent, parentMark } from './sotw-version.ts';
 import type { Stated } from './stated.ts';
 import type { StreamContext } from './stream-context.ts';
 import { type StreamProgress, type StreamStatus, streamProgress, typeStatuses } from './status.ts';
-import { noteWait, rest, type SendHow, turnOf } from './turn.ts';
+import { goesAhead, noteWait, rest, type SendHow, turnOf } from './turn.ts';
 import { CLUSTER, ENDPOINT, HEALTH } from './types.ts';
 import { WriteWatch } from './write-watch.ts';
 
@@ -290,7 +290,8 @@ export class XdsStream implements Pumped {
     conversation.retryAt = undefined;
     // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
     if (exchange.lastNonce === '' && !unsent.may(this)) return 'waits';
-    if (!need.answer && turn.full && !this.#precedesAnswer(exchange) && !unanswered.may(this)) return 'waits';
+    const waitsForOthers = !need.answer && turn.full && !goesAhead(conversation, this.#types);
+    if (waitsForOthers && !unanswered.may(this)) return 'waits';
     // What was newly asked for is answered at once; all the rest waits for its turn.
     if (turn.full || need.answer) {
       const changedAt = need.answer ? undefined : this.#changedAt;
@@ -299,13 +300,6 @@ export class XdsStream implements Pumped {
     }
     noteWait(conversation, need, turn, { now, orderTimeout });
     return turn.full || need.answer ? 'sent' : 'rests';
-  }
-
-  /** Endpoints that are answered for before their cluster would have to be sent again after it. */
-  #precedesAnswer({ typeUrl }: Exchange): boolean {
-    return (
-      typeUrl === CLUSTER && this.#types.some(({ exchange, need }) => exchange.typeUrl === ENDPOINT && need.answer)
-    );
   }
 
   #send(conversation: Conversation, how: SendHow): void {

@@ -4,6 +4,8 @@
 import type { Conversation } from './conversation.ts';
 import type { Need } from './exchange.ts';
 import { mayChange, mayRemove, type Progress } from './ordering.ts';
+import { CLUSTER, ENDPOINT } from './types.ts';
+import { SMALL_PUSH } from './unanswered.ts';
 
 /** How a response is sent that has its turn. */
 export interface SendHow {
@@ -46,6 +48,17 @@ export function turnOf(
   const mayTake = removals && open && (late || mayRemove(exchange, find));
   const full = free && open && (answer || changes || mayTake);
   return { full, removals: mayTake || !removals, late: late || overdue, free };
+}
+
+/**
+ * A push that doesn't wait until those to others are answered: a small one; and clusters while their endpoints are asked for,
+ * which would have to be sent again after them.
+ */
+export function goesAhead({ exchange }: Conversation, all: readonly Conversation[]): boolean {
+  if (exchange.lighterThan(SMALL_PUSH)) return true;
+  return (
+    exchange.typeUrl === CLUSTER && all.some(({ exchange: { typeUrl }, need }) => typeUrl === ENDPOINT && need.answer)
+  );
 }
 
 /** Remembers since when it waits, and when to look again although nothing has happened. */

@@ -14,8 +14,8 @@ export interface UnansweredOptions {
   readonly waiting: Gauge;
 }
 
-/** Pushes below this, bytes, are not worth counting: a thousand of them are what the limit is. */
-const SMALL = 16 * 1024;
+/** Pushes below this, bytes, are not counted, and don't wait: a thousand of them are what the limit is. */
+export const SMALL_PUSH = 16 * 1024;
 /** Longest wait of a push, ms: all of a large mesh, one after the other, on a machine that is busy. */
 const MAX_WAIT_MS = 10_000;
 
@@ -37,7 +37,7 @@ export class Unanswered {
   /** A push has set out, and takes the place of the one before it; undefined when it is too small to count. */
   sent(bytes: number, before?: Flight): Flight | undefined {
     before?.();
-    return bytes < SMALL ? undefined : this.#gate.hold(bytes);
+    return bytes < SMALL_PUSH ? undefined : this.#gate.hold(bytes);
   }
 
   /** It has sent what it had to send for now. */

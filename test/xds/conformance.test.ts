@@ -572,7 +572,7 @@ describe('delta only', () => {
     changeOf(world, ROUTE, { r: 'x'.repeat(30_000) });
     host.run();
     expect(other.inbox).toHaveLength(1);
-    changeOf(world, CLUSTER, { b: '2' });
+    changeOf(world, CLUSTER, { b: '2'.repeat(20_000) });
     changeOf(world, ENDPOINT, { b: '1' });
     host.run();
     expect(link.inbox).toHaveLength(0);

@@ -507,6 +507,24 @@ describe('pushes to many', () => {
     expect(links.map(({ inbox }) => inbox.length)).toEqual([1, 1, 1, 1]);
   });
 
+  it('a small one goes ahead of a large one that waits, to the same proxy and to others', () => {
+    const { world, host, links } = fleet(4);
+    changeOf(world, CLUSTER, { c: '1' });
+    for (const link of links) link.subscribe(CLUSTER).settle();
+    changeOf(world, ROUTE, { a: large('2') });
+    host.run();
+    expect(links.map(({ inbox }) => inbox.length)).toEqual([1, 1, 0, 0]);
+    changeOf(world, CLUSTER, { c: '2' });
+    host.run();
+    expect(links.map(({ inbox }) => inbox.length)).toEqual([2, 2, 1, 1]);
+    for (const link of [...links, ...links]) link.settle();
+    for (const link of links) {
+      expect(link.held(CLUSTER)).toEqual({ c: '2' });
+      expect(link.held(ROUTE)).toEqual({ a: expect.stringContaining('2..') as string, b: '1' });
+    }
+    expect(host.metrics.of('meltemi_waiting_pushes')).toBe(0);
+  });
+
   it('a proxy that goes makes room', () => {
     const { world, host, links } = fleet(3);
     changeOf(world, ROUTE, { a: large('2') });
