@@ -2,6 +2,7 @@
 // In: sessions, and how one is brought up to date in steps. Out: nothing; `idle` resolves when all is done.
 // Called by the plane. Who just came waits behind at most one other in turn, however many are being brought to a new snapshot.
 
+import { Fifo } from '../lib/fifo.ts';
 import type { Clock } from '../lib/ports.ts';
 import type { Steps } from '../lib/steps.ts';
 
@@ -24,8 +25,8 @@ interface Work<S> {
 
 export class WorkQueue<S extends object> {
   readonly #options: WorkQueueOptions<S>;
-  readonly #joining = new Set<S>();
-  readonly #following = new Set<S>();
+  readonly #joining = new Fifo<S>();
+  readonly #following = new Fifo<S>();
   #current: Work<S> | undefined;
   #fresh = false;
   /** In a slice, or between two. */
@@ -115,11 +116,6 @@ export class WorkQueue<S extends object> {
   #next(): S | undefined {
     this.#fresh = !this.#fresh;
     const [first, second] = this.#fresh ? [this.#joining, this.#following] : [this.#following, this.#joining];
-    const queue = first.size > 0 ? first : second;
-    for (const session of queue) {
-      queue.delete(session);
-      return session;
-    }
-    return undefined;
+    return first.take() ?? second.take();
   }
 }

@@ -2,6 +2,7 @@
 // In: streams that have something to do. Out: their `pump` calls, a few milliseconds' worth at a time.
 // Called by the streams themselves; one scheduler per server. Each stream waits at most once.
 
+import { Fifo } from '../lib/fifo.ts';
 import type { Clock } from '../lib/ports.ts';
 
 export interface Pumped {
@@ -21,8 +22,8 @@ const PUSH_EVERY = 8;
 
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #answers = new Set<Pumped>();
-  readonly #pushes = new Set<Pumped>();
+  readonly #answers = new Fifo<Pumped>();
+  readonly #pushes = new Fifo<Pumped>();
   #running = false;
   #turn = 0;
   #idle: (() => void)[] = [];
@@ -72,11 +73,6 @@ export class Scheduler {
   #next(): Pumped | undefined {
     this.#turn++;
     const push = this.#answers.size === 0 || (this.#pushes.size > 0 && this.#turn % PUSH_EVERY === 0);
-    const queue = push ? this.#pushes : this.#answers;
-    for (const stream of queue) {
-      queue.delete(stream);
-      return stream;
-    }
-    return undefined;
+    return (push ? this.#pushes : this.#answers).take();
   }
 }
