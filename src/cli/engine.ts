@@ -29,7 +29,7 @@ function growth(percent: number): string {
 }
 
 /** How far a heap may grow in which so many bytes live, as a flag of V8. */
-export function growthFrom(live: number): string {
+function growthFrom(live: number): string {
   return growth(live < SMALL_HEAP ? 100 : 50);
 }
 

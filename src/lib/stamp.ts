@@ -17,17 +17,24 @@ export interface Stamp<K extends object, V> {
   set(of: K, value: V): void;
 }
 
+/** What an object has between its construction and its first value. */
+const NONE: unknown[] = [];
+
 /** All that is known about one object: the number of a kind and its value, one after the other. A dozen at the most. */
 class Stamped extends Itself {
   // One field for all kinds: each field more costs an object a shape of its own, and with it whoever reads the object.
-  #values: unknown[] = [];
+  #values: unknown[] = NONE;
 
   static of(object: object): unknown[] | undefined {
     return #values in object ? (object as Stamped).#values : undefined;
   }
 
-  static begin(object: object): unknown[] {
-    return (new Stamped(object) as Stamped).#values;
+  static begin(object: object, values: unknown[]): void {
+    (new Stamped(object) as Stamped).#values = values;
+  }
+
+  static put(object: object, values: unknown[]): void {
+    (object as Stamped).#values = values;
   }
 }
 
@@ -46,21 +53,21 @@ export function stamp<K extends object, V>(): Stamp<K, V> {
       return frozen?.get(of);
     },
     set(of, value) {
-      let values = Stamped.of(of);
+      const values = Stamped.of(of);
       if (values === undefined) {
         if (!Object.isExtensible(of)) {
           frozen ??= new WeakMap();
           frozen.set(of, value);
-          return;
-        }
-        values = Stamped.begin(of);
+        } else Stamped.begin(of, [kind, value]);
+        return;
       }
       for (let at = 0; at < values.length; at += 2) {
         if (values[at] !== kind) continue;
         values[at + 1] = value;
         return;
       }
-      values.push(kind, value);
+      // Most objects have one or two: an array that grows takes room for seventeen.
+      Stamped.put(of, values.concat([kind, value]));
     },
   };
 }

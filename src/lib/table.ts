@@ -146,7 +146,7 @@ export function deriveTable<A, B>(
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.input === input) return previous;
   const { buckets } = input;
-  const oldIn = keep ? previous.input.buckets : undefined;
+  const oldIn = keep && previous.input.buckets.length === buckets.length ? previous.input.buckets : undefined;
   const edit = new BucketEdit(previous?.output, buckets.length);
   for (let index = 0; index < buckets.length; index++) {
     const bucket = buckets[index] ?? EMPTY;
@@ -186,8 +186,9 @@ export function* deriveTable2Steps<A, C, B>(
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.left === left && previous.right === right) return previous;
   const { buckets } = left;
-  const oldLeft = keep ? previous.left.buckets : undefined;
-  const oldRight = keep ? previous.right.buckets : undefined;
+  const kept = keep && previous.left.buckets.length === buckets.length ? previous : undefined;
+  const oldLeft = kept?.left.buckets;
+  const oldRight = kept?.right.buckets;
   const edit = new BucketEdit(previous?.output, buckets.length);
   // By index: most buckets are only passed, for each of many classes, and an iterator makes two objects of each.
   for (let index = 0; index < buckets.length; index++) {

@@ -1,6 +1,7 @@
 // Secondary indexes: tables of the same objects under other keys, kept up with the changes of the first.
 // In: an index and the changes of its source table. Out: the next index and the keys whose lists differ.
 
+import { exact } from '../lib/exact.ts';
 import { emptyTable, type Table, tableDiff, tableGet, tableWith } from '../lib/table.ts';
 
 export type Change<O> = readonly [key: string, before: O | undefined, after: O | undefined];
@@ -62,7 +63,7 @@ function applyEdits<O>(
   for (const [key, { removed, added }] of edits) {
     const before = tableGet(index, key);
     if (before === undefined) {
-      if (added.length > 0) entries.push([key, added.length > 1 ? added.sort(compare) : added]);
+      if (added.length > 0) entries.push([key, exact(added.length > 1 ? added.sort(compare) : added)]);
       continue;
     }
     const kept = removed === undefined ? before : before.filter((each) => !removed.has(each));

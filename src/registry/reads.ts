@@ -1,6 +1,7 @@
 // Recorded reads: which hosts looked at what when their endpoints were built, absences included. A change of a key leads
 // back to exactly these hosts; there is no rule anywhere that says which change concerns whom.
 
+import { exact } from '../lib/exact.ts';
 import { compareStrings } from '../lib/order.ts';
 import { emptyTable, sameList, type Table, tableGet, tableWith } from '../lib/table.ts';
 
@@ -72,7 +73,7 @@ function applyEdits(table: Table<readonly string[]>, edits: ReadonlyMap<string, 
   for (const [key, { added, removed }] of edits) {
     const before = tableGet(table, key);
     const kept = before === undefined || removed === undefined ? before : before.filter((host) => !removed.has(host));
-    const list = kept === undefined ? added : added.length === 0 ? kept : [...kept, ...added];
+    const list = kept === undefined ? exact(added) : added.length === 0 ? kept : [...kept, ...added];
     entries.push([key, list.length === 0 ? undefined : list]);
   }
   return tableWith(table, entries);

@@ -7,6 +7,7 @@ import type { ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { ServicePort } from '../../ir/service.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
+import { exact } from '../../lib/exact.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings } from '../../lib/order.ts';
 import type { Steps } from '../../lib/steps.ts';
@@ -106,7 +107,7 @@ function serviceClusters(
       if (sniDnat && !service.meshExternal) drafts.push(cluster(NO_IDENTITIES, assigned(true), true));
     }
   }
-  return drafts;
+  return exact(drafts);
 }
 
 /** A dynamic forward proxy resolves what HTTP or SNI names; opaque TCP names nothing. */

@@ -10,6 +10,7 @@ import type { IpFamily, ProxyClass } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import type { Networks, PeerAuthnIndex, Scope } from '../../ir/snapshot.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
+import { exact } from '../../lib/exact.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
@@ -92,7 +93,7 @@ function serviceAssignments(
         drafts.push(assignmentDraft(endpoints ?? ABSENT, true, service, port, subset, ...call.inputs));
     }
   }
-  return drafts;
+  return exact(drafts);
 }
 
 function usesEds({ service }: ScopedService, { type }: ProxyClass): boolean {
