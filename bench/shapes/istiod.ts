@@ -5,11 +5,13 @@
 import { median } from '../stats.ts';
 import type { GeneratedType } from './shapes.ts';
 
+type Generated = readonly [ms: number, kb: number, resources: number];
+
 export interface Anchor {
   /** Milliseconds to build the snapshot that is generated from. */
   readonly link?: number;
   /** Milliseconds to generate, thousands of bytes, and how many resources, by type. */
-  readonly types: Readonly<Partial<Record<GeneratedType, readonly [ms: number, kb: number, resources: number]>>>;
+  readonly types: Readonly<Partial<Record<GeneratedType, Generated>>>;
 }
 
 export type Anchors = Readonly<Record<string, Anchor>>;
@@ -80,7 +82,7 @@ const LINE =
  * median. Throws an Error when there is nothing of it.
  */
 export function anchorsFrom(text: string): Anchors {
-  const runs = new Map<string, Map<GeneratedType | 'link', (readonly [ms: number, kb: number, resources: number])[]>>();
+  const runs = new Map<string, Map<GeneratedType | 'link', Generated[]>>();
   for (const line of text.split('\n')) {
     const [, benchmark = '', shape = '', ns = '0', kb = '0', resources = '0'] = LINE.exec(line) ?? [];
     const type = TYPES[benchmark];
@@ -92,9 +94,7 @@ export function anchorsFrom(text: string): Anchors {
   if (runs.size === 0) throw new Error("expected what `go test -bench` prints of istiod's package pilot/pkg/xds");
   return Object.fromEntries(
     [...runs].map(([name, types]) => {
-      const anchor: { link?: number; types: Partial<Record<GeneratedType, readonly [number, number, number]>> } = {
-        types: {},
-      };
+      const anchor: { link?: number; types: Partial<Record<GeneratedType, Generated>> } = { types: {} };
       for (const [type, values] of types) {
         const ms = median(values.map(([each]) => each));
         const [, kb = 0, resources = 0] = values[0] ?? [];

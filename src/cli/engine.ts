@@ -2,10 +2,10 @@
 // Node.js 20 has nothing between code that is not optimised and an optimiser that is costly. A control plane runs thousands of
 // functions some hundred times each, most of all while a mesh connects: a quarter of its CPU went into optimising them, and the
 // code that pushes a change was not optimised until some ten changes were pushed. Little is inlined, so that each function is
-// cheap to optimise, and may be early; large ones as early as small ones, since they hold the loops over proxies and types.
-// Later versions have a cheap compiler between, and other flags.
-// Functions of more than some fifty lines are not optimised at all: what runs for each proxy is short, and the long ones run
+// cheap to optimise, and may be early; larger ones as early as small ones, since they hold the loops over proxies and types.
+// The largest, of more than 500 bytes of bytecode, are not optimised at all: what runs for each proxy is shorter, and these run
 // for each class, and would be optimised again and again just when the first changes are pushed.
+// Later versions have a cheap compiler between, and other flags.
 // How much garbage there may be before the whole heap is looked through is a share of what lives. By itself Node.js 20 takes
 // a tenth while little is allocated between two looks, and four times as much while a mesh connects: a server that served a
 // thousand proxies looked through 120 MB five times while they came back.

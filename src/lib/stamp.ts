@@ -17,20 +17,18 @@ export interface Stamp<K extends object, V> {
   set(of: K, value: V): void;
 }
 
-/** What an object has between its construction and its first value. */
-const NONE: unknown[] = [];
-
 /** All that is known about one object: the number of a kind and its value, one after the other. A dozen at the most. */
 class Stamped extends Itself {
   // One field for all kinds: each field more costs an object a shape of its own, and with it whoever reads the object.
-  #values: unknown[] = NONE;
+  #values: unknown[];
+
+  constructor(of: object, values: unknown[]) {
+    super(of);
+    this.#values = values;
+  }
 
   static of(object: object): unknown[] | undefined {
     return #values in object ? (object as Stamped).#values : undefined;
-  }
-
-  static begin(object: object, values: unknown[]): void {
-    (new Stamped(object) as Stamped).#values = values;
   }
 
   static put(object: object, values: unknown[]): void {
@@ -58,7 +56,7 @@ export function stamp<K extends object, V>(): Stamp<K, V> {
         if (!Object.isExtensible(of)) {
           frozen ??= new WeakMap();
           frozen.set(of, value);
-        } else Stamped.begin(of, [kind, value]);
+        } else new Stamped(of, [kind, value]);
         return;
       }
       for (let at = 0; at < values.length; at += 2) {

@@ -89,33 +89,15 @@ export function tableFrom<V>(entries: Iterable<readonly [string, V]>, previous: 
     }
     bucket.set(key, value);
   }
-  return keepBuckets(buckets, previous);
+  const edit = new BucketEdit(previous, count);
+  for (let index = 0; index < count; index++) edit.put(index, buckets[index] ?? EMPTY);
+  return edit.table();
 }
 
 /** A one-bucket table for the few entries of one proxy, where 256 buckets would cost more than they save. */
 export function smallTable<V>(entries: Iterable<readonly [string, V]>): Table<V> {
   const bucket = new Map(entries);
   return { buckets: [bucket], size: bucket.size };
-}
-
-/** Takes `buckets` over: those that are equal to the ones before are put in their place. */
-function keepBuckets<V>(buckets: (Bucket<V> | undefined)[], previous: Table<V>): Table<V> {
-  let same = buckets.length === previous.buckets.length;
-  let size = 0;
-  for (let index = 0; index < buckets.length; index++) {
-    const bucket = buckets[index];
-    const before = previous.buckets[index] ?? EMPTY;
-    if (bucket === before) {
-      size += before.size;
-      continue;
-    }
-    const now: Bucket<V> =
-      bucket === undefined || bucket.size === 0 ? EMPTY : sameEntries(bucket, before) ? before : bucket;
-    buckets[index] = now;
-    if (now !== before) same = false;
-    size += now.size;
-  }
-  return same ? previous : { buckets: buckets as Bucket<V>[], size };
 }
 
 /** True when both hold the same values under the same keys. */

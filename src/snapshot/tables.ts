@@ -8,10 +8,11 @@ export function keepTable<V>(previous: Table<V> | undefined, next: Table<V>): Ta
   if (previous === undefined || previous === next || previous.buckets.length !== next.buckets.length) return next;
   let buckets: Bucket<V>[] | undefined;
   let differs = false;
-  for (const [index, bucket] of next.buckets.entries()) {
-    const before = previous.buckets[index];
+  for (let index = 0; index < next.buckets.length; index++) {
+    const before = previous.buckets[index] as Bucket<V>;
+    const bucket = next.buckets[index] as Bucket<V>;
     if (before === bucket) continue;
-    if (before === undefined || !sameEntries(before, bucket)) differs = true;
+    if (!sameEntries(before, bucket)) differs = true;
     else (buckets ??= next.buckets.slice())[index] = before;
   }
   if (!differs) return previous;

@@ -114,7 +114,7 @@ export class Encoder {
     for (const chunk of out.chunks) {
       const body = chunk.shared && !standsAlone(chunk) ? this.#body(mode, chunk) : undefined;
       if (body !== undefined) pieces.push(body);
-      else for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
+      else this.#addResources(mode, chunk, pieces);
     }
     if (mode === 'delta' && out.removed.length > 0) pieces.push(this.#removed(out.removed));
     return new Message(pieces);
@@ -160,7 +160,7 @@ export class Encoder {
       return known.bytes;
     }
     const pieces: Uint8Array[] = [];
-    for (const resource of chunk.resources) pieces.push(this.#head(mode, resource), resource.bytes);
+    this.#addResources(mode, chunk, pieces);
     const bytes = Buffer.concat(pieces);
     this.built += bytes.length;
     const place = { chunk: new WeakRef(chunk), mode, size: Math.max(bytes.length, LEAST_SIZE) };
@@ -169,6 +169,10 @@ export class Encoder {
     this.#kept += place.size;
     if (this.#order.size > this.#sweepAt || this.#kept > this.#budget) this.#shrink(place);
     return bytes;
+  }
+
+  #addResources(mode: Mode, { resources }: Chunk, pieces: Uint8Array[]): void {
+    for (const resource of resources) pieces.push(this.#head(mode, resource), resource.bytes);
   }
 
   /** Forgets what nobody can ask for any more; then, if that is not enough, the least recently used. */

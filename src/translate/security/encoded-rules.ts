@@ -8,7 +8,7 @@ import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
 import type { MeshSettings } from '../mesh.ts';
-import { NEVER, rbacPolicy } from './rule.ts';
+import { NEVER, rbacPolicy, type RuleContext } from './rule.ts';
 
 export type Protocol = 'http' | 'tcp';
 
@@ -40,12 +40,12 @@ export const encodedRules = memo(
     prefix: string,
     suffix: string,
   ): Readonly<Record<Protocol, readonly EncodedRule[]>> => {
-    const meaning = { dialect, namespace, domains, allow };
+    const context = { dialect, namespace, trustDomains: domains.split(DOMAIN_SEPARATOR), allow };
+    const settings = `${namespace} ${dialect} ${allow} ${domains}`;
     const made: Record<Protocol, EncodedRule[]> = { http: [], tcp: [] };
-    const { rules = [] } = spec;
-    for (const [index, rule] of rules.length === 0 ? [[0, undefined] as const] : rules.entries()) {
+    for (const [index, rule] of (spec.rules?.length ? spec.rules : NO_RULES).entries()) {
       const key = `${prefix}ns[${namespace}]-policy[${name}]-rule[${index}]${suffix}`;
-      const { http, tcp } = rule === undefined ? never() : policiesOf(rule, meaning);
+      const { http, tcp } = policiesOf(rule, context, settings);
       if (http !== undefined) made.http.push({ name: key, bytes: encodeEntry(POLICIES, key, http) });
       if (tcp !== undefined) made.tcp.push({ name: key, bytes: encodeEntry(POLICIES, key, tcp) });
     }
@@ -53,40 +53,31 @@ export const encodedRules = memo(
   },
 );
 
-/** What a rule means beside what it says. */
-interface Meaning {
-  readonly dialect: Dialect;
-  /** Of the policy. */
-  readonly namespace: string;
-  readonly domains: string;
-  readonly allow: boolean;
-}
+/** A policy without rules matches nothing. */
+const NO_RULES: readonly undefined[] = [undefined];
 
 /** An encoded envoy.config.rbac.v3.Policy for each kind of chain; undefined where the rule must be left out. */
 type RulePolicies = Readonly<Record<Protocol, Uint8Array | undefined>>;
+
+type Context = Omit<RuleContext, 'tcp'>;
 
 /** Many policies of a mesh have the same rules under other names: made for one, they are there for all. */
 const MAX_KNOWN = 4096;
 const known = new Map<string, RulePolicies>();
 
-function policiesOf(rule: Rule, meaning: Meaning): RulePolicies {
-  const { namespace, dialect, domains, allow } = meaning;
-  const text = `${namespace} ${dialect} ${allow} ${domains}\n${JSON.stringify(rule)}`;
+/** `settings`: all that the context says, as text. */
+function policiesOf(rule: Rule | undefined, context: Context, settings: string): RulePolicies {
+  const text = `${settings}\n${JSON.stringify(rule)}`;
   let policies = known.get(text);
   if (policies === undefined) {
-    policies = { http: policyOf(rule, meaning, false), tcp: policyOf(rule, meaning, true) };
+    policies = { http: policyOf(rule, { ...context, tcp: false }), tcp: policyOf(rule, { ...context, tcp: true }) };
     if (known.size >= MAX_KNOWN) known.clear();
     known.set(text, policies);
   }
   return policies;
 }
 
-function policyOf(rule: Rule, { dialect, namespace, domains, allow }: Meaning, tcp: boolean): Uint8Array | undefined {
-  const policy = rbacPolicy(rule, { dialect, namespace, trustDomains: domains.split(DOMAIN_SEPARATOR), tcp, allow });
+function policyOf(rule: Rule | undefined, context: RuleContext): Uint8Array | undefined {
+  const policy = rule === undefined ? NEVER : rbacPolicy(rule, context);
   return policy && encode('envoy.config.rbac.v3.Policy', policy);
-}
-
-function never(): RulePolicies {
-  const bytes = encode('envoy.config.rbac.v3.Policy', NEVER);
-  return { http: bytes, tcp: bytes };
 }
