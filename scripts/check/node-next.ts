@@ -26,6 +26,7 @@ try {
     'test/store',
     'test/sources',
     'test/plane',
+    'test/cli/engine.test.ts',
   ];
   execFileSync(node, [vitest, 'run', ...folders], { env, stdio: 'inherit' });
 } finally {

@@ -9,6 +9,9 @@
 // How much garbage there may be before the whole heap is looked through is a share of what lives. By itself Node.js 20 takes
 // a tenth while little is allocated between two looks, and four times as much while a mesh connects: a server that served a
 // thousand proxies looked through 120 MB five times while they came back.
+// Node.js 24 lets the young generation grow to twice 64 MB by itself: a third more memory for a server of a thousand proxies, and
+// no less CPU. It is held to twice 16 MB, as in earlier versions; that can be said before a process starts alone, so the image's
+// entry point says it too.
 
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
@@ -20,6 +23,7 @@ const COMPILING = [
   '--max-inlined-bytecode-size-cumulative=100',
   '--max-optimized-bytecode-size=500',
 ];
+const YOUNG_GENERATION = '--max-semi-space-size=16';
 
 /** A heap of less than this, bytes, may double before it is looked through: a large one would take too much memory by it. */
 const SMALL_HEAP = 160 * 1024 * 1024;
@@ -35,7 +39,7 @@ function growthFrom(live: number): string {
 
 /** For the processes that a server starts, which may become large: what `tuneEngine` and `tuneHeap` do in its own. */
 export function engineFlags(nodeVersion: string): readonly string[] {
-  return isTuned(nodeVersion) ? [...COMPILING, growth(50)] : [];
+  return isTuned(nodeVersion) ? [YOUNG_GENERATION, ...COMPILING, growth(50)] : [YOUNG_GENERATION];
 }
 
 /** A tenth to a fifth less CPU until 1,000 proxies are synced, a quarter less while Pods come and go soon after. */
