@@ -4,9 +4,11 @@
 import { isTls, NO_ADDRESS, type Service } from '../../ir/service.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { parseCidr } from '../../lib/ip.ts';
+import { memo } from '../../lib/memo.ts';
 import { isWildcardAddress } from '../addresses.ts';
 import { type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains } from './l4-routes.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
+import type { Claim } from './place.ts';
 
 export interface HttpChain {
   readonly kind: 'http';
@@ -124,13 +126,11 @@ class Fold {
   }
 
   private addTcp(by: ClaimedBy): void {
-    for (const outline of l4Chains(this.l4Inputs(by)))
-      this.keep(by, { ...outline, subnets: outline.subnets.filter((subnet) => !isAnywhere(subnet)) });
+    for (const chain of this.candidates(by)) this.keep(by, chain);
   }
 
   /** Of equal matches Envoy would refuse the second: the older service has it. */
-  private keep(by: ClaimedBy, outline: L4Chain): void {
-    const key = matchKey(outline);
+  private keep(by: ClaimedBy, { outline, key }: Candidate): void {
     const holder = this.matches.get(key) ?? (key === MATCH_ALL ? this.plainHttp : undefined);
     const { service } = by.claim.scoped;
     if (holder !== undefined) {
@@ -163,22 +163,40 @@ class Fold {
     return clash;
   }
 
-  private l4Inputs({ claim, egress }: ClaimedBy): L4Inputs {
+  private candidates({ claim, egress }: ClaimedBy): readonly Candidate[] {
     const { client, lookup, plan, l4 } = this.inputs;
-    const { protocol } = claim.port;
     const ownAddress = plan.binds[0] === claim.binds[0] && claim.cidrs.length === 0;
     const resolved = claim.scoped.service.resolution === 'DynamicDNS';
-    return {
-      scoped: claim.scoped,
-      port: claim.port,
-      client,
-      cidrs: claim.cidrs,
-      sniNeeded: isTls(protocol) && (resolved || (this.wildcard && ownAddress)),
-      virtualServices: l4[egress]?.forHost(claim.scoped.service.hostname) ?? [],
-      lookup,
-    };
+    const sniNeeded = isTls(claim.port.protocol) && (resolved || (this.wildcard && ownAddress));
+    const virtualServices = l4[egress]?.forHost(claim.scoped.service.hostname) ?? [];
+    if (virtualServices.length === 0) return unroutedChains(claim, sniNeeded);
+    return candidatesOf(claim, { client, sniNeeded, virtualServices, lookup });
   }
 }
+
+/** A chain that a listener gets, unless another one has its match. */
+interface Candidate {
+  readonly outline: L4Chain;
+  /** The same for matches that are the same to Envoy. */
+  readonly key: string;
+}
+
+function candidatesOf(
+  { scoped, port, cidrs }: Claim,
+  own: Omit<L4Inputs, 'scoped' | 'port' | 'cidrs'>,
+): readonly Candidate[] {
+  return l4Chains({ scoped, port, cidrs, ...own }).map((chain) => {
+    const outline = { ...chain, subnets: chain.subnets.filter((subnet) => !isAnywhere(subnet)) };
+    return { outline, key: matchKey(outline) };
+  });
+}
+
+/** Without routes nothing but the claim shows, whoever else claims the port: so a claim more leaves those of all others as they are. */
+const unroutedChains = memo((claim: Claim, sniNeeded: boolean): readonly Candidate[] =>
+  candidatesOf(claim, { client: NOBODY, sniNeeded, virtualServices: [], lookup: () => undefined }),
+);
+
+const NOBODY: L4Client = { namespace: '', labels: {} };
 
 function isServerFirst({ claim }: ClaimedBy): boolean {
   return claim.port.protocol === 'MySQL' || claim.port.protocol === 'Mongo';

@@ -1,5 +1,7 @@
 // Outbound listeners as Envoy reads them. In: a plan and its chains. Out: the message. Called by outbound.ts.
 
+import { lasting } from '../../codec/index.ts';
+import type { Protocol } from '../../ir/service.ts';
 import { protoDuration } from '../../lib/duration.ts';
 import { memo } from '../../lib/memo.ts';
 import { anyDnsCache } from '../clusters/discovery.ts';
@@ -12,7 +14,6 @@ import type { L4Chain } from './l4-routes.ts';
 import {
   ACCEPTS_PER_EVENT,
   addressFields,
-  type Filter,
   type FilterChain,
   type FilterChainMatch,
   HANDSHAKE_TIMEOUT,
@@ -43,9 +44,7 @@ export function outboundListener(
 ): Listener {
   const { mesh } = context;
   const rendered = chains.map((chain) =>
-    chain.kind === 'http'
-      ? httpChain(chain, plan, unknowns.anyHost, context)
-      : tcpChain(chain, plan.port, context, sniFilters(chain, context)),
+    chain.kind === 'http' ? httpChain(chain, plan, unknowns.anyHost, context) : sniChain(chain, plan.port, context),
   );
   const listener = assembled(plan, rendered, () => passthroughChain(context, unknowns.catchAll));
   const inspected = rendered.some(({ match }) => needsHttpInspector(match));
@@ -153,35 +152,40 @@ function dnsCaches(
   };
 }
 
-const resolvedHosts = memo((plan: ListenerPlan): readonly string[] => {
+/** Hosts behind the routes of a listener that are resolved when they are asked for. */
+export const resolvedHosts = memo((plan: ListenerPlan): readonly string[] => {
   const resolved = plan.claims.filter(
     ({ claim }) => claim.kind !== 'tcp' && claim.scoped.service.resolution === 'DynamicDNS',
   );
   return [...new Set(resolved.map(({ claim }) => claim.scoped.service.hostname))];
 });
 
-/** Before a TCP proxy to a host that is resolved when it is asked for. */
-function sniFilters({ claim }: TcpChain, { proxyClass, mesh }: ChainContext): readonly Filter[] {
-  const { scoped, port } = claim.claim;
-  const { hostname, resolution } = scoped.service;
-  return resolution === 'DynamicDNS' ? [sniForwardProxy(hostname, port.number, proxyClass.family, mesh)] : [];
+function sniChain(chain: TcpChain, port: number, context: ChainContext): RenderedChain {
+  const rendered = tcpChain(chain, port, context.l4);
+  const { proxyClass, mesh } = context;
+  const { hostname, resolution } = chain.claim.claim.scoped.service;
+  if (resolution !== 'DynamicDNS') return rendered;
+  // The host is resolved when it is asked for, before a TCP proxy connects to it.
+  const forward = sniForwardProxy(hostname, chain.claim.claim.port.number, proxyClass.family, mesh);
+  const filters = [forward, ...(rendered.message.filters ?? [])];
+  return { match: rendered.match, message: { ...rendered.message, filters } };
 }
 
-function tcpChain(
-  { outline, claim }: TcpChain,
-  port: number,
-  context: L4Context,
-  before: readonly Filter[] = [],
-): RenderedChain {
-  const { protocol } = claim.claim.port;
+function tcpChain({ outline, claim }: TcpChain, port: number, l4: L4Context): RenderedChain {
+  return renderedTcp(outline, claim.claim.port.protocol, port, l4);
+}
+
+/** A listener of many services is written anew when one more comes: chains of the others are copied. */
+const renderedTcp = memo((outline: L4Chain, protocol: Protocol, port: number, context: L4Context): RenderedChain => {
   const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
   const match: FilterChainMatch = {
     serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
     prefixRanges: ranges.length === 0 ? undefined : ranges,
   };
   const filters = networkFilters({ context, target: outline.target, protocol, port });
-  return chainOf(match, { filters: [...before, ...filters], metadata: chainMetadata(outline) });
-}
+  const { message } = chainOf(match, { filters, metadata: chainMetadata(outline) });
+  return { match, message: lasting(message) };
+});
 
 /** `istio.config`: by which tools name the VirtualService behind a chain. */
 function chainMetadata({ from, named }: L4Chain): FilterChain['metadata'] {

@@ -16,7 +16,7 @@ import { LISTENER, listenerName } from './listener.ts';
 import { ruleOrigins } from '../clusters/origins.ts';
 import { lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
 import { type Folded, foldClaims } from './outbound-chains.ts';
-import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
+import { outboundListener, resolvedHosts, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
 import { isPlainHttp, plainHttp, plainListener, plainSniffed, plainTcp } from './plain-listener.ts';
@@ -44,12 +44,14 @@ export interface PreparedListener {
   readonly plan: ListenerPlan;
   readonly frame: OutboundFrame;
   readonly reach: Reach;
-  readonly renderings?: Renderings | undefined;
+  /** undefined for one that is kept with its service */
+  readonly renderings: Renderings | undefined;
 }
 
+/** By context. */
 interface Renderings {
-  readonly bytes: WeakMap<ChainContext, Uint8Array>;
-  readonly drafts: WeakMap<ChainContext, Draft>;
+  readonly bytes: WeakMap<L4Context, Uint8Array>;
+  readonly drafts: WeakMap<L4Context, Draft>;
 }
 
 export function preparedListener(
@@ -61,8 +63,8 @@ export function preparedListener(
   const same = before !== undefined && sameList(before.inputs, inputs);
   if (same && before.plan === plan) return before;
   const reach = reachOf(plan, frame);
-  if (reach === 'mesh') return { inputs, plan, frame, reach };
-  // Services that share routes are not in the bytes: of them only the origins tell.
+  if (reach === 'mesh' && loneClaim(plan) !== undefined) return { inputs, plan, frame, reach, renderings: undefined };
+  // Services that share routes, or get nothing, are not in the bytes: of them only the origins tell.
   const bytes = (same ? before.renderings?.bytes : undefined) ?? new WeakMap();
   return { inputs, plan, frame, reach, renderings: { bytes, drafts: new WeakMap() } };
 }
@@ -75,19 +77,36 @@ function reachOf({ claims, bindToPort }: ListenerPlan, { l4 }: OutboundFrame): R
 
 /** The listener as a proxy with this context is given it; rendered once. */
 export function listenerDraft(prepared: PreparedListener, context: ChainContext): Draft {
-  const { plan, frame, renderings } = prepared;
-  if (renderings === undefined) return meshDraft(prepared, context.l4);
-  let draft = renderings.drafts.get(context);
-  if (draft === undefined) {
-    let bytes = renderings.bytes.get(context);
-    if (bytes === undefined) {
-      bytes = contextBytes(plan, frame, context);
-      renderings.bytes.set(context, bytes);
-    }
-    draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, frame, context));
-    renderings.drafts.set(context, draft);
-  }
+  const { plan, frame, reach } = prepared;
+  if (reach === 'mesh') return meshDraft(prepared, context.l4);
+  return renderedOnce(prepared, context, () => contextBytes(plan, frame, context));
+}
+
+/** As `listenerDraft`, where all classes share it. */
+export function meshDraft(prepared: PreparedListener, l4: L4Context): Draft {
+  const { plan, frame } = prepared;
+  const alone = loneClaim(plan);
+  if (alone === undefined) return renderedOnce(prepared, l4, () => meshBytes(plan, frame, l4));
+  const { scoped, port } = alone.claim;
+  return loneListener(scoped.service, scoped.rule, port, plan.binds.join(), l4, frame.catchAll);
+}
+
+function renderedOnce(
+  { plan, frame, renderings }: PreparedListener,
+  context: L4Context | ChainContext,
+  render: () => Uint8Array,
+): Draft {
+  const known = renderings?.drafts.get(context);
+  if (known !== undefined) return known;
+  const bytes = renderings?.bytes.get(context) ?? render();
+  const draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, frame, context));
+  renderings?.bytes.set(context, bytes);
+  renderings?.drafts.set(context, draft);
   return draft;
+}
+
+function meshBytes(plan: ListenerPlan, frame: OutboundFrame, l4: L4Context): Uint8Array {
+  return encode(LISTENER, tcpListener(plan, folded(plan, frame).chains, frame.catchAll, l4));
 }
 
 function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Uint8Array {
@@ -99,20 +118,6 @@ function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainCo
   if (first?.kind === 'http' && isPlainHttp(plan, chains, context)) return plainHttp(plan, first, context, frame);
   return encode(LISTENER, outboundListener(plan, chains, frame, context));
 }
-
-/** As `listenerDraft`, where all classes share it. */
-export function meshDraft(prepared: PreparedListener, l4: L4Context): Draft {
-  const { plan, frame } = prepared;
-  const alone = loneClaim(plan);
-  if (alone === undefined) return meshListener(prepared, l4);
-  const { scoped, port } = alone.claim;
-  return loneListener(scoped.service, scoped.rule, port, plan.binds.join(), l4, frame.catchAll);
-}
-
-const meshListener = memo(({ plan, frame }: PreparedListener, l4: L4Context): Draft => {
-  const listener = tcpListener(plan, folded(plan, frame).chains, frame.catchAll, l4);
-  return lazyDraftOf(LISTENER, plan.name, encode(LISTENER, listener), () => listenerOrigins(plan, frame, l4));
-});
 
 /** The only claim of a listener: one TCP port of one service on its own address, the most common kind of all. */
 function loneClaim({ claims, refused }: ListenerPlan): ClaimedBy | undefined {
@@ -163,8 +168,26 @@ function nodesOf({ claim, egress }: ClaimedBy, { l4 }: OutboundFrame): readonly 
 
 /** Everything that a listener shows, by identity. */
 function contentInputs(plan: ListenerPlan, frame: OutboundFrame): readonly unknown[] {
-  const { catchAll, anyHost } = frame;
+  const { catchAll, anyHost, l4 } = frame;
   const inputs: unknown[] = [catchAll, anyHost, plan.name, plan.bindToPort, plan.binds.join()];
+  if (l4 === NO_L4 && plan.claims.length > 1) addChains(inputs, plan);
+  else addClaims(inputs, plan, frame);
+  return inputs;
+}
+
+/** Of several services without routes for connections those don't show that have no chain. */
+function addChains(inputs: unknown[], plan: ListenerPlan): void {
+  inputs.push(resolvedHosts(plan).join());
+  for (const chain of plainlyFolded(plan).chains) {
+    const { kind, port, scoped, cidrs } = chain.claim.claim;
+    inputs.push(chain.kind, kind, port.protocol, port.number);
+    if (chain.kind === 'tcp') inputs.push(scoped.service, scoped.rule, cidrs.join());
+    else inputs.push(chain.inspected, chain.routeName, scoped.service.resolution === 'DynamicDNS' && scoped.service);
+  }
+}
+
+/** With such routes, who asks decides over the chains. */
+function addClaims(inputs: unknown[], plan: ListenerPlan, frame: OutboundFrame): void {
   let http = false;
   for (const by of plan.claims) {
     const { kind, port, scoped, cidrs } = by.claim;
@@ -183,7 +206,6 @@ function contentInputs(plan: ListenerPlan, frame: OutboundFrame): readonly unkno
       }
     }
   }
-  return inputs;
 }
 
 function listenerOrigins(
