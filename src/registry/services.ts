@@ -14,7 +14,7 @@ import { regroup } from './groups.ts';
 import { type Claim, compareClaims, type HostContext, isKubeService, servicesOfHost } from './host-services.ts';
 import { kubeHostname, type RegistryOptions, type RegistryTables, type ServiceEntry } from './input.ts';
 import { ANNOTATION } from './labels.ts';
-import { allocateVips, NO_VIPS, type Vips, vipClaims } from './vips.ts';
+import { allocateVips, hostOf, NO_VIPS, type Vips, vipClaims } from './vips.ts';
 
 export interface ServicesState {
   /** Objects that define each host, in registry order. */
@@ -122,11 +122,20 @@ function updateVips(
   const reserved = new Set(entries.flatMap((entry) => entry.spec.addresses ?? []));
   const findings = newFindings();
   const vips = allocateVips(kept, claims, reserved, findings);
-  const touched: string[] = [];
-  for (const key of new Set([...state.vips.keys(), ...vips.keys()])) {
-    if (state.vips.get(key) !== vips.get(key)) touched.push(key.slice(key.indexOf('/') + 1));
-  }
-  return { vips, findings: keepFindings(state.vipFindings, findings.list) ?? [], touched };
+  return {
+    vips,
+    findings: keepFindings(state.vipFindings, findings.list) ?? [],
+    touched: movedHosts(state.vips, vips),
+  };
+}
+
+/** Hosts that have other addresses now. */
+function movedHosts(before: Vips, after: Vips): readonly string[] {
+  if (before === after) return [];
+  const moved: string[] = [];
+  for (const [key, vip] of after) if (before.get(key) !== vip) moved.push(hostOf(key));
+  for (const key of before.keys()) if (!after.has(key)) moved.push(hostOf(key));
+  return moved;
 }
 
 /** True when two versions of an object ask for the same virtual addresses. */

@@ -5,6 +5,7 @@
 import type { ConfigObject } from '../config/object.ts';
 import { fnv1a } from '../lib/hash.ts';
 import { isWildcard } from '../lib/hosts.ts';
+import { memo } from '../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import type { Findings } from './findings.ts';
 import type { ServiceEntry } from './input.ts';
@@ -33,7 +34,7 @@ const CAPACITY = 65534;
 export const NO_VIPS: Vips = new Map();
 
 /** The hosts of one ServiceEntry that are to have virtual addresses. */
-export function vipClaims(entry: ServiceEntry): readonly VipClaim[] {
+export const vipClaims = memo((entry: ServiceEntry): readonly VipClaim[] => {
   const { spec } = entry;
   if ((spec.addresses?.length ?? 0) > 0 || (spec.resolution ?? 'NONE') === 'NONE') return [];
   if (entry.labels[LABEL.autoAllocate]?.toLowerCase() === 'false') return [];
@@ -44,7 +45,7 @@ export function vipClaims(entry: ServiceEntry): readonly VipClaim[] {
     object: entry,
     given: givenVip(entry, host),
   }));
-}
+});
 
 export function vipKey(namespace: string, host: string): string {
   return `${namespace}/${host}`;
@@ -131,7 +132,7 @@ function probe(key: string, taken: ReadonlySet<string>): Vip | undefined {
   return undefined;
 }
 
-function hostOf(key: string): string {
+export function hostOf(key: string): string {
   return key.slice(key.indexOf('/') + 1);
 }
 
