@@ -63,11 +63,10 @@ export class Stated {
 
   /** Sums up entries of the usual form; gives where they end. Each takes a few loads: there are thousands for each proxy. */
   #takeRow({ bytes, start, end }: WireReader): number {
+    const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     let at = start;
-    for (let from = contentAt(bytes, at); from > 0; from = contentAt(bytes, at)) {
-      const to = from + contentLength(bytes, at, from);
-      if (to > end || !isUsual(bytes, from, to)) break;
-      this.#sum.add(bytes, to);
+    for (let to = entryEnd(bytes, at, end); to > 0; to = entryEnd(bytes, at, end)) {
+      this.#sum.add(words, to);
       this.#usual++;
       at = to;
     }
@@ -79,9 +78,10 @@ export class Stated {
     const places: number[] = [];
     const bytes = this.#bytes ?? NO_BYTES;
     for (let row = 0; row < this.#rows.length; row += 2) {
-      for (let at = this.#rows[row] as number; at < (this.#rows[row + 1] as number); ) {
-        const from = contentAt(bytes, at);
-        at = from + contentLength(bytes, at, from);
+      const end = this.#rows[row + 1] as number;
+      for (let at = this.#rows[row] as number; at < end; ) {
+        const from = (bytes[at + 1] as number) < 128 ? at + 2 : at + 3;
+        at = entryEnd(bytes, at, end);
         places.push(from, at);
       }
     }
@@ -155,29 +155,32 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** `initial_resource_versions` of a DeltaDiscoveryRequest, length-delimited. */
 const ENTRY_TAG = 5 * 8 + 2;
+/** Of the entry itself: key and value, length-delimited. */
+const NAME_TAG = 0x0a;
+const VERSION_TAG = 0x12;
 
-/** Where the content of the entry begins whose tag stands at `at`; 0 when it is something else, or longer than any usual one. */
-function contentAt(bytes: Buffer, at: number): number {
-  if (bytes[at] !== ENTRY_TAG) return 0;
-  if ((bytes[at + 1] ?? 128) < 128) return at + 2;
-  return (bytes[at + 2] ?? 128) < 128 ? at + 3 : 0;
-}
-
-function contentLength(bytes: Buffer, at: number, from: number): number {
-  const low = bytes[at + 1] as number;
-  return from === at + 2 ? low : (low & 127) | ((bytes[at + 2] as number) << 7);
-}
-
-/** One entry of a map<string, string>: nearly always the name, then the version, each shorter than 128 bytes. */
-function isUsual(bytes: Buffer, from: number, to: number): boolean {
-  const middle = from + 2 + (bytes[from + 1] ?? 0);
-  return (
-    bytes[from] === 0x0a &&
-    (bytes[from + 1] ?? 128) < 128 &&
-    bytes[middle] === 0x12 &&
-    (bytes[middle + 1] ?? 128) < 128 &&
-    to === middle + 2 + (bytes[middle + 1] ?? 0)
-  );
+/**
+ * Where the entry ends whose tag stands at `at`; 0 when it is something else or unusual. One entry of a map<string, string> is
+ * nearly always the name, then the version, each shorter than 128 bytes.
+ */
+function entryEnd(bytes: Buffer, at: number, end: number): number {
+  // Tags and lengths of the entry, its name and its version: whatever is read below lies before the end of it.
+  if (at + 6 > end || bytes[at] !== ENTRY_TAG) return 0;
+  let length = bytes[at + 1] as number;
+  let from = at + 2;
+  if (length > 127) {
+    const high = bytes[at + 2] as number;
+    if (high > 127) return 0;
+    length = (length & 127) | (high << 7);
+    from = at + 3;
+  }
+  const to = from + length;
+  if (to > end || length < 4 || bytes[from] !== NAME_TAG) return 0;
+  const nameLength = bytes[from + 1] as number;
+  const middle = from + 2 + nameLength;
+  if (nameLength > 127 || middle + 2 > to || bytes[middle] !== VERSION_TAG) return 0;
+  const versionLength = bytes[middle + 1] as number;
+  return versionLength < 128 && to === middle + 2 + versionLength ? to : 0;
 }
 
 /**
@@ -188,20 +191,20 @@ class VersionSum {
   #count = 0;
   readonly #lanes = new Int32Array(WORDS);
 
-  /** Adds the version that ends at `to`. What has another length makes a sum that nothing else has. */
-  add(bytes: Buffer, to: number): void {
+  /** Adds the version that ends at `to`, its length before it. What has another length makes a sum that nothing else has. */
+  add(words: DataView, to: number): void {
     this.#count++;
     const lanes = this.#lanes;
-    // A length of 16, in the byte before, keeps a longer or shorter text from counting by its last letters.
+    // A length of 16 keeps a longer or shorter text from counting by its last letters.
     const from = to - VERSION_LETTERS;
-    if (bytes[from - 1] !== VERSION_LETTERS) {
+    if (from < 1 || words.getUint8(from - 1) !== VERSION_LETTERS) {
       this.#count = Number.NaN;
       return;
     }
-    lanes[0] = (lanes[0] as number) + wordAt(bytes, from);
-    lanes[1] = (lanes[1] as number) + wordAt(bytes, from + 4);
-    lanes[2] = (lanes[2] as number) + wordAt(bytes, from + 8);
-    lanes[3] = (lanes[3] as number) + wordAt(bytes, from + 12);
+    lanes[0] = (lanes[0] as number) + words.getInt32(from, true);
+    lanes[1] = (lanes[1] as number) + words.getInt32(from + 4, true);
+    lanes[2] = (lanes[2] as number) + words.getInt32(from + 8, true);
+    lanes[3] = (lanes[3] as number) + words.getInt32(from + 12, true);
   }
 
   equals(other: VersionSum): boolean {
@@ -210,7 +213,8 @@ class VersionSum {
 
   addResource({ version }: Resource): void {
     const letters = Buffer.from(`\u0010${version}`, 'latin1');
-    if (version.length === VERSION_LETTERS) this.add(letters, letters.length);
+    const words = new DataView(letters.buffer, letters.byteOffset, letters.length);
+    if (version.length === VERSION_LETTERS) this.add(words, letters.length);
     else this.#count = Number.NaN;
   }
 
