@@ -30,7 +30,7 @@ export interface MemoryOptions {
 }
 
 /** Buffers that are kept have a multiple of this, bytes, ... */
-const STEP = 32 * 1024;
+const STEP = 16 * 1024;
 /** ... up to this. */
 const LARGEST = 1024 * 1024;
 /** Free buffers are kept up to this, bytes, ... */

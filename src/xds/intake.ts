@@ -14,23 +14,44 @@ export interface Readable {
 /** Requests that wait in memory; what a client sends beyond is left in its connection. */
 const MAX_WAITING = 2;
 
+/** Bytes of requests of all streams that may wait for pushes. */
+const MAX_BACKLOG = 16 * 1024 * 1024;
+
+/** Requests of all streams that wait. An acknowledgement in the state of the world lists every name that is subscribed to. */
+export class Backlog {
+  #bytes = 0;
+
+  add(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  get full(): boolean {
+    return this.#bytes > MAX_BACKLOG;
+  }
+}
+
+export interface IntakeOptions {
+  readonly scheduler: Scheduler;
+  readonly backlog: Backlog;
+  /** False while nothing but an acknowledgement is expected, which may wait for pushes to others while there is room. */
+  readonly pressing: () => boolean;
+}
+
 export class Intake implements Pumped {
   readonly #from: Readable;
   readonly #to: (bytes: Buffer) => void;
-  readonly #scheduler: Scheduler;
-  readonly #pressing: () => boolean;
+  readonly #options: IntakeOptions;
   #waiting: Buffer[] = [];
 
-  /** `pressing`: false while nothing but an acknowledgement is expected, which may wait for pushes to others. */
-  constructor(from: Readable, scheduler: Scheduler, to: (bytes: Buffer) => void, pressing: () => boolean) {
-    this.#pressing = pressing;
+  constructor(from: Readable, to: (bytes: Buffer) => void, options: IntakeOptions) {
+    this.#options = options;
     this.#from = from;
-    this.#scheduler = scheduler;
     this.#to = to;
   }
 
   take(bytes: Buffer): void {
     this.#waiting.push(bytes);
+    this.#options.backlog.add(bytes.length);
     if (this.#waiting.length >= MAX_WAITING) this.#from.pause();
     this.#schedule();
   }
@@ -38,18 +59,21 @@ export class Intake implements Pumped {
   pump(): void {
     const bytes = this.#waiting.shift();
     if (bytes === undefined) return;
+    this.#options.backlog.add(-bytes.length);
     if (this.#waiting.length === MAX_WAITING - 1) this.#from.resume();
     if (this.#waiting.length > 0) this.#schedule();
     this.#to(bytes);
   }
 
   #schedule(): void {
-    this.#scheduler.add(this, this.#pressing() ? 'answer' : 'push');
+    const { scheduler, backlog, pressing } = this.#options;
+    scheduler.add(this, backlog.full || pressing() ? 'answer' : 'push');
   }
 
   /** The stream has ended. */
   drop(): void {
+    for (const bytes of this.#waiting) this.#options.backlog.add(-bytes.length);
     this.#waiting = [];
-    this.#scheduler.remove(this);
+    this.#options.scheduler.remove(this);
   }
 }

@@ -24,7 +24,9 @@ class Listed {
   #to = -1;
   #split: Buffer[] | undefined;
 
+  /** Takes up the field that the reader stands at, and those like it that follow. */
   add(reader: WireReader): void {
+    reader.skipAlike();
     if (this.#split !== undefined) this.#split.push(reader.bytes.subarray(reader.start, reader.at));
     else if (this.#from < 0) this.#from = reader.start;
     else if (this.#to !== reader.start) {

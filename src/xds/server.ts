@@ -12,7 +12,7 @@ import { Encoder, type Mode } from './encode.ts';
 import { Gate } from './gate.ts';
 import { type CallPeer, GrpcCall } from './grpc-call.ts';
 import { bindWithRoutes, injectorWithRoutes, type StreamHandler } from './grpc-routes.ts';
-import { Intake } from './intake.ts';
+import { Backlog, Intake } from './intake.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
 import { Openings } from './openings.ts';
@@ -116,6 +116,7 @@ class AggregatedDiscovery implements XdsServer {
   readonly #admission: Admission;
   readonly #openings: Openings;
   readonly #memory: SharedMemory;
+  readonly #backlog = new Backlog();
   readonly #streams = new Set<XdsStream>();
   readonly #seed: string;
   #serial = 0;
@@ -251,8 +252,11 @@ class AggregatedDiscovery implements XdsServer {
         this.#memory.give(bytes);
         if (--unread === 0 && call.betweenMessages) said();
       });
-    const intake = new Intake(call, this.#shared.scheduler, take, () => !stream.expectsAcknowledgement);
-
+    const intake = new Intake(call, take, {
+      scheduler: this.#shared.scheduler,
+      backlog: this.#backlog,
+      pressing: () => !stream.expectsAcknowledgement,
+    });
     call.widen();
     call.listen({
       message: (bytes) => {

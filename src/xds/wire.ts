@@ -56,6 +56,22 @@ export class WireReader {
     return true;
   }
 
+  /**
+   * Goes over the fields that follow and are like the current one: length-delimited, of the same number below 16, and shorter
+   * than 128 bytes. `start` stays where the first of them began.
+   */
+  skipAlike(): void {
+    const tag = this.bytes[this.start] as number;
+    if (this.wireType !== 2 || tag > 127) return;
+    let at = this.#at;
+    while (at + 2 <= this.end && this.bytes[at] === tag) {
+      const length = this.bytes[at + 1] as number;
+      if (length > 127 || at + 2 + length > this.end) break;
+      at += 2 + length;
+    }
+    this.#at = at;
+  }
+
   /** Goes on at the field that begins there: those before have been read by somebody else. */
   skipTo(position: number): void {
     this.#at = position;
