@@ -1,15 +1,17 @@
 // Streams that say what they have: few at a time, from memory that is used again, and nothing of it is lost or mixed up.
 
-import fc from 'fast-check';
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FrameReader } from '../../src/grpc/frames.ts';
 import { SharedMemory } from '../../src/grpc/message-memory.ts';
 import { AdsClient } from '../../src/xds/client.ts';
 import { nodeOf } from '../../src/xds/client-state.ts';
 import { PATIENCE_MS } from '../../src/xds/gate.ts';
+import { Backlog, Intake } from '../../src/xds/intake.ts';
 import { Openings } from '../../src/xds/openings.ts';
 import type { ProxySession, ViewPort } from '../../src/xds/port.ts';
+import { Scheduler } from '../../src/xds/scheduler.ts';
 import { startXds, XDS_CHANNEL_OPTIONS } from '../../src/xds/server.ts';
 import { CLUSTER, Host, Link, ManualTimers, Metrics, silentLog, World } from './support.ts';
 
@@ -273,4 +275,38 @@ it('of many that come back few are read from together, and none is sent what it 
   expect(metrics.of('pilot_xds_pushes')).toBe(before);
   expect(most).toBeGreaterThan(0);
   expect(metrics.of('meltemi_waiting_opens')).toBe(0);
+});
+
+describe('acknowledgements that wait', () => {
+  const MB = 1024 * 1024;
+  const STILL = { pause: () => {}, resume: () => {} };
+
+  /** Pushes that wait, then acknowledgements of so many bytes: who had a turn, in order. */
+  const turns = (sizes: readonly number[]): readonly string[] => {
+    const rounds: (() => void)[] = [];
+    const scheduler = new Scheduler({ clock: { now: () => 0 }, defer: (run) => rounds.push(run) });
+    const backlog = new Backlog();
+    const had: string[] = [];
+    for (const push of ['push 1', 'push 2']) scheduler.add({ pump: () => had.push(push) }, 'push');
+    const options = { scheduler, backlog, pressing: () => false };
+    const intakes = sizes.map((size) => {
+      const intake = new Intake(STILL, (bytes) => had.push(`${bytes.length / MB} MB`), options);
+      intake.take(Buffer.alloc(size * MB));
+      return intake;
+    });
+    // A stream that is gone leaves no bytes behind.
+    intakes[0]?.drop();
+    const late = new Intake(STILL, (bytes) => had.push(`late ${bytes.length}`), options);
+    late.take(Buffer.alloc(1));
+    while (rounds.length > 0) rounds.shift()?.();
+    return had;
+  };
+
+  it('come after pushes to others', () => {
+    expect(turns([12, 3])).toEqual(['push 1', 'push 2', '3 MB', 'late 1']);
+  });
+
+  it('but not while they take much memory', () => {
+    expect(turns([2, 3, 12, 4])).toEqual(['12 MB', '4 MB', 'late 1', 'push 1', 'push 2', '3 MB']);
+  });
 });

@@ -175,17 +175,19 @@ function tcpChain({ outline, claim }: TcpChain, port: number, l4: L4Context): Re
   return renderedTcp(outline, claim.claim.port.protocol, port, l4);
 }
 
-/** A listener of many services is written anew when one more comes: chains of the others are copied. */
-const renderedTcp = memo((outline: L4Chain, protocol: Protocol, port: number, context: L4Context): RenderedChain => {
-  const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
-  const match: FilterChainMatch = {
-    serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
-    prefixRanges: ranges.length === 0 ? undefined : ranges,
-  };
-  const filters = networkFilters({ context, target: outline.target, protocol, port });
-  const { message } = chainOf(match, { filters, metadata: chainMetadata(outline) });
-  return { match, message: lasting(message) };
-});
+/** A listener of many services is written anew when one more comes: chains of the others are copied. Counted by tests. */
+export const renderedTcp = memo(
+  (outline: L4Chain, protocol: Protocol, port: number, context: L4Context): RenderedChain => {
+    const ranges = outline.subnets.flatMap((subnet) => cidrRange(subnet) ?? []);
+    const match: FilterChainMatch = {
+      serverNames: outline.serverNames.length === 0 ? undefined : outline.serverNames,
+      prefixRanges: ranges.length === 0 ? undefined : ranges,
+    };
+    const filters = networkFilters({ context, target: outline.target, protocol, port });
+    const { message } = chainOf(match, { filters, metadata: chainMetadata(outline) });
+    return { match, message: lasting(message) };
+  },
+);
 
 /** `istio.config`: by which tools name the VirtualService behind a chain. */
 function chainMetadata({ from, named }: L4Chain): FilterChain['metadata'] {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConfigObject } from '../../../src/config/object.ts';
+import { renderedTcp } from '../../../src/translate/listeners/outbound-message.ts';
 import {
   destinationRule,
   endpointSlice,
@@ -84,6 +85,38 @@ describe('one change', () => {
 
   it('of nothing gives the same object', () => {
     expect(listening(start, {}, before).outbound).toBe(before.outbound);
+  });
+});
+
+describe('one more service on a port of any address', () => {
+  const outside = (name: string) =>
+    serviceEntry(name, {
+      hosts: [`${name}.example`],
+      resolution: 'STATIC',
+      ports: [
+        { number: 443, name: 'https', protocol: 'HTTPS' },
+        { number: 7070, name: 'tcp', protocol: 'TCP' },
+        { number: 9090, name: 'any' },
+      ],
+    });
+  const start = world([outside('a'), outside('b')]);
+  const before = listening(start);
+  const runs = renderedTcp.counts.runs;
+  const after = listening(withObjects(start, outside('c')), {}, before);
+  const rendered = renderedTcp.counts.runs - runs;
+  const draft = ({ drafts }: Listening, name: string) => drafts.find((each) => each.name === name);
+
+  it('renders the chain of that service alone', () => {
+    expect(rewritten(before, after)).toEqual(['0.0.0.0_443']);
+    expect(rendered).toBe(1);
+  });
+
+  it('leaves the bytes where an older one has every connection, and says who lost', () => {
+    for (const name of ['0.0.0.0_7070', '0.0.0.0_9090']) {
+      expect(draft(after, name)?.bytes).toBe(draft(before, name)?.bytes);
+      const lost = draft(after, name)?.origins.filter((origin) => origin.lost !== undefined);
+      expect(lost?.map((origin) => origin.name)).toEqual(['b', 'c']);
+    }
   });
 });
 
