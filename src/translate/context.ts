@@ -11,12 +11,12 @@ import type { Messages } from '../messages/index.ts';
 import { cidrRange } from './envoy.ts';
 import { type ExtensionSlots, extensionSlots } from './extensions/slots.ts';
 import type { WorkloadGround } from './ground.ts';
-import { type MeshSettings, meshSettings } from './mesh.ts';
 import { type AccessLogs, accessLogs } from './observability/access-log.ts';
 import { meshProviders, type Providers } from './observability/providers.ts';
 import { type TracingSettings, tracingSettings } from './observability/tracing.ts';
 import { type AuthorizationFilters, authorizationFilters } from './security/authorization.ts';
 import { jwtFilter } from './security/jwt.ts';
+import { type MeshSettings, meshSettings } from './mesh.ts';
 
 /** Which side of a proxy a chain serves. */
 export type ListenerRole = 'sidecar-outbound' | 'sidecar-inbound' | 'gateway';

@@ -5,10 +5,10 @@
 import type { Scope } from '../ir/snapshot.ts';
 import { sameList } from '../lib/table.ts';
 import { type InternalAddresses, internalTo } from './context.ts';
+import { meshProviders, type Providers } from './observability/providers.ts';
 import { catchAllOf } from './listeners/index.ts';
 import type { PreparedListener } from './listeners/outbound.ts';
 import type { TcpTarget } from './network/index.ts';
-import { meshProviders, type Providers } from './observability/providers.ts';
 
 export interface WorkloadGround extends Pick<Scope, 'proxyClass' | 'mesh' | 'policies' | 'outboundPolicy'> {
   readonly providers: Providers;

@@ -14,7 +14,6 @@ import {
   type Verdict,
 } from '../../src/xds/client-state.ts';
 import { Encoder, type Message, type Mode } from '../../src/xds/encode.ts';
-import { Gate } from '../../src/xds/gate.ts';
 import { xdsMetrics } from '../../src/xds/metrics.ts';
 import { NamePool } from '../../src/xds/names.ts';
 import type { NackEvent, NodeInfo, Peer, ProxySession, Refusal, SentEvent, ViewPort } from '../../src/xds/port.ts';
@@ -23,6 +22,7 @@ import type { StreamStatus } from '../../src/xds/status.ts';
 import { XdsStream } from '../../src/xds/stream.ts';
 import type { StreamContext } from '../../src/xds/stream-context.ts';
 import { CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../src/xds/types.ts';
+import { Gate } from '../../src/xds/gate.ts';
 import { Unanswered } from '../../src/xds/unanswered.ts';
 import { bytesField, stringField } from '../../src/xds/wire.ts';
 

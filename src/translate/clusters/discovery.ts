@@ -7,8 +7,8 @@ import type { IpFamily } from '../../ir/proxy.ts';
 import type { Service, ServicePort } from '../../ir/service.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, ClusterLoadAssignment, Messages } from '../../messages/index.ts';
-import type { MeshSettings } from '../mesh.ts';
 import type { ClusterContext } from './context.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const CARES: Cluster['typedDnsResolverConfig'] = {
   name: 'envoy.network.dns_resolver.cares',

@@ -22,10 +22,10 @@ import {
 } from '../../lib/table.ts';
 import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
-import type { MeshSettings } from '../mesh.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
 import { effectivePolicy } from './policy.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 export { inboundClusters } from './inbound.ts';
 

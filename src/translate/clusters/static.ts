@@ -5,7 +5,6 @@ import type { Draft } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster } from '../../messages/index.ts';
 import { draftOf } from '../draft.ts';
-import type { MeshSettings } from '../mesh.ts';
 import type { ClusterContext } from './context.ts';
 import { anyDnsCache } from './discovery.ts';
 import { inboundSource } from './inbound-source.ts';
@@ -13,6 +12,7 @@ import { BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, P
 import { PRESERVE_CASE } from './protocol.ts';
 import { circuitBreakers, connectTimeout, tcpKeepalive } from './settings.ts';
 import { anyHostTls, type UpstreamTls } from './tls.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
 const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';

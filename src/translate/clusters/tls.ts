@@ -8,10 +8,10 @@ import type { Service } from '../../ir/service.ts';
 import type { DestinationRule } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Cluster, Messages } from '../../messages/index.ts';
-import type { MeshSettings } from '../mesh.ts';
 import { withoutAgent } from '../security/agentless.ts';
 import type { ClusterContext } from './context.ts';
 import type { UpstreamProtocol } from './protocol.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
 type CommonTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext'];

@@ -20,7 +20,7 @@ import { effectivePolicy, tlsModeOf } from '../clusters/policy.ts';
 import { draftOf } from '../draft.ts';
 import { serviceOrigins } from '../listeners/origins.ts';
 import { type AssignmentInputs, assignment } from './assignment.ts';
-import { type LocalityRanking, localityRanking } from './locality-setting.ts';
+import { localityRanking, type LocalityRanking } from './locality-setting.ts';
 
 export const ASSIGNMENT = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
 

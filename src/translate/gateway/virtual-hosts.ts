@@ -2,9 +2,9 @@
 // In: the servers of the route name, the VirtualServices of each Gateway, what was made before. Out: virtual hosts in order of
 // name. Called by routes.ts. Hosts whose Gateways bind what they bound stay as they are, and so do their virtual hosts.
 
-import type { Finding } from '../../config/object.ts';
 import { originOf } from '../../ir/draft.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
+import type { Finding } from '../../config/object.ts';
 import type { GatewayServer, MergedGateway, VirtualService } from '../../ir/traffic.ts';
 import { compareSpecificity } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';

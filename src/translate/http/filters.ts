@@ -6,8 +6,8 @@ import { constantExtension, extension } from '../envoy.ts';
 import { SESSION_FILTER } from '../routes/session.ts';
 import { alpnFilter } from './alpn.ts';
 import { proxyHeaders } from './headers.ts';
-import type { DnsCache, HcmInputs } from './index.ts';
 import { peerFilters } from './peer.ts';
+import type { DnsCache, HcmInputs } from './index.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 

@@ -8,8 +8,8 @@ import { dnsCacheName, lookupFamily } from '../clusters/discovery.ts';
 import { DYNAMIC_DNS_CLUSTER } from '../clusters/names.ts';
 import { extension } from '../envoy.ts';
 import type { DnsCache } from '../http/index.ts';
-import type { MeshSettings } from '../mesh.ts';
 import type { Filter } from './listener.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 /** The cache of a service with resolution DYNAMIC_DNS. */
 export function serviceDnsCache(hostname: string, family: IpFamily, mesh: MeshSettings): DnsCache {

@@ -6,9 +6,9 @@ import type { Protocol, Service } from '../../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
 import { wildcards } from '../addresses.ts';
 import { inboundClusterName } from '../clusters/names.ts';
-import type { MeshSettings } from '../mesh.ts';
 import { canBind, listenerName } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 export interface InboundPort {
   /** Where the workload is called: its address, or one that a Sidecar names. */

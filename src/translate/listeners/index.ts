@@ -18,13 +18,12 @@ import {
   tableGet,
 } from '../../lib/table.ts';
 import { loopback, loopbacks } from '../addresses.ts';
-import { anyDnsCache } from '../clusters/discovery.ts';
 import { type ChainContext, inboundContext, type L4Context, outboundContext, workloadContext } from '../context.ts';
 import { draftOf } from '../draft.ts';
 import type { WorkloadGround } from '../ground.ts';
 import { httpConnectionManager } from '../http/index.ts';
-import { type MeshSettings, meshSettings } from '../mesh.ts';
 import { networkExtensions, type TcpTarget } from '../network/index.ts';
+import { anyDnsCache } from '../clusters/discovery.ts';
 import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { type L4Index, l4Destinations, l4Indexes, NO_L4 } from './l4-routes.ts';
@@ -32,6 +31,7 @@ import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER,
 import { listenerDraft, meshDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
 import { type ListenerPlan, type OutboundPlans, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';
+import { type MeshSettings, meshSettings } from '../mesh.ts';
 
 /** Outbound listeners of a class, and what the next run starts from. */
 export interface OutboundListeners {

@@ -8,9 +8,9 @@ import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { isWildcardAddress, loopback, loopbacks, NO_ADDRESS_V6, serviceAddresses, wildcards } from '../addresses.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
-import { type MeshSettings, meshSettings } from '../mesh.ts';
 import { isPrivileged } from './listener.ts';
 import { protocolNamed } from './protocol.ts';
+import { type MeshSettings, meshSettings } from '../mesh.ts';
 
 /** What a service port brings to a listener. */
 export type ClaimKind = 'http' | 'tcp' | 'auto' | 'proxy';

@@ -8,12 +8,12 @@ import { compareStrings } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ListenerRole } from '../context.ts';
 import { extension } from '../envoy.ts';
-import type { MeshSettings } from '../mesh.ts';
 import { type Logger, type LogPlace, legacyLoggers, loggerOf } from './loggers.ts';
 import { type MetricOverrides, metricOverrides } from './metrics.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
 import { statsLogger } from './stats-logger.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type AccessLog = Messages['envoy.config.accesslog.v3.AccessLog'];
 type AccessLogFilter = Messages['envoy.config.accesslog.v3.AccessLogFilter'];

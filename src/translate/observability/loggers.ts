@@ -5,9 +5,9 @@ import type { Dialect } from '../../ir/proxy.ts';
 import { sortedEntries } from '../../lib/order.ts';
 import type { AnyMessage, JsonObject, JsonValue, Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
-import type { MeshSettings } from '../mesh.ts';
 import { DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT, formattersFor } from './log-format.ts';
 import { grpcService, type Provider, type ProviderTarget } from './providers.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type FormatString = Messages['envoy.config.core.v3.SubstitutionFormatString'];
 type CommonGrpc = Messages['envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig'];

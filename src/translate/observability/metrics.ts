@@ -4,9 +4,9 @@
 import type { Metrics, MetricsOverrides } from '../../config/generated/types.ts';
 import type { TelemetrySelection } from '../../ir/policy.ts';
 import type { ListenerRole } from '../context.ts';
-import type { MeshSettings } from '../mesh.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 export interface MetricOverride {
   readonly disabled: boolean;

@@ -5,7 +5,7 @@
 import type { Messages } from '../../messages/index.ts';
 import type { ListenerRole } from '../context.ts';
 import { extension } from '../envoy.ts';
-import { ownField, PEER_FIELDS, PEER_METADATA, peerField } from '../http/peer.ts';
+import { PEER_FIELDS, PEER_METADATA, peerField, ownField } from '../http/peer.ts';
 import { celForFormat } from './cel.ts';
 import type { MetricId, MetricOverrides } from './metrics.ts';
 

@@ -7,11 +7,11 @@ import type { TelemetrySelection } from '../../ir/policy.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Messages } from '../../messages/index.ts';
 import type { ListenerRole } from '../context.ts';
-import type { MeshSettings } from '../mesh.ts';
 import { customTags } from './custom-tags.ts';
 import type { Providers } from './providers.ts';
 import { matchesRole, providerNames, telemetryLevels } from './selection.ts';
 import { tracerOf } from './tracers.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type Tracing = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing'];
 

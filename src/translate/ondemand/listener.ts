@@ -1,7 +1,7 @@
 // Listeners of proxies that ask for clusters when they first need them. In: a listener's draft as it is for everybody.
 // Out: the same with what makes Envoy ask, and the clusters that it names otherwise. Called by index.ts.
 
-import { decodeShallow, Encoded, encodeJson, lasting, openAny } from '../../codec/index.ts';
+import { decodeShallow, encodeJson, Encoded, lasting, openAny } from '../../codec/index.ts';
 import type { Draft } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';

@@ -2,7 +2,7 @@
 // In: a RouteConfiguration's draft as it is for everybody. Out: a draft that makes Envoy ask, and answers by authority.
 // Called by index.ts. Every answer has one domain, the authority that was asked for: two answers can't claim the same.
 
-import { decode, decodeShallow, Encoded, encode, encodeJson } from '../../codec/index.ts';
+import { decode, decodeShallow, encode, encodeJson, Encoded } from '../../codec/index.ts';
 import type { Draft } from '../../ir/draft.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';

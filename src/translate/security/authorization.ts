@@ -9,10 +9,10 @@ import type { Dialect } from '../../ir/proxy.ts';
 import { compareStrings } from '../../lib/order.ts';
 import { Encoded, type Messages } from '../../messages/index.ts';
 import { extension } from '../envoy.ts';
-import type { MeshSettings } from '../mesh.ts';
 import type { Providers } from '../observability/providers.ts';
 import { type EncodedRule, encodedRules, type Protocol, trustDomainsOf } from './encoded-rules.ts';
 import { EXT_AUTHZ_RULE_PREFIX, EXT_AUTHZ_SHADOW_PREFIX, externalAuthorizer } from './ext-authz.ts';
+import type { MeshSettings } from '../mesh.ts';
 
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 type NetworkFilter = Messages['envoy.config.listener.v3.Filter'];

@@ -8,7 +8,7 @@ import type { ConfigObject } from '../../config/object.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
 import type { MeshSettings } from '../mesh.ts';
-import { NEVER, type RuleContext, rbacPolicy } from './rule.ts';
+import { NEVER, rbacPolicy, type RuleContext } from './rule.ts';
 
 export type Protocol = 'http' | 'tcp';
 

@@ -7,9 +7,9 @@ import type { ServerTLSSettings } from '../../config/generated/types.ts';
 import type { Dialect, ProxyClass } from '../../ir/proxy.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Messages } from '../../messages/index.ts';
+import { withoutAgent } from './agentless.ts';
 import { ADS_SECRET_SOURCE, agentSecret, EXTERNAL_SDS_CLUSTER, extension, localSecretSource } from '../envoy.ts';
 import type { MeshSettings } from '../mesh.ts';
-import { withoutAgent } from './agentless.ts';
 
 type TransportSocket = Messages['envoy.config.core.v3.TransportSocket'];
 type DownstreamTlsContext = Messages['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'];
