@@ -24,6 +24,9 @@ export interface L4Chain {
 /** What of a proxy routes ask for. */
 export type L4Client = Pick<ProxyClass, 'namespace' | 'labels'>;
 
+/** Who asks where no route tells clients apart. */
+export const ANYBODY: L4Client = { namespace: '', labels: {} };
+
 export interface L4Inputs {
   readonly scoped: ScopedService;
   /** Number and protocol of the listener, which a Sidecar may have set. */

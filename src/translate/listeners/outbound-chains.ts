@@ -6,7 +6,7 @@ import type { ScopedService } from '../../ir/traffic.ts';
 import { parseCidr } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { isWildcardAddress } from '../addresses.ts';
-import { type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains } from './l4-routes.ts';
+import { ANYBODY, type L4Chain, type L4Client, type L4Index, type L4Inputs, l4Chains, NO_L4 } from './l4-routes.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
 
@@ -55,6 +55,11 @@ export function foldClaims(inputs: FoldInputs): Folded {
   }
   return { chains: fold.chains, losers: fold.losers };
 }
+
+/** Without routes for connections it is the same for every client. */
+export const plainlyFolded = memo(
+  (plan: ListenerPlan): Folded => foldClaims({ plan, client: ANYBODY, lookup: () => undefined, l4: NO_L4 }),
+);
 
 /** A listener while its claims are added. */
 class Fold {
@@ -193,10 +198,8 @@ function candidatesOf(
 
 /** Without routes nothing but the claim shows, whoever else claims the port: so a claim more leaves those of all others as they are. */
 const unroutedChains = memo((claim: Claim, sniNeeded: boolean): readonly Candidate[] =>
-  candidatesOf(claim, { client: NOBODY, sniNeeded, virtualServices: [], lookup: () => undefined }),
+  candidatesOf(claim, { client: ANYBODY, sniNeeded, virtualServices: [], lookup: () => undefined }),
 );
-
-const NOBODY: L4Client = { namespace: '', labels: {} };
 
 function isServerFirst({ claim }: ClaimedBy): boolean {
   return claim.port.protocol === 'MySQL' || claim.port.protocol === 'Mongo';

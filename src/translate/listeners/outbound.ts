@@ -12,10 +12,10 @@ import { ruleOrigins } from '../clusters/origins.ts';
 import type { ChainContext, L4Context } from '../context.ts';
 import { lazyDraftOf, sharedOrigins } from '../draft.ts';
 import type { TcpTarget } from '../network/index.ts';
-import { type L4Client, type L4Index, l4Destinations, NO_L4 } from './l4-routes.ts';
+import { ANYBODY, type L4Client, type L4Index, l4Destinations, NO_L4 } from './l4-routes.ts';
 import { LISTENER, listenerName } from './listener.ts';
 import { lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
-import { type Folded, foldClaims } from './outbound-chains.ts';
+import { type Folded, foldClaims, plainlyFolded } from './outbound-chains.ts';
 import { outboundListener, resolvedHosts, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
@@ -86,7 +86,7 @@ export function listenerDraft(prepared: PreparedListener, context: ChainContext)
 export function meshDraft(prepared: PreparedListener, l4: L4Context): Draft {
   const { plan, frame } = prepared;
   const alone = loneClaim(plan);
-  if (alone === undefined) return renderedOnce(prepared, l4, () => meshBytes(plan, frame, l4));
+  if (alone === undefined) return renderedOnce(prepared, l4, () => meshBytes(plan, frame.catchAll, l4));
   const { scoped, port } = alone.claim;
   return loneListener(scoped.service, scoped.rule, port, plan.binds.join(), l4, frame.catchAll);
 }
@@ -105,8 +105,8 @@ function renderedOnce(
   return draft;
 }
 
-function meshBytes(plan: ListenerPlan, frame: OutboundFrame, l4: L4Context): Uint8Array {
-  return encode(LISTENER, tcpListener(plan, folded(plan, frame).chains, frame.catchAll, l4));
+function meshBytes(plan: ListenerPlan, catchAll: TcpTarget, l4: L4Context): Uint8Array {
+  return encode(LISTENER, tcpListener(plan, plainlyFolded(plan).chains, catchAll, l4));
 }
 
 function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Uint8Array {
@@ -145,22 +145,13 @@ const loneListener = memo(
     const plain = plainListener(claim, l4);
     if (plain !== undefined) return lazyDraftOf(LISTENER, name, plainTcp(plain, l4, catchAll), origins);
     const plan = { name, binds, port: port.number, bindToPort: false, claims: [{ claim, egress: 0 }], refused: [] };
-    const { chains } = folded(plan, { catchAll, anyHost: false, l4: NO_L4, lookup: () => undefined });
-    const listener = tcpListener(plan, chains, catchAll, l4);
-    return lazyDraftOf(LISTENER, name, encode(LISTENER, listener), origins);
+    return lazyDraftOf(LISTENER, name, meshBytes(plan, catchAll, l4), origins);
   },
 );
 
-const ANYBODY: L4Client = { namespace: '', labels: {} };
-
-function folded(plan: ListenerPlan, { lookup, l4 }: OutboundFrame, client: L4Client = ANYBODY): Folded {
+function folded(plan: ListenerPlan, { lookup, l4 }: OutboundFrame, client: L4Client): Folded {
   return l4 === NO_L4 ? plainlyFolded(plan) : foldClaims({ plan, client, lookup, l4 });
 }
-
-/** Without routes for connections it is the same for every client. */
-const plainlyFolded = memo(
-  (plan: ListenerPlan): Folded => foldClaims({ plan, client: ANYBODY, lookup: () => undefined, l4: NO_L4 }),
-);
 
 function nodesOf({ claim, egress }: ClaimedBy, { l4 }: OutboundFrame): readonly VirtualService[] {
   return l4[egress]?.forHost(claim.scoped.service.hostname) ?? [];

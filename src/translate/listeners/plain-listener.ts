@@ -10,9 +10,8 @@ import { isWildcardAddress } from '../addresses.ts';
 import type { ChainContext, L4Context } from '../context.ts';
 import { FREE_SLOT, frameOf } from '../frame.ts';
 import type { TcpTarget } from '../network/index.ts';
-import { NO_L4 } from './l4-routes.ts';
 import { LISTENER, listenerName } from './listener.ts';
-import { foldClaims, type HttpChain, type OutboundChain } from './outbound-chains.ts';
+import { type HttpChain, type OutboundChain, plainlyFolded } from './outbound-chains.ts';
 import { outboundListener, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
@@ -110,7 +109,7 @@ const tcpTemplate = memo(
     clusterPort: number,
   ): Template => {
     const plan = standIn('tcp', 0, wildcard, port, protocol, clusterPort);
-    return template(LISTENER, tcpListener(plan, chainsOf(plan), catchAll, l4));
+    return template(LISTENER, tcpListener(plan, plainlyFolded(plan).chains, catchAll, l4));
   },
 );
 
@@ -125,7 +124,7 @@ const sniffedTemplate = memo(
     clusterPort: number,
   ): Template => {
     const plan = standIn('auto', FREE_SLOT, wildcard, port, protocol, clusterPort);
-    return template(LISTENER, outboundListener(plan, chainsOf(plan), { catchAll, anyHost }, context));
+    return template(LISTENER, outboundListener(plan, plainlyFolded(plan).chains, { catchAll, anyHost }, context));
   },
 );
 
@@ -151,10 +150,6 @@ export const httpTemplate = memo(
     return template(LISTENER, outboundListener(plan, [chain], { catchAll, anyHost }, context));
   },
 );
-
-function chainsOf(plan: ListenerPlan): readonly OutboundChain[] {
-  return foldClaims({ plan, client: { namespace: '', labels: {} }, lookup: () => undefined, l4: NO_L4 }).chains;
-}
 
 /** The plan of such a listener, with slots for address and hostname: the given one, and the next. */
 function standIn(
