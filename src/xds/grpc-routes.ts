@@ -1,8 +1,8 @@
 // Some methods of a gRPC server served below it: their HTTP/2 streams go to handlers here, all others stay where they are.
 // In: a server, an address, handlers by path. Out: a bound port. Called by the xDS server. The server keeps everything that
-// belongs to a connection: TLS and its renewal, pings, age, GOAWAY, shutdown.
+// belongs to a connection: TLS and its renewal, age, GOAWAY, shutdown.
 
-import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
 import { isGrpc, refuse } from '../grpc/refuse.ts';
@@ -10,6 +10,13 @@ import { isGrpc, refuse } from '../grpc/refuse.ts';
 const HIDDEN = 'the gRPC server hides its HTTP/2 server';
 
 export type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+export interface Routes {
+  /** By `:path`. */
+  readonly streams: ReadonlyMap<string, StreamHandler>;
+  /** Told of each new connection. */
+  readonly session: (session: ServerHttp2Session) => void;
+}
+
 type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
 
 /** Binds a server to `host:port`; resolves to the port. Streams whose `:path` is among the routes go there. */
@@ -17,7 +24,7 @@ export async function bindWithRoutes(
   server: Server,
   address: string,
   credentials: ServerCredentials,
-  routes: ReadonlyMap<string, StreamHandler>,
+  routes: Routes,
 ): Promise<number> {
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentials, (error, bound) => {
@@ -35,7 +42,7 @@ export async function bindWithRoutes(
 export function injectorWithRoutes(
   server: Server,
   credentials: ServerCredentials,
-  routes: ReadonlyMap<string, StreamHandler>,
+  routes: Routes,
 ): (connection: Socket) => void {
   const before = new Set(http2ServersOf(server));
   const injector = server.createConnectionInjector(credentials);
@@ -51,13 +58,14 @@ export function injectorWithRoutes(
  */
 export const FIRST_WINDOW = 16 * 1024;
 
-function route(http2: Http2Server, routes: ReadonlyMap<string, StreamHandler>): void {
+function route(http2: Http2Server, { streams, session }: Routes): void {
+  http2.on('session', session);
   http2.updateSettings({ initialWindowSize: FIRST_WINDOW });
   const forwards = http2.listeners('stream') as Forward[];
   http2.removeAllListeners('stream');
   http2.on('stream', (stream, headers, flags) => {
     const path = headers[':path'];
-    const handler = typeof path === 'string' ? routes.get(path) : undefined;
+    const handler = typeof path === 'string' ? streams.get(path) : undefined;
     if (handler === undefined) for (const forward of forwards) forward(stream, headers, flags);
     else if (isGrpc(headers)) handler(stream, headers);
     else refuse(stream);

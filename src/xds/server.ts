@@ -3,6 +3,7 @@
 // process, which makes the gRPC server with XDS_CHANNEL_OPTIONS, has this bind it, and closes it in the end.
 
 import { randomInt } from 'node:crypto';
+import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import { SharedMemory } from '../grpc/message-memory.ts';
@@ -11,8 +12,9 @@ import { Admission } from './admission.ts';
 import { Encoder, type Mode } from './encode.ts';
 import { Gate } from './gate.ts';
 import { type CallPeer, GrpcCall } from './grpc-call.ts';
-import { bindWithRoutes, injectorWithRoutes, type StreamHandler } from './grpc-routes.ts';
+import { bindWithRoutes, injectorWithRoutes, type Routes, type StreamHandler } from './grpc-routes.ts';
 import { Backlog, Intake } from './intake.ts';
+import { Keepalive } from './keepalive.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
 import { Openings } from './openings.ts';
@@ -48,6 +50,8 @@ export interface XdsOptions {
   readonly maxUnanswered?: number | undefined;
   /** Streams that may say at the same time, and for the first time, what they want; 0: all. */
   readonly maxOpenings?: number | undefined;
+  /** Silence, ms, after which a connection is pinged, and how much longer it may go on. */
+  readonly keepalive?: { readonly every: number; readonly patience: number } | undefined;
   /** Collects garbage that died young; undefined: V8 is left to itself. */
   readonly collect?: (() => void) | undefined;
   /** Runs a function once the event loop has come round. */
@@ -83,19 +87,18 @@ const MAX_REQUEST = 32 * 1024 * 1024;
 
 /**
  * Options for the gRPC server. A client that reconnects with 100,000 resources names each twice and states its
- * version, about 25 MB: the gRPC default of 4 MiB would lock it out for good. Pings find dead peers within 40 s;
- * clients may ping every 10 s, with or without streams. Channelz stays on: without it grpc-js 1.14 forgets its sessions, and
+ * version, about 25 MB: the gRPC default of 4 MiB would lock it out for good. Pings are not grpc-js's (see
+ * keepalive.ts); clients may ping as often as they like. Channelz stays on: without it grpc-js 1.14 forgets its sessions, and
  * a forced shutdown leaves them open.
  */
 export const XDS_CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.max_receive_message_length': MAX_REQUEST,
   'grpc.max_send_message_length': -1,
   'grpc.max_concurrent_streams': 100_000,
-  'grpc.keepalive_time_ms': 30_000,
-  'grpc.keepalive_timeout_ms': 10_000,
-  'grpc.keepalive_permit_without_calls': 1,
-  'grpc.http2.min_ping_interval_without_data_ms': 10_000,
 };
+
+/** istiod's: a dead peer is found within 45 s. */
+const KEEPALIVE = { every: 30_000, patience: 10_000 };
 
 const SERVICE = 'envoy.service.discovery.v3.AggregatedDiscoveryService';
 const METHODS: readonly (readonly [string, Mode])[] = [
@@ -117,6 +120,7 @@ class AggregatedDiscovery implements XdsServer {
   readonly #openings: Openings;
   readonly #memory: SharedMemory;
   readonly #backlog = new Backlog();
+  readonly #keepalive: Keepalive;
   readonly #streams = new Set<XdsStream>();
   readonly #seed: string;
   #serial = 0;
@@ -131,6 +135,7 @@ class AggregatedDiscovery implements XdsServer {
     this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
     const metrics = xdsMetrics(meter);
     this.#memory = new SharedMemory({ timers, collect: options.collect ?? (() => {}) });
+    this.#keepalive = new Keepalive({ timers, ...(options.keepalive ?? KEEPALIVE) });
     this.#openings = new Openings({
       timers,
       limit: options.maxOpenings ?? MAX_OPENINGS,
@@ -179,8 +184,8 @@ class AggregatedDiscovery implements XdsServer {
     return injectorWithRoutes(server, credentials, this.#routes(peerOf));
   }
 
-  #routes(peerOf: PeerOf): ReadonlyMap<string, StreamHandler> {
-    const routes = new Map<string, StreamHandler>();
+  #routes(peerOf: PeerOf): Routes {
+    const streams = new Map<string, StreamHandler>();
     const options = {
       timers: this.#shared.timers,
       maxMessage: MAX_REQUEST,
@@ -189,11 +194,15 @@ class AggregatedDiscovery implements XdsServer {
       memory: this.#memory,
     };
     for (const [method, mode] of METHODS) {
-      routes.set(`/${SERVICE}/${method}`, (stream, headers) =>
+      streams.set(`/${SERVICE}/${method}`, (stream, headers) =>
         this.#open(mode, new GrpcCall(stream, headers, options), peerOf),
       );
     }
-    return routes;
+    return { streams, session: (session) => this.#connected(session) };
+  }
+
+  #connected(session: ServerHttp2Session): void {
+    if (!this.#closing) this.#keepalive.watch(session);
   }
 
   #open(mode: Mode, call: GrpcCall, peerOf: PeerOf): void {
@@ -308,6 +317,7 @@ class AggregatedDiscovery implements XdsServer {
       if (step + 1 < steps) await new Promise<void>((resolve) => timers.setTimeout(resolve, grace / steps));
     }
     this.#memory.close();
+    this.#keepalive.stop();
     if (this.#streams.size === 0) return;
     await new Promise<void>((resolve) => {
       const cancel = timers.setTimeout(resolve, Math.max(grace / 20, 100));

@@ -323,25 +323,47 @@ describe('a connection', () => {
     await call.until(() => world.sessions.size === 0);
   });
 
-  it('is pinged, and cut when nobody answers', async () => {
-    const { world, address } = await rig({}, { 'grpc.keepalive_time_ms': 100, 'grpc.keepalive_timeout_ms': 200 });
+  /** A connection that can be made deaf, with the times (ms since it began) at which it was pinged. */
+  const listening = async (keepalive: XdsOptions['keepalive']) => {
+    const { world, address } = await rig({ keepalive });
     world.set(CLUSTER, { a: '1' });
-    let deaf = false;
+    const state = { deaf: false };
     const raw = connectTcp(Number(address.split(':')[1]), '127.0.0.1');
     cleanups.push(() => raw.destroy());
     const ears = new Duplex({ read() {}, write: (chunk: Buffer, _, done) => raw.write(chunk, () => done()) });
     raw.on('data', (chunk) => {
-      if (!deaf) ears.push(chunk);
+      if (!state.deaf) ears.push(chunk);
     });
     const session = connect(`http://${address}`, { createConnection: () => ears });
     session.on('error', () => {});
     cleanups.push(() => session.destroy());
-    const pinged = new Promise<void>((resolve) => session.once('ping', () => resolve()));
+    const pings: number[] = [];
+    const began = Date.now();
+    session.on('ping', () => pings.push(Date.now() - began));
     const call = new Call(session);
     call.stream.write(frame(subscription()));
-    await pinged;
-    deaf = true;
+    await call.until(() => call.messages.length === 1);
+    return { world, session, call, pings, state };
+  };
+
+  it('is pinged when it was silent, and cut when nobody answers', async () => {
+    const { world, call, pings, state } = await listening({ every: 120, patience: 200 });
+    await call.until(() => pings.length >= 3);
+    expect(world.sessions.size).toBe(1);
+    state.deaf = true;
     await call.until(() => world.sessions.size === 0);
+  });
+
+  it('is not pinged while it says something', async () => {
+    const { session, call, pings } = await listening({ every: 1_200, patience: 200 });
+    const began = Date.now();
+    let said = 0;
+    // Anything that comes counts: here a ping of the client's own.
+    const talk = setInterval(() => session.ping(() => said++), 100);
+    cleanups.push(() => clearInterval(talk));
+    await call.until(() => Date.now() - began > 3_000);
+    expect(said).toBeGreaterThan(2);
+    expect(pings).toEqual([]);
   });
 });
 
