@@ -10,6 +10,7 @@ import type { Steps } from '../lib/steps.ts';
 import { type Derived, deriveTable, keepList, type Table, tableFrom, tableGet } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
+import { privateModules } from '../translate/extensions/config.ts';
 import { type ClassResources, translateClass } from '../translate/index.ts';
 import { onDemandClass } from '../translate/ondemand/index.ts';
 import { type SplitRoutes, splitRoutes } from '../translate/ondemand/split-routes.ts';
@@ -23,6 +24,8 @@ export interface ClassViews {
   readonly tables: ReadonlyMap<string, ResourceTable>;
   /** The same object while nothing has changed of what workloads have of their own, but for the pods of the workload. */
   readonly ownBasis: object;
+  /** What its proxies have is that, and what their workloads have of their own: nothing is peculiar to a single proxy. */
+  readonly plain: boolean;
   /** Of types that few proxies ask for: made for the first that does. */
   readonly late: ReadonlyMap<string, () => ResourceTable>;
   /** Of a class that is on demand: what its proxies may ask for. Their clusters and routes aren't in `tables`. */
@@ -69,7 +72,9 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined, pool
   }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);
   const ownBasis = sameBasis(previous, scope, resources) ? (previous as ClassViews).ownBasis : {};
-  return { scope, resources, tables, ownBasis, late, derived, lists: new Map(listed), onDemand, split };
+  // Extensions of its own come with Secrets that only one proxy may read.
+  const plain = onDemand === undefined && split === undefined && privateModules(scope).length === 0;
+  return { scope, resources, tables, ownBasis, plain, late, derived, lists: new Map(listed), onDemand, split };
 }
 
 /** True where `translateWorkload` reads the same of both, for every workload that doesn't ask for its own pods. */

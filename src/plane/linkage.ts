@@ -13,6 +13,7 @@ import {
   buildSnapshot,
   DEFAULT_SNAPSHOT_OPTIONS,
   forkLinker,
+  isCurrent,
   isKept,
   type Link,
   type LinkedScope,
@@ -143,7 +144,9 @@ function linkageFrom<S extends object>(
       return departure.proxy;
     },
     link: (session, proxy, snapshot) => {
-      const before = links.get(session) ?? linkOf(session) ?? returned.get(proxy);
+      const known = links.get(session);
+      if (known !== undefined && isCurrent(linker, known, snapshot)) return known;
+      const before = known ?? linkOf(session) ?? returned.get(proxy);
       const link = relink(linker, snapshot, proxy, before);
       links.set(session, proxy, link);
       return link;

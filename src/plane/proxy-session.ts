@@ -9,7 +9,6 @@ import { smallTable } from '../lib/table.ts';
 import { within } from '../lib/within.ts';
 import type { Resource } from '../resources/resource.ts';
 import { emptyView, type ResourceTable, shardKey, type View } from '../resources/view.ts';
-import { privateModules } from '../translate/extensions/config.ts';
 import type { NackEvent, NodeInfo, Peer, ProxySession, SentEvent } from '../xds/port.ts';
 import type { ClassState } from './class-state.ts';
 import type { ClassViews } from './class-views.ts';
@@ -134,21 +133,31 @@ export class PlaneSession implements ProxySession {
     const { views } = state;
     if (views === undefined) return false;
     const own = this.#ownViews(views, workload);
+    const before = this.#own === own && this.#plain && views.plain ? this.#shared : undefined;
     let changed = this.#refreshSecrets(snapshot);
     this.workload = workload;
-    const before = this.#own === own && this.#plain ? this.#shared : undefined;
-    // Extensions of its own come with Secrets that only it may read.
-    const plain = views.onDemand === undefined && views.split === undefined && privateModules(views.scope).length === 0;
-    if (plain && before === views) return changed;
-    this.#own = own;
     this.#shared = views;
-    this.#plain = plain;
-    this.#advance();
-    if (plain && before !== undefined) {
-      for (const [typeUrl, table] of changedTables(views, before))
-        changed = this.#put(composedView(typeUrl, table, own.tables.get(typeUrl))) || changed;
-    } else for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
+    if (before === views) return changed;
+    if (before === undefined) changed = this.#composeAll(views, own, snapshot) || changed;
+    else changed = this.#follow(views, before, own) || changed;
     for (const typeUrl of this.#demanded) changed = this.#composeDemanded(typeUrl, views) || changed;
+    return changed;
+  }
+
+  /** Nothing is different but what the class shares: a thousand come here after each change. */
+  #follow(views: ClassViews, before: ClassViews, own: OwnViews): boolean {
+    let changed = false;
+    for (const [typeUrl, table] of changedTables(views, before))
+      changed = this.#put(composedView(typeUrl, table, own.tables.get(typeUrl))) || changed;
+    return changed;
+  }
+
+  #composeAll(views: ClassViews, own: OwnViews, snapshot: Snapshot): boolean {
+    this.#own = own;
+    this.#plain = views.plain;
+    this.#advance();
+    let changed = false;
+    for (const [, view] of this.#composed(views, own, snapshot)) changed = this.#put(view) || changed;
     return changed;
   }
 
@@ -344,9 +353,9 @@ export class PlaneSession implements ProxySession {
   }
 
   #refreshSecrets(snapshot: Snapshot): boolean {
-    if (this.#secretNames.size === 0 && this.#secrets.parts.every(({ size }) => size === 0)) return false;
-    const secrets = this.#secretsIn(snapshot);
     const part = this.#secrets.parts[0];
+    if (this.#secretNames.size === 0 && (part === undefined || part.size === 0)) return false;
+    const secrets = this.#secretsIn(snapshot);
     const same =
       part?.size === secrets.length &&
       secrets.every((secret) => part.buckets.some((bucket) => bucket.get(shardKey(secret.name))?.[0] === secret));

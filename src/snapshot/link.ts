@@ -80,6 +80,11 @@ export function relink(linker: Linker, snapshot: LinkedSnapshot, proxy: Proxy, p
   return previous;
 }
 
+/** True where nobody has to look: the link was carried along, or was made in this snapshot. */
+export function isCurrent({ standing }: Linker, { memory }: Link, snapshot: LinkedSnapshot): boolean {
+  return memory.standing === standing && standing.snapshot === snapshot;
+}
+
 /** True where nothing that the link was made from is different in this snapshot. */
 function stands(
   linker: Linker,
