@@ -128,10 +128,9 @@ export class ServerCall {
     const buffers = framed(message);
     const last = buffers.length - 1;
     if (last > 0) this.#cork();
-    for (const [i, buffer] of buffers.entries()) {
-      if (i < last) stream.write(buffer);
-      else stream.write(buffer, () => this.#taken(message.byteLength));
-    }
+    for (let i = 0; i < last; i++) stream.write(buffers[i]);
+    const size = message.byteLength;
+    stream.write(buffers[last], () => this.#taken(size));
     this.#full = this.#pending > this.#options.highWater;
     return !this.#full;
   }

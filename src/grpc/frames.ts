@@ -132,12 +132,16 @@ const SMALL = 16 * 1024;
 /** Memory for small messages is taken piece by piece from blocks of this size, bytes. */
 const BLOCK = 64 * 1024;
 let block = Buffer.alloc(0);
+let used = 0;
 
 function smallFrame(message: Payload): Buffer {
   const size = PREFIX + message.byteLength;
-  if (block.length < size) block = Buffer.allocUnsafeSlow(BLOCK);
-  const frame = block.subarray(0, size);
-  block = block.subarray(size);
+  if (block.length - used < size) {
+    block = Buffer.allocUnsafeSlow(BLOCK);
+    used = 0;
+  }
+  const frame = block.subarray(used, used + size);
+  used += size;
   frame[0] = 0;
   frame.writeUInt32BE(message.byteLength, 1);
   let at = PREFIX;

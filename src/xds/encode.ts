@@ -16,7 +16,9 @@ export class Message {
 
   constructor(pieces: readonly Uint8Array[]) {
     this.pieces = pieces;
-    this.byteLength = pieces.reduce((total, piece) => total + piece.length, 0);
+    let length = 0;
+    for (const piece of pieces) length += piece.length;
+    this.byteLength = length;
   }
 
   copy(target: Uint8Array, start: number): number {
@@ -126,9 +128,10 @@ export class Encoder {
     const envelope = Buffer.allocUnsafe(preamble.length + 2 + nonce.length);
     envelope.set(preamble);
     // Nonces are of our own making: ASCII, and short.
-    envelope[preamble.length] = NONCE * 8 + 2;
-    envelope[preamble.length + 1] = nonce.length;
-    envelope.write(nonce, preamble.length + 2, 'latin1');
+    let at = preamble.length;
+    envelope[at++] = NONCE * 8 + 2;
+    envelope[at++] = nonce.length;
+    for (let i = 0; i < nonce.length; i++) envelope[at++] = nonce.charCodeAt(i);
     return envelope;
   }
 

@@ -51,6 +51,7 @@ export interface Need {
   readonly removals: boolean;
 }
 
+/** The one that says that there is nothing to do. */
 export const NO_NEED: Need = { answer: false, changes: false, removals: false };
 
 /** Unanswered responses remembered; older ones count as answered, so that a client that never answers costs little. */
@@ -263,11 +264,11 @@ export class Exchange implements Progress {
     const removals = !quiet && plan.removed.length > 0 && (this.mode === 'delta' || this.whole);
     if (!changes) this.dirtySince = undefined;
     else this.dirtySince ??= Math.max(this.changedAt, this.#again.length > 0 ? wake : 0);
-    const need = { answer: answer && this.#hasAnswer(plan), changes, removals };
-    const idle = !need.answer && !changes && !removals;
-    if (idle && !quiet) this.#settle(view, plan);
-    this.#resting = idle;
-    return need;
+    const answers = answer && this.#hasAnswer(plan);
+    this.#resting = !answers && !changes && !removals;
+    if (!this.#resting) return { answer: answers, changes, removals };
+    if (!quiet) this.#settle(view, plan);
+    return NO_NEED;
   }
 
   /** What it would send now has less than so many bytes. */

@@ -43,22 +43,34 @@ function isSettled(progress: Progress, wake: number): boolean {
   return isSent(progress, wake) && progress.unanswered.every((since) => since > wake);
 }
 
-type Lookup = (typeUrl: string) => Progress | undefined;
+/** A type that a stream has to do with. */
+export interface Part {
+  /** `active`: the client subscribes to it; otherwise nobody waits for it. */
+  readonly exchange: Progress & { readonly active: boolean };
+}
 
-/** True when what `type` depends on has arrived; types that the client doesn't subscribe to aren't found and don't count. */
-export function mayChange(type: Progress, find: Lookup): boolean {
-  const all = (types: readonly string[] | undefined, done: typeof isSent): boolean =>
-    (types ?? []).every((other) => {
-      const progress = find(other);
-      return progress === undefined || done(progress, type.changedAt);
-    });
-  return all(SENT_FIRST.get(type.typeUrl), isSent) && all(ANSWERED_FIRST.get(type.typeUrl), isSettled);
+/** True when what `type` depends on has arrived. */
+export function mayChange(type: Progress, all: readonly Part[]): boolean {
+  const { typeUrl, changedAt } = type;
+  return (
+    areDone(SENT_FIRST.get(typeUrl), all, changedAt, isSent) &&
+    areDone(ANSWERED_FIRST.get(typeUrl), all, changedAt, isSettled)
+  );
 }
 
 /** True when nothing that the client still has to take can refer to what `type` would remove. */
-export function mayRemove(type: Progress, find: Lookup): boolean {
-  return (REMOVED_LAST.get(type.typeUrl) ?? []).every((other) => {
-    const progress = find(other);
-    return progress === undefined || isSettled(progress, type.changedAt);
-  });
+export function mayRemove({ typeUrl, changedAt }: Progress, all: readonly Part[]): boolean {
+  return areDone(REMOVED_LAST.get(typeUrl), all, changedAt, isSettled);
+}
+
+function areDone(
+  types: readonly string[] | undefined,
+  all: readonly Part[],
+  wake: number,
+  done: (progress: Progress, wake: number) => boolean,
+): boolean {
+  if (types === undefined) return true;
+  for (const { exchange } of all)
+    if (exchange.active && types.includes(exchange.typeUrl) && !done(exchange, wake)) return false;
+  return true;
 }

@@ -8,7 +8,6 @@ import { type DeltaRequest, deltaEvents } from './delta.ts';
 import type { Message, Mode } from './encode.ts';
 import type { ExchangeEvent } from './events.ts';
 import { type Exchange, type Need, NO_NEED } from './exchange.ts';
-import type { Progress } from './ordering.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal } from './port.ts';
 import { type Accounts, closeSession, failureOf, reportAnswer, reportSent } from './report.ts';
 import { readDeltaRequest, readSotwRequest, type WithNode } from './requests.ts';
@@ -51,6 +50,8 @@ export class XdsStream implements Pumped {
   readonly #unknown = new Set<string>();
   #session: ProxySession | undefined;
   #node: NodeInfo | undefined;
+  /** Only of Envoys is it known what makes them drop a name; see sotw-version.ts. */
+  #marks = false;
   #wake = 1;
   #nonces = 0;
   #closed = false;
@@ -88,11 +89,13 @@ export class XdsStream implements Pumped {
   /** A request has arrived; `read` is called once its bytes are no longer needed. */
   request(bytes: Buffer, read: () => void = () => {}): void {
     if (this.#closed) return read();
-    this.#guarded(() => {
+    try {
       const unread = this.#take(bytes);
       if (unread === undefined) read();
       else unread.whenDone(read);
-    });
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Gives what has to wait for a view to be read. */
@@ -136,6 +139,7 @@ export class XdsStream implements Pumped {
     }
     this.#session = session;
     this.#node = node;
+    this.#marks = this.#mode === 'sotw' && node.userAgentName === 'envoy';
     return true;
   }
 
@@ -223,8 +227,12 @@ export class XdsStream implements Pumped {
   pump(): void {
     const refusal = this.#session?.refusal;
     const able = this.#session !== undefined && this.#session.ready !== false && this.#blockedSince === undefined;
-    if (refusal !== undefined) this.#refuse(refusal);
-    else if (able && !this.#closed) this.#guarded(() => this.#sendAll());
+    try {
+      if (refusal !== undefined) this.#refuse(refusal);
+      else if (able && !this.#closed) this.#sendAll();
+    } catch (error) {
+      this.#fail(error);
+    }
     this.#context.unsent.done(this);
     this.#context.unanswered.done(this);
   }
@@ -249,6 +257,10 @@ export class XdsStream implements Pumped {
     for (const conversation of this.#types) {
       // What was sent of one type may make another one necessary.
       if (parentSent) conversation.need = this.#refresh(conversation.exchange);
+      if (conversation.need === NO_NEED) {
+        rest(conversation);
+        continue;
+      }
       const outcome = this.#sendOne(conversation);
       waits ||= outcome === 'waits';
       parentSent ||= outcome === 'sent' && isParent(conversation.exchange.typeUrl);
@@ -278,15 +290,9 @@ export class XdsStream implements Pumped {
   #sendOne(conversation: Conversation): 'sent' | 'waits' | 'rests' {
     const { clock, orderTimeout, unsent, unanswered } = this.#context;
     const { exchange, need } = conversation;
-    if (!(need.answer || need.changes || need.removals)) {
-      rest(conversation);
-      return 'rests';
-    }
     const now = clock.now();
-    // Of types that the client subscribes to.
-    const find = (typeUrl: string): Progress | undefined =>
-      this.#types.find(({ exchange: { active, typeUrl: other } }) => active && other === typeUrl)?.exchange;
-    const turn = turnOf(conversation, need, find, { now, orderTimeout });
+    const moment = { now, orderTimeout };
+    const turn = turnOf(conversation, need, this.#types, moment);
     conversation.retryAt = undefined;
     // A type of which nothing was sent yet on this stream: the client makes do with what it has, or has nothing to lose.
     if (exchange.lastNonce === '' && !unsent.may(this)) return 'waits';
@@ -298,17 +304,18 @@ export class XdsStream implements Pumped {
       const { removals, late } = turn;
       this.#send(conversation, { onlyAsked: !turn.full, removals, late, changedAt, push: !need.answer });
     }
-    noteWait(conversation, need, turn, { now, orderTimeout });
+    noteWait(conversation, need, turn, moment);
     return turn.full || need.answer ? 'sent' : 'rests';
   }
 
   #send(conversation: Conversation, how: SendHow): void {
     const { exchange } = conversation;
     const nonce = `${this.#serial}.${(this.#nonces++).toString(36)}`;
-    const mark = this.#mayMark() ? (exchange.whole ? nonce : this.#parentMark(exchange)) : '';
+    const mark = !this.#marks ? '' : exchange.whole ? nonce : this.#parentMark(exchange);
     const { onlyAsked, removals } = how;
     const response = exchange.respond({ nonce, wake: this.#wake, onlyAsked, removals, mark });
-    const out = { typeUrl: exchange.typeUrl, nonce, ...response };
+    const { version, chunks, removed } = response;
+    const out = { typeUrl: exchange.typeUrl, version, nonce, chunks, removed };
     const message = this.#context.encoder.message(this.#mode, out);
     // A changed cluster warms up until it gets endpoints, even unchanged ones (envoyproxy/envoy issue 13009).
     if (exchange.typeUrl === CLUSTER) this.#find(ENDPOINT)?.exchange.repeat(response.fresh);
@@ -321,13 +328,8 @@ export class XdsStream implements Pumped {
     reportSent(conversation, { nonce, response, message, late, changedAt }, this.#accounts());
   }
 
-  /** Only of Envoys is it known what makes them drop a name; see sotw-version.ts. */
-  #mayMark(): boolean {
-    return this.#mode === 'sotw' && this.#node?.userAgentName === 'envoy';
-  }
-
   #parentMark(exchange: Exchange): string {
-    return this.#mayMark() ? parentMark(exchange.typeUrl, (typeUrl) => this.#find(typeUrl)?.exchange) : '';
+    return this.#marks ? parentMark(exchange.typeUrl, (typeUrl) => this.#find(typeUrl)?.exchange) : '';
   }
 
   /** Comes back when the first type has waited long enough for another, or for its own answer. */
@@ -340,13 +342,9 @@ export class XdsStream implements Pumped {
   }
 
   /** An error ends this stream alone. */
-  #guarded(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      const { code, message } = failureOf(error, this.#session?.connectionId, this.#peer, this.#context);
-      this.close(code, message);
-    }
+  #fail(error: unknown): void {
+    const { code, message } = failureOf(error, this.#session?.connectionId, this.#peer, this.#context);
+    this.close(code, message);
   }
 
   /** Ends the stream with a status. */
@@ -389,6 +387,7 @@ export class XdsStream implements Pumped {
   }
 
   #find(typeUrl: string): Conversation | undefined {
-    return this.#types.find(({ exchange }) => exchange.typeUrl === typeUrl);
+    for (const conversation of this.#types) if (conversation.exchange.typeUrl === typeUrl) return conversation;
+    return undefined;
   }
 }

@@ -3,7 +3,7 @@
 
 import type { Conversation } from './conversation.ts';
 import type { Need } from './exchange.ts';
-import { mayChange, mayRemove, type Progress } from './ordering.ts';
+import { mayChange, mayRemove } from './ordering.ts';
 import { CLUSTER, ENDPOINT } from './types.ts';
 import { SMALL_PUSH } from './unanswered.ts';
 
@@ -37,15 +37,15 @@ export interface Moment {
 export function turnOf(
   { exchange, tally, blockedSince }: Conversation,
   { answer, changes, removals }: Need,
-  find: (typeUrl: string) => Progress | undefined,
+  all: readonly Conversation[],
   { now, orderTimeout }: Moment,
 ): Turn {
   // An Envoy acknowledges clusters when they are warm, which may be never: a late answer must not hold all back.
   const overdue = exchange.waiting && now - tally.sentAt >= orderTimeout;
   const free = !exchange.waiting || overdue;
   const late = blockedSince !== undefined && now - blockedSince >= orderTimeout;
-  const open = late || mayChange(exchange, find);
-  const mayTake = removals && open && (late || mayRemove(exchange, find));
+  const open = late || mayChange(exchange, all);
+  const mayTake = removals && open && (late || mayRemove(exchange, all));
   const full = free && open && (answer || changes || mayTake);
   return { full, removals: mayTake || !removals, late: late || overdue, free };
 }
