@@ -3,9 +3,8 @@
 // to whoever leads. Called by server/kube.ts.
 
 import type { Plane } from '../plane/plane.ts';
-import { reachOf, type StreamProgress } from '../plane/reach.ts';
-import { emptyTable, type Table, tableGet } from '../lib/table.ts';
-import type { Kind } from '../config/object.ts';
+import type { StreamProgress } from '../plane/reach.ts';
+import { emptyTable, type Table } from '../lib/table.ts';
 import { NO_VIPS } from '../registry/vips.ts';
 import type { ServiceEntry } from '../registry/input.ts';
 import type { KubernetesSource } from '../sources/kubernetes.ts';
@@ -14,7 +13,8 @@ import type { Store } from '../store/store.ts';
 import { wait } from '../sources/wait.ts';
 import { Election } from './lease.ts';
 import type { ControllerPorts } from './ports.ts';
-import { type Report, ReportWriter, type ReportsOptions } from './reports.ts';
+import { OwnReport } from './own-report.ts';
+import { ReportWriter, type ReportsOptions } from './reports.ts';
 import { rootCertController, type RootSource } from './root-certs.ts';
 import { statusController } from './status-writer.ts';
 import { vipController } from './vip-writer.ts';
@@ -42,18 +42,15 @@ const CLUSTER_LEASE = 'meltemi-cluster-leader';
 const REVISION_LEASE = 'meltemi-leader-';
 /** Between reports of a replica, with up to a fifth of jitter, ms. */
 const REPORT_MS = 5_000;
-/** It waits until nothing has moved for so long, ms; at most for so long. */
-const CALM_MS = 100;
-const MAX_CALM_MS = 1_000;
 
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #elections: readonly Election[];
   readonly #reports: ReportsOptions;
   readonly #writer: ReportWriter;
+  readonly #own: OwnReport;
   readonly #stop = new AbortController();
   #reporting: Promise<void> = Promise.resolve();
-  #counted: { readonly activity: number; readonly state: unknown; readonly report: Report } | undefined;
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
@@ -61,6 +58,7 @@ export class Leadership {
     const revision = options.revision === '' ? DEFAULT_REVISION : options.revision;
     this.#reports = { ...ports, namespace: systemNamespace, revision, replica };
     this.#writer = new ReportWriter(this.#reports);
+    this.#own = new OwnReport({ ...options, ...ports });
     const leading = ports.meter.gauge('meltemi_leading', '1 while this replica holds the lease.', ['lease']);
     const election = (name: string, lead: (signal: AbortSignal) => void): Election => {
       leading.set(0, { lease: name });
@@ -122,8 +120,7 @@ export class Leadership {
     let failure = '';
     while (!signal.aborted) {
       try {
-        await this.#calm(signal);
-        await this.#writer.publish(await this.#reach(), signal);
+        await this.#writer.publish(await this.#own.current(signal), signal);
       } catch (error) {
         const text = String(error);
         if (text !== failure && !signal.aborted) ports.log.info({ error: text }, 'report not written');
@@ -132,46 +129,5 @@ export class Leadership {
       await wait(ports.timers, REPORT_MS * (1 + ports.random() / 5), signal);
     }
     await this.#writer.withdraw(AbortSignal.timeout(1_000));
-  }
-
-  /** While changes are on their way counting would hold them up, and find what is out of date in a moment. */
-  async #calm(signal: AbortSignal): Promise<void> {
-    const { ports, plane } = this.#options;
-    for (let waited = 0; waited < MAX_CALM_MS && !signal.aborted; waited += CALM_MS) {
-      const before = plane.activity;
-      await wait(ports.timers, CALM_MS, signal);
-      if (plane.activity === before) return;
-    }
-  }
-
-  /** Counted anew when something has moved: a mesh at rest costs nothing. */
-  async #reach(): Promise<Report> {
-    const { plane, store } = this.#options;
-    const [activity, state] = [plane.activity, store.state()];
-    if (this.#counted?.activity !== activity || this.#counted.state !== state)
-      this.#counted = { activity, state, report: await this.#count() };
-    return this.#counted.report;
-  }
-
-  async #count(): Promise<Report> {
-    const { plane, streams, yieldLoop } = this.#options;
-    const steps = reachOf({
-      streams: await streams(),
-      sessions: plane.sessions,
-      refusals: plane.nacks.refusals(),
-      generation: (key) => this.#accepted(key),
-    });
-    for (;;) {
-      const step = steps.next();
-      if (step.done === true) return step.value;
-      await yieldLoop();
-    }
-  }
-
-  /** The generation of which the object in force is made. */
-  #accepted(key: string): number | undefined {
-    const [kind = '', namespace = '', name = ''] = key.split('/');
-    const table = this.#options.store.state().byKind[kind as Kind];
-    return tableGet(table, `${namespace}/${name}`)?.generation;
   }
 }

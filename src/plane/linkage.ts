@@ -54,6 +54,8 @@ export interface Linkage<S extends object> {
   build(inputs: LinkInputs, previous: LinkedSnapshot | undefined): LinkedSnapshot;
   /** Sessions whose links may be different in the snapshot that was built last: those of all others hold in it. */
   readonly concerned: ReadonlySet<S>;
+  /** Another number after a session was linked to something else, or is over. */
+  readonly changes: number;
   /** The proxy that a node says it is. `incremental`: it speaks the delta variant. */
   parse(node: NodeInfo, incremental?: boolean): ReturnType<typeof parseProxy>;
   /** Class and workload of a session; remembered by it until `forget`. */
@@ -132,6 +134,9 @@ function linkageFrom<S extends object>(
     },
     get concerned() {
       return concerned;
+    },
+    get changes() {
+      return links.changes;
     },
     parse: (node, incremental = false) => {
       const departure = departed.returning(node, incremental);

@@ -21,6 +21,8 @@ interface Entry {
 }
 
 export class Links<S extends object> {
+  /** How often a session was linked to something else, or left. */
+  changes = 0;
   readonly #linker: Linker;
   readonly #entries = new Map<S, Entry>();
   readonly #named = new Groups<number, S>();
@@ -48,6 +50,7 @@ export class Links<S extends object> {
     const keys = keysOf(link);
     holdLink(this.#linker, keys);
     if (before !== undefined) releaseLink(this.#linker, before.keys);
+    if (before?.link !== link) this.changes++;
     this.#entries.set(session, { link, keys, namespace });
     this.#named.add(places.named, session);
     this.#addressed.add(places.addressed, session);
@@ -60,6 +63,7 @@ export class Links<S extends object> {
     const entry = this.#entries.get(session);
     if (entry === undefined) return undefined;
     const { link, keys, namespace } = entry;
+    this.changes++;
     const { places } = peculiarities(link);
     releaseLink(this.#linker, keys);
     this.#entries.delete(session);

@@ -219,6 +219,11 @@ export class Plane implements ViewPort {
     this.#moves++;
   }
 
+  /** Another number after a proxy has come or gone, or has another class or workload. */
+  get population(): number {
+    return this.#linkage.changes;
+  }
+
   /** Another number after anything that may change what proxies hold, or are meant to hold. */
   get activity(): number {
     return this.#moves;
