@@ -10,7 +10,17 @@
 //
 // All of it is pure but for the Linker, the tables of classes and workloads in use, which the plane owns.
 
-export { type Concerned, concernedBy, isCurrent, isKept, keysOf, type Link, partLink, peculiarities, relink } from './link.ts';
+export {
+  type Concerned,
+  concernedBy,
+  isCurrent,
+  isKept,
+  keysOf,
+  type Link,
+  partLink,
+  peculiarities,
+  relink,
+} from './link.ts';
 export { carryLinks, forkLinker, holdLink, type Linker, type LinkKeys, newLinker, releaseLink } from './linker.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
 export { type LinkedScope, sameScopes, scopeOf } from './scope.ts';
