@@ -72,8 +72,14 @@ export function tableWith<V>(table: Table<V>, changes: Iterable<readonly [string
   }
   if (opened.size === 0) return table;
   const buckets = table.buckets.slice();
-  for (const [index, bucket] of opened) buckets[index] = bucket.size === 0 ? EMPTY : bucket;
-  return { buckets, size };
+  const places: number[] = [];
+  for (const [index, bucket] of opened) {
+    const next = bucket.size === 0 ? EMPTY : bucket;
+    if (next === buckets[index]) continue;
+    buckets[index] = next;
+    places.push(index);
+  }
+  return places.length === 0 ? table : cameOf(table, { buckets, size }, ascending(places));
 }
 
 /** A table holding exactly these entries; buckets equal to the previous table's keep their identity. */
@@ -107,6 +113,63 @@ export function sameEntries<V>(a: Bucket<V>, b: Bucket<V>): boolean {
   return true;
 }
 
+/** Where a table came from, and the buckets in which it is not what that one was. */
+interface Step {
+  readonly from: WeakRef<Table<unknown>>;
+  readonly places: readonly number[];
+}
+
+/** The last one that is known of each table: those that derive something of it come from the same one before. */
+const steps = new WeakMap<Table<unknown>, Step>();
+
+const NO_PLACES: readonly number[] = [];
+const ALL_PLACES: readonly number[] = Array.from({ length: TABLE_BUCKETS }, (_, index) => index);
+
+function cameOf<V>(from: Table<V>, to: Table<V>, places: readonly number[]): Table<V> {
+  // From the empty table all is new.
+  if (from.size > 0) steps.set(to, { from: new WeakRef(from), places });
+  return to;
+}
+
+const ascending = (places: Iterable<number>): number[] => [...places].sort((a, b) => a - b);
+
+/**
+ * Indices of the buckets that are not the same object in both, ascending. Looked for once for each pair, and not at all where
+ * one table came of the other: a change goes through all derivations, for each class of proxies, by its own buckets alone.
+ */
+export function changedPlaces(from: Table<unknown>, to: Table<unknown>): readonly number[] {
+  if (from === to) return NO_PLACES;
+  const known = steps.get(to);
+  if (known?.from.deref() === from) return known.places;
+  const places: number[] = [];
+  const count = Math.max(from.buckets.length, to.buckets.length);
+  for (let index = 0; index < count; index++) if (from.buckets[index] !== to.buckets[index]) places.push(index);
+  steps.set(to, { from: new WeakRef(from), places });
+  return places;
+}
+
+/** Where a table is not what the one was that it came of, as far as that is known. */
+export function newPlaces(table: Table<unknown>): readonly number[] {
+  return steps.get(table)?.places ?? NO_PLACES;
+}
+
+/** Where two tables may differ: undefined when nothing is known of it but by comparing them. */
+export function placesApart(a: Table<unknown>, b: Table<unknown>): readonly number[] | undefined {
+  const [one, other] = [steps.get(a), steps.get(b)];
+  const from = one?.from.deref();
+  if (from === undefined || from !== other?.from.deref()) return undefined;
+  return eitherOf(one?.places ?? NO_PLACES, other.places);
+}
+
+function eitherOf(a: readonly number[], b: readonly number[]): readonly number[] {
+  if (a.length === 0 || sameList(a, b)) return b;
+  return b.length === 0 ? a : ascending(new Set([...a, ...b]));
+}
+
+function allPlaces(count: number): readonly number[] {
+  return count === TABLE_BUCKETS ? ALL_PLACES : Array.from({ length: count }, (_, index) => index);
+}
+
 /** A table derived from another, with what it was derived from, so that the next derivation can start there. */
 export interface Derived<A, B> {
   readonly input: Table<A>;
@@ -128,13 +191,10 @@ export function deriveTable<A, B>(
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.input === input) return previous;
   const { buckets } = input;
-  const oldIn = keep && previous.input.buckets.length === buckets.length ? previous.input.buckets : undefined;
+  const kept = keep && previous.input.buckets.length === buckets.length ? previous.input : undefined;
   const edit = new BucketEdit(previous?.output, buckets.length);
-  for (let index = 0; index < buckets.length; index++) {
-    const bucket = buckets[index] ?? EMPTY;
-    if (oldIn?.[index] === bucket) continue;
-    edit.put(index, deriveBucket(bucket, oldIn?.[index], edit.before(index), build));
-  }
+  for (const index of kept === undefined ? allPlaces(buckets.length) : changedPlaces(kept, input))
+    edit.put(index, deriveBucket(buckets[index] ?? EMPTY, kept?.buckets[index], edit.before(index), build));
   return { input, shared, output: edit.table() };
 }
 
@@ -168,17 +228,17 @@ export function* deriveTable2Steps<A, C, B>(
   const keep = previous !== undefined && sameList(previous.shared, shared);
   if (keep && previous.left === left && previous.right === right) return previous;
   const { buckets } = left;
-  const kept = keep && previous.left.buckets.length === buckets.length ? previous : undefined;
-  const oldLeft = kept?.left.buckets;
-  const oldRight = kept?.right.buckets;
+  const kept = keep && sameShape(previous, left, right) ? previous : undefined;
   const edit = new BucketEdit(previous?.output, buckets.length);
-  // By index: most buckets are only passed, for each of many classes, and an iterator makes two objects of each.
-  for (let index = 0; index < buckets.length; index++) {
+  const places =
+    kept === undefined
+      ? allPlaces(buckets.length)
+      : eitherOf(changedPlaces(kept.left, left), changedPlaces(kept.right, right));
+  for (const index of places) {
     const bucket = buckets[index] ?? EMPTY;
     const others = right.buckets[index] ?? EMPTY;
-    const lefts = oldLeft?.[index];
-    const rights = oldRight?.[index];
-    if (lefts === bucket && rights === others) continue;
+    const lefts = kept?.left.buckets[index];
+    const rights = kept?.right.buckets[index];
     const now = deriveBucket(bucket, undefined, edit.before(index), (value, key, before) => {
       const unchanged = lefts !== undefined && lefts.get(key) === value && rights?.get(key) === others.get(key);
       return unchanged ? before : build(value, others.get(key), key, before);
@@ -189,10 +249,16 @@ export function* deriveTable2Steps<A, C, B>(
   return { left, right, shared, output: edit.table() };
 }
 
+function sameShape<A, C, B>(previous: Derived2<A, C, B>, left: Table<A>, right: Table<C>): boolean {
+  const { length } = left.buckets;
+  return [previous.left, previous.right, right].every(({ buckets }) => buckets.length === length);
+}
+
 /** A table that comes of another bucket by bucket; the array of buckets is copied with the first one that differs. */
 class BucketEdit<V> {
   readonly #base: Table<V>;
   #buckets: Bucket<V>[] | undefined;
+  readonly #places: number[] = [];
   #size: number;
 
   constructor(base: Table<V> | undefined, count: number) {
@@ -204,17 +270,19 @@ class BucketEdit<V> {
     return this.#base.buckets[index] ?? EMPTY;
   }
 
-  /** One that is equal to that of before is left in its place. */
+  /** In ascending order. One that is equal to that of before is left in its place. */
   put(index: number, bucket: Bucket<V>): void {
     const before = this.before(index);
     if (bucket === before || sameEntries(bucket, before)) return;
     this.#buckets ??= this.#base.buckets.slice();
     this.#buckets[index] = bucket.size === 0 ? EMPTY : bucket;
+    this.#places.push(index);
     this.#size += bucket.size - before.size;
   }
 
   table(): Table<V> {
-    return this.#buckets === undefined ? this.#base : { buckets: this.#buckets, size: this.#size };
+    if (this.#buckets === undefined) return this.#base;
+    return cameOf(this.#base, { buckets: this.#buckets, size: this.#size }, this.#places);
   }
 }
 
@@ -252,11 +320,9 @@ export function* tableDiff<V>(
   from: Table<V>,
   to: Table<V>,
 ): Generator<readonly [string, V | undefined, V | undefined]> {
-  const count = Math.max(from.buckets.length, to.buckets.length);
-  for (let i = 0; i < count; i++) {
+  for (const i of changedPlaces(from, to)) {
     const a = from.buckets[i] ?? EMPTY;
     const b = to.buckets[i] ?? EMPTY;
-    if (a === b) continue;
     for (const [key, value] of b) {
       const before = a.get(key);
       if (before !== value) yield [key, before, value];

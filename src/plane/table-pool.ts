@@ -2,7 +2,7 @@
 // and nothing of clusters): what follows from a table, such as the bytes that are sent of it, is then made once for all.
 // In: a table of one class. Out: the same, or an equal one of another class. Called by the classes for each type.
 
-import { sameList, type Table } from '../lib/table.ts';
+import { newPlaces, placesApart, sameList, type Table } from '../lib/table.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { ResourceTable } from '../resources/view.ts';
 
@@ -18,30 +18,45 @@ export class TablePool {
   shared(typeUrl: string, table: ResourceTable): ResourceTable {
     const pooled = this.#pooled.get(table);
     if (pooled !== undefined) return pooled;
-    const alive: WeakRef<ResourceTable>[] = [];
-    let found: ResourceTable | undefined;
-    for (const ref of this.#known.get(typeUrl) ?? []) {
-      const other = ref.deref();
-      if (other === undefined) continue;
-      alive.push(ref);
-      if (found === undefined && sameTable(table, other)) found = other;
+    const known = this.#known.get(typeUrl) ?? [];
+    const found = latestOf(known, (other) => sameTable(table, other));
+    if (found === undefined) {
+      const alive = known.filter((ref) => ref.deref() !== undefined);
+      this.#known.set(typeUrl, [...alive, new WeakRef(table)].slice(-MAX_TABLES));
     }
-    if (found === undefined) alive.push(new WeakRef(table));
-    this.#known.set(typeUrl, alive.slice(-MAX_TABLES));
     this.#pooled.set(table, found ?? table);
     return found ?? table;
   }
 }
 
+/** From the newest on: after a change all classes come to the same table, one after the other. */
+function latestOf(
+  known: readonly WeakRef<ResourceTable>[],
+  same: (table: ResourceTable) => boolean,
+): ResourceTable | undefined {
+  for (let i = known.length - 1; i >= 0; i--) {
+    const table = known[i]?.deref();
+    if (table !== undefined && same(table)) return table;
+  }
+  return undefined;
+}
+
 function sameTable(a: ResourceTable, b: ResourceTable): boolean {
   if (a.size !== b.size || a.buckets.length !== b.buckets.length) return false;
-  return a.buckets.every((bucket, i) => bucket === b.buckets[i] || sameBucket(bucket, b.buckets[i]));
+  const same = (i: number): boolean => {
+    const [bucket, other] = [a.buckets[i], b.buckets[i]];
+    return bucket === other || (bucket !== undefined && other !== undefined && sameBucket(bucket, other));
+  };
+  // Most came of the same table, by the same few buckets; and one from before the change differs in those.
+  const apart = placesApart(a, b);
+  if (apart !== undefined) return apart.every(same);
+  return newPlaces(a).every(same) && a.buckets.every((_, i) => same(i));
 }
 
 type ResourceBucket = Table<readonly Resource[]>['buckets'][number];
 
-function sameBucket(a: ResourceBucket, b: ResourceBucket | undefined): boolean {
-  if (b === undefined || a.size !== b.size) return false;
+function sameBucket(a: ResourceBucket, b: ResourceBucket): boolean {
+  if (a.size !== b.size) return false;
   for (const [key, group] of a) {
     const other = b.get(key);
     if (other === undefined || !sameList(group, other)) return false;

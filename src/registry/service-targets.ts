@@ -7,7 +7,7 @@ import type { WorkloadEntrySpec } from '../config/generated/types.ts';
 import type { Proxy, ServiceTarget } from '../ir/proxy.ts';
 import type { Service } from '../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { bucketIndex, type Table, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
+import { bucketIndex, changedPlaces, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
 import { entryFacts, podFacts, type WorkloadFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import { isKubeService } from './host-services.ts';
 import { type KubeService, kubeHostname, type Pod, type ServiceEntry } from './input.ts';
@@ -83,13 +83,9 @@ export interface PodChanges {
 
 export function podChanges({ state: a }: Registry, { state: b }: Registry): PodChanges {
   return {
-    named: changedBuckets(a.tables.pods, b.tables.pods),
-    addressed: changedBuckets(a.workloads.podsByIp, b.workloads.podsByIp),
+    named: changedPlaces(a.tables.pods, b.tables.pods),
+    addressed: changedPlaces(a.workloads.podsByIp, b.workloads.podsByIp),
   };
-}
-
-function changedBuckets(a: Table<unknown>, b: Table<unknown>): number[] {
-  return a === b ? [] : b.buckets.flatMap((bucket, at) => (a.buckets[at] === bucket ? [] : [at]));
 }
 
 function isLocal(registry: Registry, proxy: Proxy): boolean {

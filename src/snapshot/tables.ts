@@ -1,17 +1,16 @@
 // Two operations on tables that linking needs beside the derivations of lib: keeping buckets of an earlier table, and
 // a sorted list that follows a table.
 
-import { type Bucket, keepList, sameEntries, type Table, tableDiff } from '../lib/table.ts';
+import { type Bucket, changedPlaces, keepList, sameEntries, type Table, tableDiff } from '../lib/table.ts';
 
 /** `next` with every bucket that equals the previous one replaced by it; the previous table itself when all do. */
 export function keepTable<V>(previous: Table<V> | undefined, next: Table<V>): Table<V> {
   if (previous === undefined || previous === next || previous.buckets.length !== next.buckets.length) return next;
   let buckets: Bucket<V>[] | undefined;
   let differs = false;
-  for (let index = 0; index < next.buckets.length; index++) {
+  for (const index of changedPlaces(previous, next)) {
     const before = previous.buckets[index] as Bucket<V>;
     const bucket = next.buckets[index] as Bucket<V>;
-    if (before === bucket) continue;
     if (!sameEntries(before, bucket)) differs = true;
     else (buckets ??= next.buckets.slice())[index] = before;
   }
