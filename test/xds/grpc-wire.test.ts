@@ -368,6 +368,26 @@ describe('a connection', () => {
 });
 
 describe('over TLS', () => {
+  it('a connection is pinged and stays while it answers', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'meltemi-wire-'));
+    cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+    const root = issue(folder, 'root', 'DNS:root');
+    const own = issue(folder, 'server', 'DNS:localhost', root);
+    const pair = { private_key: Buffer.from(own.key), cert_chain: Buffer.from(own.cert) };
+    const certificates = ServerCredentials.createSsl(Buffer.from(root.cert), [pair], false);
+    const { world, address } = await rig({ keepalive: { every: 60, patience: 60 } }, {}, certificates);
+    world.set(CLUSTER, { a: '1' });
+    const session = connect(`https://localhost:${address.split(':')[1]}`, { ca: root.cert });
+    session.on('error', () => {});
+    cleanups.push(() => session.destroy());
+    let pings = 0;
+    session.on('ping', () => pings++);
+    const call = new Call(session);
+    call.stream.write(frame(subscription()));
+    await call.until(() => pings >= 5);
+    expect([world.sessions.size, session.closed]).toEqual([1, false]);
+  });
+
   it('a verified certificate of the client is known, and no other', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'meltemi-wire-'));
     cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
