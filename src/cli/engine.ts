@@ -18,7 +18,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 
 const TUNED_MAJOR = 20;
 const COMPILING = [
-  '--interrupt-budget=100000',
+  '--interrupt-budget=60000',
   '--bytecode-size-allowance-per-tick=1500',
   '--max-inlined-bytecode-size-cumulative=100',
   '--max-optimized-bytecode-size=500',
