@@ -6,7 +6,8 @@
 
 import type { Kind } from '../config/object.ts';
 import type { Clock, Timers } from '../lib/ports.ts';
-import { tableGet } from '../lib/table.ts';
+import { inSlices } from '../lib/slices.ts';
+import { sameList, tableGet } from '../lib/table.ts';
 import type { Plane } from '../plane/plane.ts';
 import { reachOf, type StreamProgress } from '../plane/reach.ts';
 import { wait } from '../sources/wait.ts';
@@ -69,8 +70,7 @@ export class OwnReport {
     const { plane, store, clock } = this.#options;
     if (activity === plane.activity && state === store.state()) return true;
     if (!settled || clock.now() - at >= PASSING_MS) return false;
-    const now = this.#basis();
-    return basis.length === now.length && basis.every((each, at) => each === now[at]);
+    return sameList(basis, this.#basis());
   }
 
   /** What decides which objects shape whom, but for what moves all the time. */
@@ -91,7 +91,7 @@ export class OwnReport {
   }
 
   async #count(): Promise<Report> {
-    const { plane, streams, yieldLoop } = this.#options;
+    const { plane, streams, yieldLoop, clock } = this.#options;
     this.counts++;
     const steps = reachOf({
       streams: await streams(),
@@ -99,11 +99,8 @@ export class OwnReport {
       refusals: plane.nacks.refusals(),
       generation: (key) => this.#accepted(key),
     });
-    for (;;) {
-      const step = steps.next();
-      if (step.done === true) return step.value;
-      await yieldLoop();
-    }
+    // Nobody waits for it: after each step it is somebody else's turn.
+    return inSlices(steps, { clock, yieldLoop, slice: 0 });
   }
 
   /** The generation of which the object in force is made. */

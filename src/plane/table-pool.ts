@@ -19,7 +19,8 @@ export class TablePool {
     const pooled = this.#pooled.get(table);
     if (pooled !== undefined) return pooled;
     const known = this.#known.get(typeUrl) ?? [];
-    const found = latestOf(known, (other) => sameTable(table, other));
+    // From the newest on: after a change all classes come to the same table, one after the other.
+    const found = known.findLast((ref) => isSame(table, ref.deref()))?.deref();
     if (found === undefined) {
       const alive = known.filter((ref) => ref.deref() !== undefined);
       this.#known.set(typeUrl, [...alive, new WeakRef(table)].slice(-MAX_TABLES));
@@ -29,20 +30,8 @@ export class TablePool {
   }
 }
 
-/** From the newest on: after a change all classes come to the same table, one after the other. */
-function latestOf(
-  known: readonly WeakRef<ResourceTable>[],
-  same: (table: ResourceTable) => boolean,
-): ResourceTable | undefined {
-  for (let i = known.length - 1; i >= 0; i--) {
-    const table = known[i]?.deref();
-    if (table !== undefined && same(table)) return table;
-  }
-  return undefined;
-}
-
-function sameTable(a: ResourceTable, b: ResourceTable): boolean {
-  if (a.size !== b.size || a.buckets.length !== b.buckets.length) return false;
+function isSame(a: ResourceTable, b: ResourceTable | undefined): boolean {
+  if (b === undefined || a.size !== b.size || a.buckets.length !== b.buckets.length) return false;
   const same = (i: number): boolean => {
     const [bucket, other] = [a.buckets[i], b.buckets[i]];
     return bucket === other || (bucket !== undefined && other !== undefined && sameBucket(bucket, other));

@@ -33,7 +33,6 @@ export class Keepalive {
   /** Looks in silence after which a connection is given up. */
   readonly #last: number;
   readonly #parts: readonly Set<Watched>[] = Array.from({ length: PARTS }, () => new Set<Watched>());
-  #watched = 0;
   #next = 0;
   #cancel: (() => void) | undefined;
 
@@ -50,10 +49,9 @@ export class Keepalive {
     if (part === undefined || session.destroyed) return;
     const watched: Watched = { session, received: 0, silent: 0 };
     part.add(watched);
-    this.#watched++;
     session.once('close', () => {
-      if (part.delete(watched)) this.#watched--;
-      if (this.#watched === 0) this.stop();
+      part.delete(watched);
+      if (this.#parts.every(({ size }) => size === 0)) this.stop();
     });
     this.#cancel ??= this.#timers.setTimeout(() => this.#look(), this.#interval);
   }

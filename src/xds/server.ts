@@ -198,11 +198,10 @@ class AggregatedDiscovery implements XdsServer {
         this.#open(mode, new GrpcCall(stream, headers, options), peerOf),
       );
     }
-    return { streams, session: (session) => this.#connected(session) };
-  }
-
-  #connected(session: ServerHttp2Session): void {
-    if (!this.#closing) this.#keepalive.watch(session);
+    const watch = (session: ServerHttp2Session): void => {
+      if (!this.#closing) this.#keepalive.watch(session);
+    };
+    return { streams, session: watch };
   }
 
   #open(mode: Mode, call: GrpcCall, peerOf: PeerOf): void {
