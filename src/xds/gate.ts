@@ -9,6 +9,11 @@ export interface GateOptions {
   readonly timers: Timers;
   /** Bytes on their way above which streams wait; 0: none does. */
   readonly limit: number;
+  /**
+   * The limit for whoever comes while nothing is on its way. It grows by what arrives, as a window of TCP does: twice as much
+   * each time around. Unset: the limit itself.
+   */
+  readonly start?: number | undefined;
   /** Longest wait, ms: slow clients must not keep the others out. */
   readonly maxWait: number;
   readonly waiting: Gauge;
@@ -25,6 +30,7 @@ export interface Waiter {
 export class Gate {
   readonly #options: GateOptions;
   #bytes = 0;
+  #window: number;
   /** In the order of their coming, with what cancels their time limit. */
   readonly #waiting = new Map<Waiter, () => void>();
   readonly #overdue = new Set<Waiter>();
@@ -32,6 +38,7 @@ export class Gate {
 
   constructor(options: GateOptions) {
     this.#options = options;
+    this.#window = options.start ?? options.limit;
   }
 
   get bytes(): number {
@@ -41,28 +48,34 @@ export class Gate {
   /** Bytes that set out, or (negative) have arrived. */
   add(bytes: number): void {
     this.#bytes += bytes;
-    if (bytes < 0) this.#turn();
+    if (bytes >= 0) return;
+    this.#turn();
+    if (this.#bytes === 0 && this.#waiting.size === 0) this.#window = this.#options.start ?? this.#options.limit;
   }
 
   /** Counts so much until the result is called, or for as long as anybody's patience lasts. */
   hold(amount: number): () => void {
     let held = true;
-    const release = (): void => {
-      if (!held) return;
+    const release = (): boolean => {
+      if (!held) return false;
       held = false;
       cancel();
+      return true;
+    };
+    const cancel = this.#options.timers.setTimeout(() => release() && this.add(-amount), PATIENCE_MS);
+    this.add(amount);
+    return () => {
+      if (!release()) return;
+      this.#widen(amount);
       this.add(-amount);
     };
-    const cancel = this.#options.timers.setTimeout(release, PATIENCE_MS);
-    this.add(amount);
-    return release;
   }
 
   /** True when it may send now; otherwise its `proceed` is called when it is to ask again. */
   may(waiter: Waiter): boolean {
     if (waiter === this.#next || this.#overdue.has(waiter)) return true;
     const { limit, maxWait, timers } = this.#options;
-    const free = limit <= 0 || this.#bytes < limit;
+    const free = limit <= 0 || this.#bytes < this.#window;
     if (free && this.#next === undefined && this.#waiting.size === 0) return true;
     if (this.#waiting.has(waiter)) return false;
     const cancel = timers.setTimeout(() => {
@@ -91,8 +104,13 @@ export class Gate {
     this.done(waiter);
   }
 
+  /** The more has arrived in time, the more may be on its way. */
+  #widen(amount: number): void {
+    this.#window = Math.min(this.#options.limit, this.#window + amount);
+  }
+
   #turn(): void {
-    if (this.#next !== undefined || this.#bytes >= this.#options.limit) return;
+    if (this.#next !== undefined || this.#bytes >= this.#window) return;
     for (const [waiter, cancel] of this.#waiting) {
       cancel();
       this.#waiting.delete(waiter);

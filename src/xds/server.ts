@@ -79,6 +79,8 @@ export interface XdsServer {
 export const MAX_UNSENT = 64 * 1024 * 1024;
 /** Some thirty pushes of a large mesh's routes. */
 export const MAX_UNANSWERED_BYTES = 16 * 1024 * 1024;
+/** A change begins with an eighth of that. */
+const SLOW_START = 8;
 /** Streams that open together: some 16 MB of what proxies of a large mesh say that they have. */
 export const MAX_OPENINGS = 64;
 /** Longest wait of a first sync for those before it to be read, ms. */
@@ -134,6 +136,7 @@ class AggregatedDiscovery implements XdsServer {
     this.#seed = `${clock.now().toString(36)}${randomInt(36 ** 4).toString(36)}`;
     this.#admission = new Admission({ clock, timers, rate: options.newStreamsPerSecond ?? 0 });
     const metrics = xdsMetrics(meter);
+    const { maxUnanswered = MAX_UNANSWERED_BYTES } = options;
     this.#memory = new SharedMemory({ timers, collect: options.collect ?? (() => {}) });
     this.#keepalive = new Keepalive({ timers, ...(options.keepalive ?? KEEPALIVE) });
     this.#openings = new Openings({
@@ -157,7 +160,8 @@ class AggregatedDiscovery implements XdsServer {
       }),
       unanswered: new Unanswered({
         timers,
-        limit: options.maxUnanswered ?? MAX_UNANSWERED_BYTES,
+        limit: maxUnanswered,
+        start: maxUnanswered / SLOW_START,
         waiting: metrics.waitingPushes,
       }),
       scheduler: new Scheduler({ clock, defer: options.defer ?? setImmediate }),

@@ -196,9 +196,12 @@ export class XdsStream implements Pumped {
 
   /** What may follow when a client in sync has taken a change is a push: first all are to learn of the change itself. */
   #urgency(events: readonly ExchangeEvent[]): 'answer' | 'push' {
-    const asks =
-      events.some(({ kind }) => kind !== 'ack') || this.#types.some(({ exchange }) => exchange.lastNonce === '');
-    return asks ? 'answer' : 'push';
+    return events.some(({ kind }) => kind !== 'ack') || this.#isNew() ? 'answer' : 'push';
+  }
+
+  /** Of some type nothing was sent yet. */
+  #isNew(): boolean {
+    return this.#types.some(({ exchange }) => exchange.lastNonce === '');
   }
 
   #accounts(): Accounts {
@@ -239,7 +242,7 @@ export class XdsStream implements Pumped {
 
   /** Its first sync, or its push, may go on. */
   proceed(): void {
-    this.#context.scheduler.add(this, 'answer');
+    this.#context.scheduler.add(this, this.#isNew() ? 'answer' : 'push');
   }
 
   #sendAll(): void {

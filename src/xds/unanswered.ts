@@ -11,6 +11,8 @@ export interface UnansweredOptions {
   readonly timers: Timers;
   /** Bytes on their way above which pushes wait; 0: none does. */
   readonly limit: number;
+  /** The same for the first of a change; it grows as they are answered. */
+  readonly start?: number | undefined;
   readonly waiting: Gauge;
 }
 
@@ -25,8 +27,8 @@ export type Flight = () => void;
 export class Unanswered {
   readonly #gate: Gate;
 
-  constructor({ timers, limit, waiting }: UnansweredOptions) {
-    this.#gate = new Gate({ timers, limit, waiting, maxWait: MAX_WAIT_MS });
+  constructor({ timers, limit, start, waiting }: UnansweredOptions) {
+    this.#gate = new Gate({ timers, limit, start, waiting, maxWait: MAX_WAIT_MS });
   }
 
   /** True when a push may set out now; otherwise its `proceed` is called when it is to ask again. */

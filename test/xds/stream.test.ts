@@ -525,6 +525,21 @@ describe('pushes to many', () => {
     expect(host.metrics.of('meltemi_waiting_pushes')).toBe(0);
   });
 
+  it('a large one whose turn has come does not overtake the small ones of others', () => {
+    const { world, host, links } = fleet(4);
+    changeOf(world, CLUSTER, { c: '1' });
+    for (const link of links) link.subscribe(CLUSTER).settle();
+    changeOf(world, ROUTE, { a: large('2') });
+    host.run();
+    const { answer } = links[0]?.client.receive(links[0].inbox.shift() ?? Buffer.alloc(0), () => undefined) ?? {};
+    const order: string[] = [];
+    for (const [i, link] of links.entries()) link.onWrite = ({ typeUrl }) => order.push(`p${i} ${typeUrl}`);
+    changeOf(world, CLUSTER, { c: '2' });
+    links[0]?.stream.request(answer ?? Buffer.alloc(0));
+    host.run();
+    expect(order).toEqual([`p0 ${CLUSTER}`, `p1 ${CLUSTER}`, `p2 ${CLUSTER}`, `p2 ${ROUTE}`, `p3 ${CLUSTER}`]);
+  });
+
   it('a proxy that goes makes room', () => {
     const { world, host, links } = fleet(3);
     changeOf(world, ROUTE, { a: large('2') });
