@@ -13,8 +13,8 @@ export interface DebounceOptions {
 }
 
 export interface Debounce {
-  /** Something changed. `act` runs later, never from within this call. */
-  signal(): void;
+  /** Something changed. `act` runs later, never from within this call. `partial`: the rest of the change is known to follow. */
+  signal(partial?: boolean): void;
   stop(): void;
 }
 
@@ -28,12 +28,18 @@ export interface Act {
  * once the signals fall quiet, and in any case `max` ms after the first one that waits. After it has run it rests for as long
  * as it took, and twice as long when signals came meanwhile, half of `max` at most; they gather until then.
  *
+ * A partial change is acted on with the rest of it, which leaves at once where a lone change would, or else when it is quiet.
+ *
  * `act` gives what ends when all that it has set off is done; it is waited for during the other half of `max`. Undefined: it
  * has set off nothing. Then what often follows (endpoints after their Pods) need not wait until it is quiet. It must not throw.
  */
 export function debounce(options: DebounceOptions, act: () => Promise<Act | undefined>): Debounce {
   const { quiet, max, clock, timers } = options;
   let first: number | undefined;
+  /** All that waits is partial. */
+  let partly = true;
+  /** What completes it leaves at once: nothing was done just before. */
+  let calm = false;
   let calmFrom = Number.NEGATIVE_INFINITY;
   let restUntil = Number.NEGATIVE_INFINITY;
   let running = false;
@@ -46,6 +52,7 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
   const waitOf = (since: number): number => Math.min(quiet, since + max - clock.now());
   const run = async (): Promise<void> => {
     first = undefined;
+    partly = true;
     running = true;
     const started = clock.now();
     const acted = await act();
@@ -55,14 +62,17 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
     const took = now - started;
     restUntil = now + Math.min(first === undefined ? took : 2 * took, max / 2);
     if (acted !== undefined) calmFrom = now + quiet;
-    if (first !== undefined) schedule(acted === undefined ? 0 : waitOf(first));
+    calm = acted === undefined;
+    if (first !== undefined) schedule(calm && !partly ? 0 : waitOf(first));
   };
   return {
-    signal: () => {
+    signal: (partial = false) => {
       const now = clock.now();
-      const calm = first === undefined && now >= calmFrom;
+      if (first === undefined) calm = now >= calmFrom;
       first ??= now;
-      if (!running) schedule(calm ? 0 : waitOf(first));
+      const completes = partly && !partial;
+      partly &&= partial;
+      if (!running) schedule(calm && completes ? 0 : waitOf(first));
     },
     stop: () => {
       stopped = true;

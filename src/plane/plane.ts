@@ -114,11 +114,11 @@ export class Plane implements ViewPort {
     this.#pushed = idle;
   }
 
-  /** Something that snapshots are built from changed. */
-  signal(): void {
+  /** Something that snapshots are built from changed; `partial`: the rest of the change is known to follow. */
+  signal(partial = false): void {
     if (this.#stopped) return;
     this.#seenAt ??= this.#options.clock.now();
-    this.#debounce.signal();
+    this.#debounce.signal(partial);
   }
 
   get snapshot(): LinkedSnapshot | undefined {

@@ -9,6 +9,7 @@ import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator, type Validator } from '../config/validate/index.ts';
 import type { Table } from '../lib/table.ts';
 import type { LinkInputs } from '../plane/linkage.ts';
+import { awaitsSlices } from '../plane/partial-change.ts';
 import { Plane } from '../plane/plane.ts';
 import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
 import { memoryEntries } from '../registration/memory.ts';
@@ -181,7 +182,7 @@ async function followKeys(jwks: JwksResolver, store: Store, plane: Plane): Promi
   jwks.want(wantedKeys(store.state()));
   store.onChange((state, before) => {
     if (state.byKind.RequestAuthentication !== before.byKind.RequestAuthentication) jwks.want(wantedKeys(state));
-    plane.signal();
+    plane.signal(awaitsSlices(state.byKind, before.byKind));
   });
   await jwks.tried(KEYS_HEAD_START);
 }

@@ -8,9 +8,13 @@ class Bench {
   now = 0;
   readonly acts: number[] = [];
   took: number | undefined = 0;
+  /** What comes during the next act. */
+  meanwhile: (() => void) | undefined;
   #timers: { readonly at: number; readonly fn: () => void }[] = [];
   readonly debounce = debounce({ quiet: 20, max: 500, clock: { now: () => this.now }, timers: this }, async () => {
     this.acts.push(this.now);
+    this.meanwhile?.();
+    this.meanwhile = undefined;
     const { took } = this;
     if (took === undefined) return undefined;
     return { done: new Promise<void>((resolve) => this.setTimeout(resolve, took)) };
@@ -112,6 +116,46 @@ describe('changes', () => {
     await bench.churn(3_000, 50);
     expect(bench.acts).toHaveLength(7);
     expect(Math.max(...bench.gaps)).toBeLessThanOrEqual(520);
+  });
+
+  it('that are partial wait for the rest, which leaves at once', async () => {
+    const bench = new Bench();
+    bench.debounce.signal(true);
+    await bench.until(4);
+    bench.debounce.signal(true);
+    await bench.until(9);
+    bench.debounce.signal();
+    await bench.until(200);
+    expect(bench.acts).toEqual([10]);
+  });
+
+  it('that stay partial are acted on when it is quiet', async () => {
+    const bench = new Bench();
+    bench.debounce.signal(true);
+    await bench.until(200);
+    expect(bench.acts).toEqual([20]);
+  });
+
+  it('that were partial and come in a burst are gathered as ever', async () => {
+    const bench = new Bench();
+    bench.debounce.signal();
+    await bench.until(4);
+    bench.debounce.signal(true);
+    await bench.until(9);
+    bench.debounce.signal();
+    await bench.until(200);
+    expect(bench.acts).toEqual([0, 30]);
+  });
+
+  it('that are partial wait for the rest also behind what sets off nothing', async () => {
+    const bench = new Bench();
+    bench.took = undefined;
+    bench.meanwhile = () => bench.debounce.signal(true);
+    bench.debounce.signal();
+    await bench.until(9);
+    bench.debounce.signal();
+    await bench.until(200);
+    expect(bench.acts).toEqual([0, 10]);
   });
 
   it('are not acted on after the end', async () => {
