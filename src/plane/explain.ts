@@ -21,11 +21,20 @@ export function resourceOrigins(
   snapshot: LinkedSnapshot,
   tables: ObjectTables,
 ): readonly Origin[] {
-  const { workload, classState } = session;
-  const scope = classState?.views?.scope;
-  const more =
-    scope === undefined || workload === undefined ? [] : impliedOrigins({ scope, workload, snapshot }, resource);
-  return uniqueOrigins([...resource.origins, ...more].map((origin) => withGeneration(origin, tables)));
+  const all = [...resource.origins, ...unnamedOrigins(session, resource, snapshot)];
+  return uniqueOrigins(all.map((origin) => withGeneration(origin, tables)));
+}
+
+/** Objects behind a resource of the session that the resource itself does not name. */
+export function unnamedOrigins(
+  { workload, classState }: PlaneSession,
+  resource: Resource,
+  snapshot: LinkedSnapshot,
+): readonly Origin[] {
+  const views = classState?.views;
+  if (views === undefined || workload === undefined) return [];
+  const { scope, resources } = views;
+  return impliedOrigins({ scope, workload, snapshot, listeners: resources.parts.placeless?.listeners }, resource);
 }
 
 /** What shapes the proxy as a whole: Sidecar, policies, and those that lost against them. */

@@ -1,5 +1,5 @@
 // Objects that a draft need not carry since they can be told from its name and the scope: who brought the endpoints, who
-// decided on mTLS, which DestinationRules reach further than their own clusters.
+// decided on mTLS, which DestinationRules reach further than their own clusters, which services share a listener.
 // In: what a proxy sees, a resource. Out: origins. Called by explain.ts when somebody asks.
 
 import { type Origin, originOf, TYPE_URL } from '../ir/draft.ts';
@@ -13,17 +13,21 @@ import type { Resource } from '../resources/resource.ts';
 import { shardKey } from '../resources/view.ts';
 import type { LinkedSnapshot } from '../snapshot/index.ts';
 import { ruleOrigins } from '../translate/clusters/origins.ts';
+import { type OutboundListeners, sharersOf } from '../translate/listeners/index.ts';
 import { destinationsOf } from '../translate/routes/virtual-service.ts';
 
 export interface Seen {
   readonly scope: Scope;
   readonly workload: Workload;
   readonly snapshot: LinkedSnapshot;
+  /** Outbound, of its class; undefined for routers. */
+  readonly listeners: OutboundListeners | undefined;
 }
 
 export function impliedOrigins(seen: Seen, resource: Resource): readonly Origin[] {
   const { typeUrl, name } = resource;
   if (typeUrl === TYPE_URL.route) return hashOrigins(seen, resource);
+  if (typeUrl === TYPE_URL.listener) return seen.listeners === undefined ? [] : sharersOf(seen.listeners, name);
   if (typeUrl === TYPE_URL.cluster && name.startsWith('inbound|')) return poolOrigins(seen, name);
   const host = shardKey(name);
   const scoped = host === name ? undefined : tableGet(seen.scope.services, host);

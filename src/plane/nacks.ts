@@ -2,6 +2,7 @@
 // In: a session and the resources that it refused. Out: findings on objects. Called by the plane.
 
 import type { Finding, Kind, ObjectRef } from '../config/object.ts';
+import type { Origin } from '../ir/draft.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type View, viewGet } from '../resources/view.ts';
 
@@ -31,11 +32,18 @@ export class NackLedger {
     return this.#count;
   }
 
-  record(by: Refuser, message: string, suspects: readonly Resource[]): void {
+  /** `unnamed`: objects behind a resource that it does not name itself. */
+  record(
+    by: Refuser,
+    message: string,
+    suspects: readonly Resource[],
+    unnamed: (resource: Resource) => readonly Origin[] = () => [],
+  ): void {
     this.#count++;
     for (const resource of suspects) {
       const policies = resource.origins.filter((origin) => isUserPolicy(origin.kind));
-      for (const { kind, namespace, name, field } of policies.length > 0 ? policies : resource.origins) {
+      const suspected = policies.length > 0 ? policies : [...resource.origins, ...unnamed(resource)];
+      for (const { kind, namespace, name, field } of suspected) {
         const text = `proxy ${by.proxy.instance} rejected ${resource.name}: ${message.trim()}`;
         this.#put({ kind, namespace, name }, { by, resource }, text, field);
       }

@@ -7,11 +7,13 @@ import type { Workload } from '../ir/proxy.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { inSlices } from '../lib/slices.ts';
 import type { Steps } from '../lib/steps.ts';
+import type { Resource } from '../resources/resource.ts';
 import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
 import { ClassPool } from './class-pool.ts';
 import type { ClassState } from './class-state.ts';
 import { type Act, type Debounce, debounce } from './debounce.ts';
+import { unnamedOrigins } from './explain.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
@@ -242,17 +244,14 @@ export class Plane implements ViewPort {
   }
 
   /** Called by the session when the proxy refused something. */
-  refused(
-    session: PlaneSession,
-    typeUrl: string,
-    message: string,
-    suspects: Parameters<NackLedger['record']>[2],
-  ): void {
+  refused(session: PlaneSession, typeUrl: string, message: string, suspects: readonly Resource[]): void {
+    const snapshot = this.#snapshot;
     this.#options.log.warn(
       { proxy: session.id, type: typeUrl, message, suspects: suspects.map((resource) => resource.name) },
       'proxy rejected configuration',
     );
-    this.nacks.record(session, message, suspects);
+    const unnamed = (resource: Resource) => (snapshot === undefined ? [] : unnamedOrigins(session, resource, snapshot));
+    this.nacks.record(session, message, suspects, unnamed);
   }
 
   /**

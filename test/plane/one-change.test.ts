@@ -117,7 +117,10 @@ describe('a mesh of 1,000 services and 200 proxies', () => {
   it('sends an added service alone: its cluster, its endpoints, and the routes of its port', async () => {
     const grown = { ...SHAPE, services: SHAPE.services + 1 };
     const named = NAMED.services;
+    const own = workloadResources.counts.runs;
     const runs = await change(serviceManifests(grown, SHAPE.services));
+    // The listener of its port names each workload, and shows nothing of the services on it.
+    expect(workloadResources.counts.runs).toBe(own);
     // By each class: nothing of the thousand that stand before it.
     expect(NAMED.services - named).toBe(SHAPE.namespaces);
     expect(sent()).toEqual(['CDS 1, EDS 1, RDS 1']);

@@ -1,7 +1,7 @@
 // Listeners of sidecars (LDS): what they make of outbound connections, shared by a class, and of inbound ones, shared by
 // the pods of a workload. In: a scope; a workload. Out: drafts. Called by ../index.ts. What did not change is the same draft.
 
-import type { Draft } from '../../ir/draft.ts';
+import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
@@ -28,7 +28,14 @@ import { HTTP_PROXY_ROUTE } from '../routes/names.ts';
 import { inboundDrafts } from './inbound.ts';
 import { type L4Index, l4Destinations, l4Indexes, NO_L4 } from './l4-routes.ts';
 import { ACCEPTS_PER_EVENT, addressFields, canBind, HANDSHAKE_TIMEOUT, LISTENER, listenerName } from './listener.ts';
-import { listenerDraft, meshDraft, type OutboundFrame, type PreparedListener, preparedListener } from './outbound.ts';
+import {
+  claimOrigins,
+  listenerDraft,
+  meshDraft,
+  type OutboundFrame,
+  type PreparedListener,
+  preparedListener,
+} from './outbound.ts';
 import { type ListenerPlan, type OutboundPlans, outboundPlans } from './outbound-plan.ts';
 import { catchAllTarget, virtualOutbound } from './virtual-outbound.ts';
 import { type MeshSettings, meshSettings } from '../mesh.ts';
@@ -177,6 +184,12 @@ const sharedTarget = memo(
     rule: DestinationRule | undefined,
   ): TcpTarget => catchAllTarget({ mode, egressProxy: host === '' ? undefined : { host, port, subset } }, rule),
 );
+
+/** Services behind an outbound listener that its drafts don't name, since they are not in its bytes. */
+export function sharersOf({ plans, prepared }: OutboundListeners, name: string): readonly Origin[] {
+  const [plan, listener] = [tableGet(plans.plans, name), tableGet(prepared.output, name)];
+  return plan === undefined || listener === undefined ? [] : claimOrigins(plan, listener);
+}
 
 interface SortedListeners {
   readonly all: readonly PreparedListener[];

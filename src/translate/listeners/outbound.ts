@@ -15,7 +15,7 @@ import type { TcpTarget } from '../network/index.ts';
 import { ANYBODY, type L4Client, type L4Index, l4Destinations, NO_L4 } from './l4-routes.ts';
 import { LISTENER, listenerName } from './listener.ts';
 import { lostOrigins, serviceOrigins, virtualServiceOrigins } from './origins.ts';
-import { type Folded, foldClaims, plainlyFolded } from './outbound-chains.ts';
+import { type Folded, foldClaims, type OutboundChain, plainlyFolded } from './outbound-chains.ts';
 import { outboundListener, resolvedHosts, tcpListener, type Unknowns } from './outbound-message.ts';
 import type { ClaimedBy, ListenerPlan } from './outbound-plan.ts';
 import type { Claim } from './place.ts';
@@ -46,6 +46,11 @@ export interface PreparedListener {
   readonly reach: Reach;
   /** undefined for one that is kept with its service */
   readonly renderings: Renderings | undefined;
+  /**
+   * Of a workload's own listener that several services share, without routes for connections: what shows of them. `plan` has no
+   * claims then, so that it stays the same object whoever comes or goes without being seen; `claimOrigins` tells of them.
+   */
+  readonly shown: readonly OutboundChain[] | undefined;
 }
 
 /** By context. */
@@ -61,12 +66,24 @@ export function preparedListener(
 ): PreparedListener {
   const inputs = contentInputs(plan, frame);
   const same = before !== undefined && sameList(before.inputs, inputs);
-  if (same && before.plan === plan) return before;
+  if (same && (before.plan === plan || before.shown !== undefined)) return before;
   const reach = reachOf(plan, frame);
-  if (reach === 'mesh' && loneClaim(plan) !== undefined) return { inputs, plan, frame, reach, renderings: undefined };
+  const shown = shownOf(plan, frame, reach);
+  if (shown !== undefined) {
+    const renderings = { bytes: new WeakMap(), drafts: new WeakMap() };
+    return { inputs, plan: { ...plan, claims: [], refused: [] }, frame, reach, renderings, shown };
+  }
+  if (reach === 'mesh' && loneClaim(plan) !== undefined) {
+    return { inputs, plan, frame, reach, renderings: undefined, shown };
+  }
   // Services that share routes, or get nothing, are not in the bytes: of them only the origins tell.
   const bytes = (same ? before.renderings?.bytes : undefined) ?? new WeakMap();
-  return { inputs, plan, frame, reach, renderings: { bytes, drafts: new WeakMap() } };
+  return { inputs, plan, frame, reach, renderings: { bytes, drafts: new WeakMap() }, shown };
+}
+
+function shownOf(plan: ListenerPlan, { l4 }: OutboundFrame, reach: Reach): PreparedListener['shown'] {
+  const many = reach === 'workload' && l4 === NO_L4 && plan.claims.length > 1;
+  return many && resolvedHosts(plan).length === 0 ? plainlyFolded(plan).chains : undefined;
 }
 
 function reachOf({ claims, bindToPort }: ListenerPlan, { l4 }: OutboundFrame): Reach {
@@ -77,9 +94,8 @@ function reachOf({ claims, bindToPort }: ListenerPlan, { l4 }: OutboundFrame): R
 
 /** The listener as a proxy with this context is given it; rendered once. */
 export function listenerDraft(prepared: PreparedListener, context: ChainContext): Draft {
-  const { plan, frame, reach } = prepared;
-  if (reach === 'mesh') return meshDraft(prepared, context.l4);
-  return renderedOnce(prepared, context, () => contextBytes(plan, frame, context));
+  if (prepared.reach === 'mesh') return meshDraft(prepared, context.l4);
+  return renderedOnce(prepared, context, () => contextBytes(prepared, context));
 }
 
 /** As `listenerDraft`, where all classes share it. */
@@ -91,15 +107,12 @@ export function meshDraft(prepared: PreparedListener, l4: L4Context): Draft {
   return loneListener(scoped.service, scoped.rule, port, plan.binds.join(), l4, frame.catchAll);
 }
 
-function renderedOnce(
-  { plan, frame, renderings }: PreparedListener,
-  context: L4Context | ChainContext,
-  render: () => Uint8Array,
-): Draft {
+function renderedOnce(prepared: PreparedListener, context: L4Context | ChainContext, render: () => Uint8Array): Draft {
+  const { plan, renderings } = prepared;
   const known = renderings?.drafts.get(context);
   if (known !== undefined) return known;
   const bytes = renderings?.bytes.get(context) ?? render();
-  const draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(plan, frame, context));
+  const draft = lazyDraftOf(LISTENER, plan.name, bytes, () => listenerOrigins(prepared, context));
   renderings?.bytes.set(context, bytes);
   renderings?.drafts.set(context, draft);
   return draft;
@@ -109,11 +122,11 @@ function meshBytes(plan: ListenerPlan, catchAll: TcpTarget, l4: L4Context): Uint
   return encode(LISTENER, tcpListener(plan, plainlyFolded(plan).chains, catchAll, l4));
 }
 
-function contextBytes(plan: ListenerPlan, frame: OutboundFrame, context: ChainContext): Uint8Array {
+function contextBytes({ plan, frame, shown }: PreparedListener, context: ChainContext): Uint8Array {
   const lone = frame.l4 === NO_L4 ? loneClaim(plan) : undefined;
   const plain = lone === undefined ? undefined : plainListener(lone.claim, context);
   if (plain?.kind === 'auto') return plainSniffed(plain, context, frame);
-  const { chains } = folded(plan, frame, context.proxyClass);
+  const chains = shown ?? folded(plan, frame, context.proxyClass).chains;
   const [first] = chains;
   if (first?.kind === 'http' && isPlainHttp(plan, chains, context)) return plainHttp(plan, first, context, frame);
   return encode(LISTENER, outboundListener(plan, chains, frame, context));
@@ -200,13 +213,24 @@ function addClaims(inputs: unknown[], plan: ListenerPlan, frame: OutboundFrame):
 }
 
 function listenerOrigins(
-  plan: ListenerPlan,
-  frame: OutboundFrame,
+  { plan, frame, shown }: PreparedListener,
   context: L4Context | ChainContext,
 ): readonly Origin[] {
   const client = frame.l4 !== NO_L4 && 'proxyClass' in context ? context.proxyClass : ANYBODY;
-  const shared = planOrigins(plan, frame, client);
+  const shared = shown === undefined ? planOrigins(plan, frame, client) : shown.flatMap(chainOrigins);
   return context.origins.length === 0 ? shared : [...context.origins, ...shared];
+}
+
+/** What shows of a service: nothing, where it shares its routes. */
+function chainOrigins({ kind, claim: { claim } }: OutboundChain): readonly Origin[] {
+  if (kind === 'http') return [];
+  const { scoped, port } = claim;
+  return [...serviceOrigins(scoped.service), ...ruleOrigins(scoped.rule, port.number, undefined)];
+}
+
+/** Who claims a listener of which drafts tell only what shows, those that got nothing among them. */
+export function claimOrigins(plan: ListenerPlan, { frame, shown }: PreparedListener): readonly Origin[] {
+  return shown === undefined ? [] : planOrigins(plan, frame, ANYBODY);
 }
 
 /** Of thousands of services, and the same for all workloads that have the listener. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConfigObject } from '../../../src/config/object.ts';
+import { sharersOf } from '../../../src/translate/listeners/index.ts';
 import { renderedTcp } from '../../../src/translate/listeners/outbound-message.ts';
 import {
   destinationRule,
@@ -41,7 +42,7 @@ describe('one change', () => {
 
   it('of a service redraws the listeners that it is on', () => {
     const next = after(service('b', { clusterIPs: ['10.96.0.2'], ports: ['http:80', 'tcp:9000'], labels: { x: 'y' } }));
-    expect(redrawn(before, next)).toEqual(['10.96.0.2_9000', '0.0.0.0_80']);
+    expect(redrawn(before, next)).toEqual(['10.96.0.2_9000']);
     expect(rewritten(before, next)).toEqual([]);
   });
 
@@ -114,8 +115,9 @@ describe('one more service on a port of any address', () => {
   it('leaves the bytes where an older one has every connection, and says who lost', () => {
     for (const name of ['0.0.0.0_7070', '0.0.0.0_9090']) {
       expect(draft(after, name)?.bytes).toBe(draft(before, name)?.bytes);
-      const lost = draft(after, name)?.origins.filter((origin) => origin.lost !== undefined);
-      expect(lost?.map((origin) => origin.name)).toEqual(['b', 'c']);
+      const all = [...(draft(after, name)?.origins ?? []), ...sharersOf(after.outbound, name)];
+      const lost = all.filter((origin) => origin.lost !== undefined);
+      expect(lost.map((origin) => origin.name)).toEqual(['b', 'c']);
     }
   });
 });
@@ -181,6 +183,8 @@ describe('after any changes', () => {
         const shown = (of: Listening) => of.drafts.map(({ name, bytes }) => [name, Buffer.from(bytes).toString('hex')]);
         expect(shown(warm)).toEqual(shown(cold));
         expect(warm.drafts.map((draft) => draft.origins)).toEqual(cold.drafts.map((draft) => draft.origins));
+        const sharers = ({ drafts, outbound }: Listening) => drafts.map(({ name }) => sharersOf(outbound, name));
+        expect(sharers(warm)).toEqual(sharers(cold));
       }),
       { numRuns: 60 },
     );
