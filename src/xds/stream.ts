@@ -223,7 +223,7 @@ export class XdsStream implements Pumped {
     if (this.#blockedSince === undefined || this.#closed) return;
     this.#blockedSince = undefined;
     this.#writeWatch.stop();
-    this.#context.scheduler.add(this, 'push');
+    if (this.#owing) this.#context.scheduler.add(this, 'push');
   }
 
   /** Sends what may be sent now. Called by the scheduler. */
@@ -264,10 +264,10 @@ export class XdsStream implements Pumped {
         rest(conversation);
         continue;
       }
-      const outcome = this.#sendOne(conversation);
+      const outcome = this.#blockedSince === undefined ? this.#sendOne(conversation) : 'waits';
       waits ||= outcome === 'waits';
       parentSent ||= outcome === 'sent' && isParent(conversation.exchange.typeUrl);
-      if (this.#closed || this.#blockedSince !== undefined) return;
+      if (this.#closed) return;
     }
     this.#owing = waits || this.#types.some(({ retryAt }) => retryAt !== undefined);
     if (!this.#owing) this.#changedAt = undefined;
@@ -337,11 +337,11 @@ export class XdsStream implements Pumped {
 
   /** Comes back when the first type has waited long enough for another, or for its own answer. */
   #awaitOrder(): void {
-    const times = this.#types.flatMap(({ retryAt }) => retryAt ?? []);
-    if (times.length === 0) return;
+    let at = Number.POSITIVE_INFINITY;
+    for (const { retryAt = at } of this.#types) at = Math.min(at, retryAt);
+    if (at === Number.POSITIVE_INFINITY) return;
     const { clock, timers, scheduler } = this.#context;
-    const wait = Math.max(1, Math.min(...times) - clock.now());
-    this.#cancelOrder = timers.setTimeout(() => scheduler.add(this, 'push'), wait);
+    this.#cancelOrder = timers.setTimeout(() => scheduler.add(this, 'push'), Math.max(1, at - clock.now()));
   }
 
   /** An error ends this stream alone. */

@@ -49,6 +49,27 @@ describe.each(MODES)('a slow client, %s', (mode) => {
     expect(host.timers.pending).toBe(0);
   });
 
+  it('is looked at again when it reads if there is more for it, and only then', () => {
+    const world = new World().set(CLUSTER, { a: '1' }).set(LISTENER, { l: '1' });
+    const host = new Host(world);
+    const link = new Link(host, mode);
+    link.subscribe(CLUSTER).subscribe(LISTENER).settle();
+    link.room = 1;
+    changeOf(world, LISTENER, { l: '2' });
+    host.run();
+    expect(link.inbox).toHaveLength(1);
+    link.stream.writable();
+    expect(host.context.scheduler.waiting).toBe(0);
+    changeOf(world, LISTENER, { l: '3' });
+    changeOf(world, CLUSTER, { a: '3' });
+    host.run();
+    link.room = Number.POSITIVE_INFINITY;
+    link.stream.writable();
+    link.settle();
+    expect(link.held(LISTENER)).toEqual({ l: '3' });
+    expect(link.held(CLUSTER)).toEqual({ a: '3' });
+  });
+
   it('that reads nothing is cut off; one that reads a little is not', () => {
     const world = new World().set(CLUSTER, { a: '1' });
     const host = new Host(world);
