@@ -221,7 +221,9 @@ export class Exchange implements Progress {
       this.#rejected.add(suspects);
     }
     this.#owed = this.whole && this.#blind && !named;
-    const state = { held: this.#held, wants: this.wants.selection, blind: this.#blind, later: this.#sent };
+    // Who refuses a whole world may have taken some of it: it comes back without a version, and not with nothing.
+    const blind = this.#blind || (this.whole && this.acked === undefined);
+    const state = { held: this.#held, wants: this.wants.selection, blind, later: this.#sent };
     ({ held: this.#held, later: this.#sent } = withoutSent(sent, suspects, state, this.#pool));
     // Clients apply what is good of clusters and listeners one by one. Of other types, one bad resource can keep
     // the rest of its response from being applied, so the rest is sent again without it; each time that happens
@@ -346,24 +348,11 @@ export class Exchange implements Progress {
     const { plan, to } = partial ? this.#answerOnly(view) : this.#everything(view, how.removals);
     const version = markedVersion(contentVersion(to, this.#held), partial ? '' : how.mark);
     if (this.whole) this.mark = how.mark ?? '';
-    const missing = this.mode === 'delta' ? plan.missing : [];
-    // The whole world tells removals by leaving them out; other responses of that variant have no word for them.
-    const tells = (this.mode === 'delta' || this.whole) && !partial && how.removals;
-    const told = tells ? plan.removed : [];
-    const removed = missing.length === 0 ? told : [...new Set([...told, ...missing])];
+    const removed = this.#told(plan, !partial && how.removals);
     const chunks = this.whole ? wholeWorld(to) : plan.chunks;
     const since = Math.min(this.dirtySince ?? how.wake, how.wake);
     const { selection: kept } = this.wants;
-    const sent = { nonce: how.nonce, version, from: this.#held, to, kept, chunks, fresh: plan.chunks, removed, since };
-    this.#sent = this.#sent.length === 0 ? [sent] : [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
-    this.#held = to;
-    this.#answered = this.wants.selection;
-    this.#asked = undefined;
-    this.#must = this.#owed = this.#repeatAll = false;
-    this.#plan = undefined;
-    this.#resting = false;
-    this.lastNonce = how.nonce;
-    this.lastVersion = version;
+    this.#hand({ nonce: how.nonce, version, from: this.#held, to, kept, chunks, fresh: plan.chunks, removed, since });
     if (partial) this.#again = withoutNames(this.#again, plan.chunks);
     else {
       this.#again = [];
@@ -371,6 +360,26 @@ export class Exchange implements Progress {
       this.dirtySince = undefined;
     }
     return { version, chunks, removed, resources: countOf(chunks), fresh: plan.chunks };
+  }
+
+  /** Names that a response says are gone, or don't exist. */
+  #told({ missing, removed }: Plan, removals: boolean): readonly string[] {
+    // The whole world tells removals by leaving them out; other responses of that variant have no word for them.
+    const told = removals && (this.mode === 'delta' || this.whole) ? removed : [];
+    return this.mode !== 'delta' || missing.length === 0 ? told : [...new Set([...told, ...missing])];
+  }
+
+  /** It is on its way. */
+  #hand(sent: Sent): void {
+    this.#sent = this.#sent.length === 0 ? [sent] : [...this.#sent.slice(-MAX_UNANSWERED + 1), sent];
+    this.#held = sent.to;
+    this.#answered = sent.kept;
+    this.#asked = undefined;
+    this.#must = this.#owed = this.#repeatAll = false;
+    this.#plan = undefined;
+    this.#resting = false;
+    this.lastNonce = sent.nonce;
+    this.lastVersion = sent.version;
   }
 
   #answerOnly(view: View): { plan: Plan; to: Held } {

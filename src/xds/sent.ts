@@ -51,7 +51,7 @@ function namesOf(sent: Sent): string[] {
 interface State {
   readonly held: Held;
   readonly wants: Selection;
-  /** The client holds something from an earlier stream, nobody knows what. */
+  /** The client may hold something from an earlier stream, nobody knows what. */
   readonly blind: boolean;
   /** Responses sent after the rejected one. */
   readonly later: readonly Sent[];
@@ -67,7 +67,7 @@ export function withoutSent(
   state: State,
   pool: NamePool,
 ): { readonly held: Held; readonly later: readonly Sent[] } {
-  const simple = state.held === sent.to && !state.blind ? simplyWithout(sent, suspects, state.wants, pool) : undefined;
+  const simple = state.held === sent.to ? simplestWithout(sent, suspects, state, pool) : undefined;
   if (simple !== undefined) return { held: simple, later: state.later };
   const blamed = new Set(suspects.map((resource) => resource.name));
   const nothing = state.blind ? UNKNOWN : undefined;
@@ -103,6 +103,16 @@ function itemBefore({ from, kept }: Sent, name: string): HeldItem {
   return item === undefined || covers(kept, name) ? item : UNKNOWN;
 }
 
+function simplestWithout(
+  sent: Sent,
+  suspects: readonly Resource[],
+  { blind, wants, later }: State,
+  pool: NamePool,
+): Held | undefined {
+  if (!blind) return simplyWithout(sent, suspects, wants, pool);
+  return later.length === 0 ? blindlyWithout(sent, suspects) : undefined;
+}
+
 /** The common cases, in which streams go on sharing what they share: all is suspected, or one shared chunk was sent. */
 function simplyWithout(sent: Sent, suspects: readonly Resource[], wants: Selection, pool: NamePool): Held | undefined {
   if (sent.removed.length > 0) return undefined;
@@ -113,6 +123,15 @@ function simplyWithout(sent: Sent, suspects: readonly Resource[], wants: Selecti
   const [chunk, ...more] = sent.fresh;
   if (before.odd !== undefined || chunk === undefined || more.length > 0) return undefined;
   return holding(before.view, before.selection, doubts(chunk, suspects));
+}
+
+/** The same for the first response of a stream to a client of which nobody knows what it had. */
+function blindlyWithout({ from, to, fresh, removed }: Sent, suspects: readonly Resource[]): Held | undefined {
+  const [chunk, ...more] = fresh;
+  if (from.view !== undefined || from.odd !== undefined || removed.length > 0) return undefined;
+  if (to.odd !== undefined || chunk === undefined || more.length > 0) return undefined;
+  const sent = new Set(chunk.resources);
+  return suspects.every((resource) => sent.has(resource)) ? holding(to.view, to.selection, doubts(chunk, [])) : undefined;
 }
 
 const knownDoubts = new WeakMap<Chunk, Map<string, Odd>>();

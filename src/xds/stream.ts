@@ -249,12 +249,7 @@ export class XdsStream implements Pumped {
     this.#cancelOrder?.();
     this.#cancelOrder = undefined;
     this.#owing = true;
-    // All types first learn of their change, so that the early ones know what the late ones still have to take.
-    for (const conversation of this.#types) {
-      const view = this.#session?.view(conversation.exchange.typeUrl);
-      if (view === undefined) this.#drop(conversation.exchange.typeUrl);
-      else conversation.need = this.#needOf(conversation.exchange, view);
-    }
+    this.#lookAtAll();
     let waits = false;
     let parentSent = false;
     for (const conversation of this.#types) {
@@ -272,6 +267,15 @@ export class XdsStream implements Pumped {
     this.#owing = waits || this.#types.some(({ retryAt }) => retryAt !== undefined);
     if (!this.#owing) this.#changedAt = undefined;
     else this.#awaitOrder();
+  }
+
+  /** All types first learn of their change, so that the early ones know what the late ones still have to take. */
+  #lookAtAll(): void {
+    for (const conversation of this.#types) {
+      const view = this.#session?.view(conversation.exchange.typeUrl);
+      if (view === undefined) this.#drop(conversation.exchange.typeUrl);
+      else conversation.need = this.#needOf(conversation.exchange, view);
+    }
   }
 
   /** It was asked for before anybody knew that it isn't served. */

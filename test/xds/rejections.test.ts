@@ -74,4 +74,18 @@ describe('a rejected response', () => {
     link.settle();
     expect(link.held(CLUSTER)).toEqual({});
   });
+
+  it('of a client that comes back with a part of one before, and without a version, does not hide what it had', () => {
+    const { link, change } = rigOf('sotw', CLUSTER, []);
+    change({ d: 'bad' });
+    link.reconnect();
+    change({ a: 'bad' });
+    // It takes `a`, and rejects the whole for `d`.
+    link.take();
+    link.reconnect();
+    link.subscribe(CLUSTER, ['a']);
+    change({ a: undefined });
+    link.settle();
+    expect(link.held(CLUSTER)).toEqual({});
+  });
 });
