@@ -131,7 +131,9 @@ function blindlyWithout({ from, to, fresh, removed }: Sent, suspects: readonly R
   if (from.view !== undefined || from.odd !== undefined || removed.length > 0) return undefined;
   if (to.odd !== undefined || chunk === undefined || more.length > 0) return undefined;
   const sent = new Set(chunk.resources);
-  return suspects.every((resource) => sent.has(resource)) ? holding(to.view, to.selection, doubts(chunk, [])) : undefined;
+  return suspects.every((resource) => sent.has(resource))
+    ? holding(to.view, to.selection, doubts(chunk, []))
+    : undefined;
 }
 
 const knownDoubts = new WeakMap<Chunk, Map<string, Odd>>();
