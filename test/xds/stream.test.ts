@@ -552,11 +552,15 @@ describe('pushes to many', () => {
     for (const link of links) link.subscribe(CLUSTER).settle();
     changeOf(world, ROUTE, { a: large('2') });
     host.run();
-    const { answer } = links[0]?.client.receive(links[0].inbox.shift() ?? Buffer.alloc(0), () => undefined) ?? {};
     const order: string[] = [];
     for (const [i, link] of links.entries()) link.onWrite = ({ typeUrl }) => order.push(`p${i} ${typeUrl}`);
+    const [first, second] = links as [Link, Link];
+    const { answer } = second.client.receive(second.inbox.shift() ?? Buffer.alloc(0), () => undefined);
+    first.onWrite = ({ typeUrl }) => {
+      order.push(`p0 ${typeUrl}`);
+      second.stream.request(answer);
+    };
     changeOf(world, CLUSTER, { c: '2' });
-    links[0]?.stream.request(answer ?? Buffer.alloc(0));
     host.run();
     expect(order).toEqual([`p0 ${CLUSTER}`, `p1 ${CLUSTER}`, `p2 ${CLUSTER}`, `p2 ${ROUTE}`, `p3 ${CLUSTER}`]);
   });
