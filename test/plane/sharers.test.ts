@@ -1,7 +1,7 @@
 // Services that share a listener and are not in its bytes: they cost nothing when they come, and are told of when somebody asks.
 
 import { describe, expect, it } from 'vitest';
-import { type MeshShape, meshManifests, proxyNode, serviceManifests } from '../../bench/mesh.ts';
+import { hostOf, type MeshShape, meshManifests, proxyNode, serviceManifests } from '../../bench/mesh.ts';
 import type { Resource } from '../../src/resources/resource.ts';
 import { viewGet } from '../../src/resources/view.ts';
 import { resourceOrigins } from '../../src/plane/explain.ts';
@@ -43,6 +43,18 @@ describe('services that share a listener', () => {
     await lab.settle();
     expect(sharedListener(lab, proxy)).toBe(before);
     expect([...proxy.byType.keys()].sort()).toEqual([CLUSTER, ENDPOINT, ROUTE].sort());
+  });
+
+  it('leave it the same object when a rule of theirs changes', async () => {
+    const { lab, proxy } = await connected();
+    const before = sharedListener(lab, proxy);
+    proxy.reset();
+    const spec = { host: hostOf(SHAPE, 1), trafficPolicy: { outlierDetection: { interval: '5s' } } };
+    const metadata = { name: 'rule', namespace: 'ns-0' };
+    lab.apply(objectsOf([{ apiVersion: 'networking.istio.io/v1', kind: 'DestinationRule', metadata, spec }]));
+    await lab.settle();
+    expect(sharedListener(lab, proxy)).toBe(before);
+    expect([...proxy.byType.keys()].sort()).toEqual([CLUSTER, ENDPOINT].sort());
   });
 
   it('are told of all the same, as they are now', async () => {
