@@ -4,11 +4,11 @@
 
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest, type RequestOptions } from 'node:https';
-import { StringDecoder } from 'node:string_decoder';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeAccess } from './kube-access.ts';
 import { type Answer, KubeSession, type SessionRequest } from './kube-session.ts';
+import { frameSplitter, lineSplitter, type Splitter } from './kube-stream.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -21,15 +21,16 @@ export interface KubeReader {
    */
   get(path: string, query: Query, signal: AbortSignal, decode?: Decode): Promise<unknown>;
   /**
-   * Resolves when the server ends the stream; `onLines` gets the values of each chunk that arrived together, `onOpen` hears
-   * that there will be some.
+   * Resolves when the server ends the stream; `onValues` gets the values of each chunk that arrived together, `onOpen` hears
+   * that there will be some. `decode`: as with `get`, for each of them.
    */
   follow(
     path: string,
     query: Query,
     signal: AbortSignal,
-    onLines: (values: readonly unknown[]) => void,
+    onValues: (values: readonly unknown[]) => void,
     onOpen?: () => void,
+    decode?: Decode,
   ): Promise<void>;
 }
 
@@ -104,12 +105,15 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
       if (decode !== undefined && response.contentType?.startsWith(TYPED) === true) return decode(bytes);
       return JSON.parse(bytes.toString('utf8')) as unknown;
     },
-    follow: async (path, query, signal, onLines, onOpen) => {
+    follow: async (path, query, signal, onValues, onOpen, decode) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
-      const response = await connection.open({ method: 'GET', path, query, signal, accept: event, idleMs });
+      const accept = decode === undefined ? event : `${TYPED};stream=watch, ${event}`;
+      const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs });
       if (response.status !== 200) throw errorOf(response, await bytesOf(response));
       onOpen?.();
-      await linesOf(response, onLines);
+      const typed = decode !== undefined && response.contentType?.startsWith(TYPED) === true;
+      const split = typed ? frameSplitter(decode) : lineSplitter();
+      await valuesOf(response, split, onValues);
     },
   };
 }
@@ -256,28 +260,21 @@ function errorOf({ status }: Answer, bytes: Buffer): KubeError {
   }
 }
 
-function linesOf({ body }: Answer, onLines: (values: readonly unknown[]) => void): Promise<void> {
+function valuesOf({ body }: Answer, split: Splitter, onValues: (values: readonly unknown[]) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const decoder = new StringDecoder('utf8');
-    let rest = '';
+    const lost = (message: string): void => reject(new KubeError(0, message));
     body.on('data', (chunk: Buffer) => {
-      const lines = (rest + decoder.write(chunk)).split('\n');
-      rest = lines.pop() ?? '';
-      const values = lines.filter((line) => line.trim() !== '').map(parseLine);
-      if (values.length > 0) onLines(values);
+      try {
+        const values = split(chunk);
+        if (values.length > 0) onValues(values);
+      } catch (error) {
+        body.destroy();
+        lost(error instanceof Error ? error.message : String(error));
+      }
     });
     body.on('end', () => resolve());
-    body.on('error', (error) => reject(new KubeError(0, error.message)));
-    const lost = (): void => reject(new KubeError(0, 'connection closed'));
-    body.on('close', lost);
-    if (body.closed) lost();
+    body.on('error', (error) => lost(error.message));
+    body.on('close', () => lost('connection closed'));
+    if (body.closed) lost('connection closed');
   });
-}
-
-function parseLine(line: string): unknown {
-  try {
-    return JSON.parse(line) as unknown;
-  } catch {
-    return undefined;
-  }
 }

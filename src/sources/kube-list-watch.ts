@@ -17,6 +17,8 @@ export type RawObject = Readonly<Record<string, unknown>>;
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
   readonly object: RawObject;
+  /** As of a page. */
+  readonly checked: boolean;
 }
 
 /** What becomes of what is read. Calls of one collection never overlap. */
@@ -48,8 +50,8 @@ export interface ListWatchOptions {
   readonly fieldSelector?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly pageSize?: number | undefined;
-  /** Reads a page in Kubernetes' own encoding, to the shape of the JSON with `checked: true`. */
-  readonly decode?: Decode | undefined;
+  /** Read a page and an event in Kubernetes' own encoding, to the shape of the JSON with `checked: true`. */
+  readonly decode?: { readonly list: Decode; readonly event: Decode } | undefined;
   /** Shared by all that follow the same server. */
   readonly outage?: Outage | undefined;
   /** How often a kind that the server lacks is looked for, in the end. */
@@ -198,7 +200,7 @@ export class ListWatch {
     const { pageSize: limit = decode === undefined ? PAGE_SIZE : DECODED_PAGE_SIZE } = this.#options;
     sink.begin();
     const read = (token?: string): Promise<unknown> =>
-      api.get(served.path, { limit, continue: token, fieldSelector, labelSelector }, signal, decode);
+      api.get(served.path, { limit, continue: token, fieldSelector, labelSelector }, signal, decode?.list);
     let version = '';
     for (let next: Promise<unknown> | undefined = read(); next !== undefined; ) {
       const page = await next;
@@ -219,7 +221,7 @@ export class ListWatch {
   }
 
   async #watch(served: Served, from: string, signal: AbortSignal): Promise<void> {
-    const { api, random, fieldSelector, labelSelector } = this.#options;
+    const { api, random, fieldSelector, labelSelector, decode } = this.#options;
     const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
     const query = {
       watch: true,
@@ -243,7 +245,8 @@ export class ListWatch {
         if (failure === undefined) this.#failures = this.#expiries = 0;
         else ended.abort();
       };
-      await api.follow(served.path, query, ended.signal, take, () => this.#options.outage?.answered(this));
+      const opened = (): void => this.#options.outage?.answered(this);
+      await api.follow(served.path, query, ended.signal, take, opened, decode?.event);
     } catch (error) {
       if (failure === undefined) throw error;
     } finally {
@@ -268,8 +271,9 @@ export class ListWatch {
         break;
       }
       if (!isRecord(object)) continue;
-      if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') events.push({ type, object });
-      const version = textOf(object['metadata'], 'resourceVersion');
+      const checked = value['checked'] === true;
+      if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') events.push({ type, object, checked });
+      const version = textOf(checked ? value : object['metadata'], 'resourceVersion');
       if (version !== '') this.#version = version;
     }
     if (events.length > 0) this.#options.sink.events(events, served);

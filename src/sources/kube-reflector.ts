@@ -12,7 +12,7 @@ import { ListWatch, type ListWatchSink, type RawObject, type WatchEvent } from '
 import type { Outage } from './kube-outage.ts';
 import { Repeats } from './kube-repeats.ts';
 import { slim } from './kube-slim.ts';
-import { listReaderOf } from './kube-wire-kinds.ts';
+import { kindReaderOf } from './kube-wire-kinds.ts';
 
 /** Whether an object is served by this control plane. */
 export type Verdict =
@@ -99,7 +99,7 @@ export class Reflector implements ListWatchSink {
       timers,
       random,
       fieldSelector: FIELD_SELECTORS[info.kind],
-      decode: listReaderOf(info.kind),
+      decode: kindReaderOf(info.kind),
       pageSize,
       pollAbsentMs,
       outage,
@@ -170,14 +170,14 @@ export class Reflector implements ListWatchSink {
     const events: ObjectEvent[] = [];
     const before = this.#unowned;
     this.#unowned = new Map(before);
-    for (const { type, object } of batch) {
+    for (const { type, object, checked } of batch) {
       counter.inc({ kind: info.kind, type });
       const ref = this.#refOf(object);
       if (type === 'MODIFIED' && this.#repeats.is(refKey(ref), object, served.apiVersion)) continue;
       this.#unowned.delete(refKey(ref));
       if (type === 'DELETED') this.#gone(ref, events);
       else {
-        const found = this.#read(object, served, { ...this.#current(), events }, false);
+        const found = this.#read(object, served, { ...this.#current(), events }, checked);
         if (found === undefined) this.#gone(ref, events);
         else this.#known.set(refKey(found), found);
       }

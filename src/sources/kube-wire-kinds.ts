@@ -1,5 +1,5 @@
 // The numbers of the fields that are read of Kubernetes' own kinds, from generated.proto of k8s.io/api and k8s.io/apimachinery.
-// In: a kind. Out: how its lists are read; undefined for kinds that definitions bring, which API servers send as JSON alone.
+// In: a kind. Out: how its lists and the events of its watches are read; undefined for kinds that definitions bring, which API servers send as JSON alone.
 // Called by kube-reflector.ts. The compiler holds these tables to the schemas by which JSON is checked.
 
 import type { Kind } from '../config/object.ts';
@@ -8,6 +8,7 @@ import type * as schemas from '../config/parse/core-schemas.ts';
 import type { Of } from '../config/schema/typed.ts';
 import {
   base64,
+  eventReader,
   field,
   flag,
   type Form,
@@ -20,6 +21,7 @@ import {
   message,
   text,
   word,
+  type WireEvent,
   type WireList,
 } from './kube-wire.ts';
 
@@ -235,19 +237,27 @@ const configMap = message<Raw<'configMapSchema'> & Checked>({
 
 const bare = message<Checked>({ metadata: field(1, metadata) });
 
-export type ListReader = (bytes: Uint8Array) => WireList<Checked>;
+/** The two answers in which objects of a kind come. */
+export interface KindReader {
+  readonly list: (bytes: Uint8Array) => WireList<Checked>;
+  readonly event: (bytes: Uint8Array) => WireEvent<Checked>;
+}
 
-const READERS: Partial<Record<Kind, ListReader>> = {
-  Namespace: listReader(bare),
-  Node: listReader(node),
-  Pod: listReader(pod),
-  Service: listReader(service),
-  ServiceAccount: listReader(bare),
-  Secret: listReader(secret),
-  ConfigMap: listReader(configMap),
-  EndpointSlice: listReader(endpointSlice),
+function readerOf(form: Form<Checked>): KindReader {
+  return { list: listReader(form), event: eventReader(form) };
+}
+
+const READERS: Partial<Record<Kind, KindReader>> = {
+  Namespace: readerOf(bare),
+  Node: readerOf(node),
+  Pod: readerOf(pod),
+  Service: readerOf(service),
+  ServiceAccount: readerOf(bare),
+  Secret: readerOf(secret),
+  ConfigMap: readerOf(configMap),
+  EndpointSlice: readerOf(endpointSlice),
 };
 
-export function listReaderOf(kind: Kind): ListReader | undefined {
+export function kindReaderOf(kind: Kind): KindReader | undefined {
   return READERS[kind];
 }

@@ -1,9 +1,10 @@
-// Kubernetes' own kinds as its API server encodes them in Protocol Buffers: lists, and the fields of objects that are read.
-// In: the bytes of an answer. Out: values of the types that the schemas of config/parse describe, without a check, since each
-// field has its type on the wire. Called by kube-reflector.ts, through kube-api.ts. What nobody reads, managedFields above all,
-// is passed over by its length. An error of the encoding is thrown.
+// Kubernetes' own kinds as its API server encodes them in Protocol Buffers: lists, events of watches, and the fields of objects
+// that are read. In: the bytes of an answer, or of one event. Out: values of the types that the schemas of config/parse describe,
+// without a check, since each field has its type on the wire. Called by kube-reflector.ts, through kube-api.ts. What nobody reads,
+// managedFields above all, is passed over by its length. An error of the encoding is thrown.
 //
 //   "k8s\0" Unknown { raw = 2: List { metadata = 1: { resourceVersion = 2, continue = 3 }, items = 2 } }
+//   WatchEvent { type = 1, object = 2: RawExtension { raw = 1: "k8s\0" Unknown { raw = 2: the object, or a Status } } }
 
 import { WireReader } from '../codec/reader.ts';
 
@@ -187,17 +188,68 @@ export function listReader<T>(item: Form<T>): (bytes: Uint8Array) => WireList<T>
     { metadata: field(1, metadata), items: field(2, list(item)) },
     { metadata: {}, items: [] },
   );
+  return (bytes) => ({ checked: true, ...rawOf(bytes, whole) });
+}
+
+export interface WireEvent<T> {
+  readonly type: string;
+  /** Of the type ERROR a Status, otherwise what its schema says. */
+  readonly object: T | WireStatus;
+  readonly checked: true;
+  /** What a watch that goes on from here begins with; empty in an error. */
+  readonly resourceVersion: string;
+}
+
+export interface WireStatus {
+  readonly message?: string;
+  readonly code?: number;
+}
+
+const status = message<WireStatus>({ message: field(3, text), code: field(6, int32) });
+
+const versioned = message<{ readonly metadata?: { readonly resourceVersion?: string } }>({
+  metadata: field(1, message<{ readonly resourceVersion?: string }>({ resourceVersion: field(6, text) })),
+});
+
+const span: Form<Uint8Array> = { wire: 2, read: (reader) => reader.span() };
+
+const NO_BYTES = new Uint8Array();
+
+const extension = message<{ readonly raw?: Uint8Array }>({ raw: field(1, span) });
+
+/** Reads one event of a watch. */
+export function eventReader<T>(item: Form<T>): (bytes: Uint8Array) => WireEvent<T> {
   return (bytes) => {
-    const magic = bytes.subarray(0, MAGIC.length);
-    if (!MAGIC.equals(magic)) throw new Error("an answer that begins as Kubernetes' encoding does");
-    const reader = new WireReader(bytes.subarray(MAGIC.length));
-    while (reader.position < reader.bytes.length) {
+    const reader = new WireReader(bytes);
+    let type = '';
+    let raw: Uint8Array = NO_BYTES;
+    while (reader.position < bytes.length) {
       const tag = reader.varint();
-      if (tag === RAW) return { checked: true, ...whole.read(reader, undefined) };
-      pass(reader, tag);
+      if (tag === TYPE) type = word.read(reader, undefined);
+      else if (tag === OBJECT) ({ raw = NO_BYTES } = extension.read(reader, undefined));
+      else pass(reader, tag);
     }
-    throw new Error('an answer with an object in it');
+    if (type === 'ERROR') return { type, object: rawOf(raw, status), checked: true, resourceVersion: '' };
+    const { resourceVersion = '' } = rawOf(raw, versioned).metadata ?? {};
+    return { type, object: rawOf(raw, item), checked: true, resourceVersion };
   };
+}
+
+/** Fields 1 and 2, length-delimited. */
+const TYPE = (1 << 3) | 2;
+const OBJECT = (2 << 3) | 2;
+
+/** The message in an envelope. */
+function rawOf<T>(bytes: Uint8Array, form: Form<T>): T {
+  const magic = bytes.subarray(0, MAGIC.length);
+  if (!MAGIC.equals(magic)) throw new Error("an answer that begins as Kubernetes' encoding does");
+  const reader = new WireReader(bytes.subarray(MAGIC.length));
+  while (reader.position < reader.bytes.length) {
+    const tag = reader.varint();
+    if (tag === RAW) return form.read(reader, undefined);
+    pass(reader, tag);
+  }
+  throw new Error('an answer with an object in it');
 }
 
 /** Field 2, length-delimited. */

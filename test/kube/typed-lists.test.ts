@@ -1,11 +1,12 @@
-// A real API server's two forms of the same lists: what is read of them is the same, field for field. With UPDATE_GOLDEN=1 the
+// A real API server's two forms of the same lists and watches: what is read of them is the same, field for field. With UPDATE_GOLDEN=1 the
 // lists are recorded for test/sources/kube-wire.test.ts, which has no server. Skipped without KUBECONFIG.
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Kind } from '../../src/config/object.ts';
 import { discover } from '../../src/sources/kube-discovery.ts';
+import type { WatchEvent } from '../../src/sources/kube-list-watch.ts';
 import { inNamespace } from '../../src/sources/kube-reflector.ts';
-import { type BothForms, fromJson, fromTyped, infoOf } from '../sources/kube-forms.ts';
+import { type BothForms, fromJson, fromTyped, infoOf, objectOf, readerOf } from '../sources/kube-forms.ts';
 import { Cluster, kubeconfig, pathOf, type Raw } from './cluster.ts';
 
 const KINDS: readonly Kind[] = ['Node', 'Pod', 'Service', 'ServiceAccount', 'Secret', 'ConfigMap', 'EndpointSlice'];
@@ -121,11 +122,15 @@ describe.skipIf(kubeconfig === undefined)('lists in the encoding of Kubernetes',
 
   afterAll(() => cluster.clean());
 
-  async function bothForms(kind: Kind): Promise<BothForms> {
+  async function collectionOf(kind: Kind): Promise<string> {
     const info = infoOf(kind);
     const served = await discover(cluster.api, info, signal());
     const all = served?.path ?? '';
-    const path = info.namespaced ? inNamespace(all, namespace) : all;
+    return info.namespaced ? inNamespace(all, namespace) : all;
+  }
+
+  async function bothForms(kind: Kind): Promise<BothForms> {
+    const path = await collectionOf(kind);
     const json = (await cluster.api.get(path, {}, signal())) as BothForms['json'];
     // Nothing may have changed in between; of a node a controller writes the status now and then.
     const typed = (await cluster.api.get(path, {}, signal(), (bytes) => bytes)) as Uint8Array;
@@ -142,5 +147,72 @@ describe.skipIf(kubeconfig === undefined)('lists in the encoding of Kubernetes',
     if (process.env['UPDATE_GOLDEN'] !== '1') return;
     const recorded = lists.map(({ typed, ...list }) => ({ ...list, typed: Buffer.from(typed).toString('base64') }));
     writeFileSync(RECORDED, `${JSON.stringify(recorded, undefined, 1)}\n`);
+  });
+
+  /** `TYPE OBJECT` of each event while `work` is done, until something is deleted. */
+  async function watched(
+    kind: Kind,
+    typed: boolean,
+    from: string,
+    work: () => Promise<void>,
+  ): Promise<readonly unknown[]> {
+    const seen: unknown[] = [];
+    const enough = new AbortController();
+    const end = AbortSignal.any([enough.signal, signal()]);
+    const take = (values: readonly unknown[]): void => {
+      for (const value of values as readonly (WatchEvent | { readonly type: 'BOOKMARK' })[]) {
+        if (value.type === 'BOOKMARK') continue;
+        seen.push({ type: value.type, object: objectOf(kind, value.object, typed) });
+        if (value.type === 'DELETED') enough.abort();
+      }
+    };
+    const query = { watch: true, allowWatchBookmarks: true, resourceVersion: from };
+    const decode = typed ? readerOf(kind).event : undefined;
+    const watching = cluster.api.follow(await collectionOf(kind), query, end, take, () => void work(), decode);
+    await watching.catch((error: unknown) => {
+      if (!enough.signal.aborted) throw error;
+    });
+    return seen;
+  }
+
+  it('says in a watch what JSON says: what came, changed and went', async () => {
+    const { json } = await bothForms('Pod');
+    const { resourceVersion } = json.metadata as { readonly resourceVersion: string };
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'passing', namespace, labels: { app: 'web' } } };
+    const spec = { containers: [{ name: 'app', image: 'example.com/app:1' }] };
+    const work = async (): Promise<void> => {
+      await cluster.put({ ...pod, spec });
+      await status('Pod', 'passing', { phase: 'Running', podIP: '10.1.2.9', podIPs: [{ ip: '10.1.2.9' }] });
+      const query = { gracePeriodSeconds: 0 };
+      await cluster.api.send({ method: 'DELETE', path: pathOf(pod), query }, signal());
+    };
+    const typed = await watched('Pod', true, resourceVersion, work);
+    const plain = await watched('Pod', false, resourceVersion, async () => {});
+    expect(typed).toEqual(plain);
+    const types = typed.map((event) => (event as WatchEvent).type);
+    expect(types.filter((type, i) => type !== types[i - 1])).toEqual(['ADDED', 'MODIFIED', 'DELETED']);
+  });
+
+  it('goes on from the version of an event', async () => {
+    const { json } = await bothForms('ServiceAccount');
+    const { resourceVersion } = json.metadata as { readonly resourceVersion: string };
+    const versions: string[] = [];
+    const enough = new AbortController();
+    const { event } = readerOf('ServiceAccount');
+    const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'late', namespace } };
+    const watching = cluster.api.follow(
+      await collectionOf('ServiceAccount'),
+      { watch: true, resourceVersion },
+      AbortSignal.any([enough.signal, signal()]),
+      (values) => {
+        for (const value of values) versions.push((value as ReturnType<typeof event>).resourceVersion);
+        enough.abort();
+      },
+      () => void cluster.put(account),
+      event,
+    );
+    await watching.catch(() => undefined);
+    const { metadata } = (await cluster.read(account)) as { readonly metadata: { readonly resourceVersion: string } };
+    expect(versions).toEqual([metadata.resourceVersion]);
   });
 });

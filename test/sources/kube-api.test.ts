@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, describe, expect, it } from 'vitest';
-import { kubeApi, type KubeApi } from '../../src/sources/kube-api.ts';
+import { kubeApi, type KubeApi, KubeError } from '../../src/sources/kube-api.ts';
 
 const servers: Server[] = [];
 afterEach(async () => {
@@ -100,5 +100,49 @@ describe('requests to an API server', () => {
     await api.get('/a', {}, signal());
     expect(await api.get('/a', {}, signal())).toEqual({ requests: 3 });
     expect(sockets.size).toBe(2);
+  });
+
+  const TYPED = 'application/vnd.kubernetes.protobuf;stream=watch';
+  const frame = (text: string): Buffer => Buffer.concat([Buffer.from([0, 0, 0, text.length]), Buffer.from(text)]);
+  const followed = async (answer: (response: ServerResponse) => void): Promise<readonly unknown[]> => {
+    const accepted: unknown[] = [];
+    const { api } = await rigOf((request, _body, response) => {
+      accepted.push(request.headers.accept);
+      answer(response);
+    });
+    const values: unknown[] = [];
+    const decode = (bytes: Uint8Array): unknown => {
+      const text = Buffer.from(bytes).toString();
+      if (text === 'bad') throw new Error('no event');
+      return text;
+    };
+    const take = (some: readonly unknown[]): void => void values.push(...some);
+    await api.follow('/w', { watch: true }, signal(), take, undefined, decode).catch((error: unknown) => {
+      values.push(error instanceof KubeError ? `${error.status} ${error.message}` : error);
+    });
+    expect(accepted).toEqual([`${TYPED}, application/json`]);
+    return values;
+  };
+
+  it('follow changes in the encoding of Kubernetes where the server has it, otherwise in JSON', async () => {
+    const typed = await followed((response) => {
+      response.writeHead(200, { 'content-type': TYPED });
+      response.write(Buffer.concat([frame('one'), frame('two'), frame('three').subarray(0, 6)]));
+      setTimeout(() => response.end(frame('three').subarray(6)), 20);
+    });
+    expect(typed).toEqual(['one', 'two', 'three']);
+    const plain = await followed((response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":1}\n\n{"b":2}\n');
+    });
+    expect(plain).toEqual([{ a: 1 }, { b: 2 }]);
+  });
+
+  it('end a watch at what they cannot read, after what came before it', async () => {
+    const values = await followed((response) => {
+      response.writeHead(200, { 'content-type': TYPED });
+      response.write(frame('one'));
+      setTimeout(() => response.write(Buffer.concat([frame('bad'), frame('two')])), 20);
+    });
+    expect(values).toEqual(['one', '0 no event']);
   });
 });

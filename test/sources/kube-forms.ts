@@ -2,7 +2,7 @@
 import { KINDS } from '../../src/config/kinds.ts';
 import type { ConfigObject, Kind } from '../../src/config/object.ts';
 import { parseChecked, type Parsed, parseKnown } from '../../src/config/parse/index.ts';
-import { listReaderOf } from '../../src/sources/kube-wire-kinds.ts';
+import { type KindReader, kindReaderOf } from '../../src/sources/kube-wire-kinds.ts';
 
 export interface BothForms {
   readonly kind: Kind;
@@ -25,6 +25,14 @@ export function infoOf(kind: Kind): (typeof KINDS)[number] {
   return info;
 }
 
+/** What an object of an event is to the mesh. */
+export function objectOf(kind: Kind, raw: unknown, typed: boolean): ConfigObject | undefined {
+  const parsed = typed
+    ? parseChecked(raw as Parameters<typeof parseChecked>[0], 'v1', infoOf(kind), OPTIONS)
+    : parseKnown(raw as Parameters<typeof parseKnown>[0], 'v1', infoOf(kind), OPTIONS);
+  return objects([parsed])[0];
+}
+
 export function fromJson({ kind, json }: BothForms): readonly ConfigObject[] {
   return objects(json.items.map((item) => parseKnown(item, 'v1', infoOf(kind), OPTIONS)));
 }
@@ -35,7 +43,11 @@ export function fromTyped({ kind, typed }: BothForms): readonly ConfigObject[] {
 }
 
 export function listOf(kind: Kind, typed: Uint8Array) {
-  const read = listReaderOf(kind);
-  if (read === undefined) throw new Error(`${kind} has no other form than JSON`);
-  return read(typed);
+  return readerOf(kind).list(typed);
+}
+
+export function readerOf(kind: Kind): KindReader {
+  const reader = kindReaderOf(kind);
+  if (reader === undefined) throw new Error(`${kind} has no other form than JSON`);
+  return reader;
 }

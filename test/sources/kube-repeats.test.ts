@@ -35,7 +35,7 @@ function reflectorOf(kind: 'VirtualService' | 'ServiceEntry') {
   };
   const event = (type: 'ADDED' | 'MODIFIED' | 'DELETED', object: object, served = SERVED): readonly ObjectEvent[] => {
     const before = emitted.length;
-    reflector.events([{ type, object: object as never }], served);
+    reflector.events([{ type, object: object as never, checked: false }], served);
     return emitted.slice(before).flat();
   };
   return { list, event };
