@@ -102,8 +102,8 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
       const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs: ANSWER_MS });
       const bytes = await bytesOf(response);
       if (response.status !== 200) throw errorOf(response, bytes);
-      if (decode !== undefined && response.contentType?.startsWith(TYPED) === true) return decode(bytes);
-      return JSON.parse(bytes.toString('utf8')) as unknown;
+      const read = decoderOf(response, decode);
+      return read === undefined ? (JSON.parse(bytes.toString('utf8')) as unknown) : read(bytes);
     },
     follow: async (path, query, signal, onValues, onOpen, decode) => {
       const idleMs = Number(query['timeoutSeconds'] ?? 300) * 1000 + 30_000;
@@ -111,11 +111,15 @@ function readerOf(connection: Connection, list: string, event: string): KubeRead
       const response = await connection.open({ method: 'GET', path, query, signal, accept, idleMs });
       if (response.status !== 200) throw errorOf(response, await bytesOf(response));
       onOpen?.();
-      const typed = decode !== undefined && response.contentType?.startsWith(TYPED) === true;
-      const split = typed ? frameSplitter(decode) : lineSplitter();
-      await valuesOf(response, split, onValues);
+      const read = decoderOf(response, decode);
+      await valuesOf(response, read === undefined ? lineSplitter() : frameSplitter(read), onValues);
     },
   };
+}
+
+/** Undefined where the answer is JSON, whatever was asked for. */
+function decoderOf({ contentType }: Answer, decode: Decode | undefined): Decode | undefined {
+  return contentType?.startsWith(TYPED) === true ? decode : undefined;
 }
 
 function partial(as: string): string {
@@ -264,13 +268,14 @@ function valuesOf({ body }: Answer, split: Splitter, onValues: (values: readonly
   return new Promise((resolve, reject) => {
     const lost = (message: string): void => reject(new KubeError(0, message));
     body.on('data', (chunk: Buffer) => {
+      let values: readonly unknown[];
       try {
-        const values = split(chunk);
-        if (values.length > 0) onValues(values);
+        values = split(chunk);
       } catch (error) {
         body.destroy();
-        lost(error instanceof Error ? error.message : String(error));
+        return lost(error instanceof Error ? error.message : String(error));
       }
+      if (values.length > 0) onValues(values);
     });
     body.on('end', () => resolve());
     body.on('error', (error) => lost(error.message));

@@ -1,6 +1,6 @@
 // The numbers of the fields that are read of Kubernetes' own kinds, from generated.proto of k8s.io/api and k8s.io/apimachinery.
-// In: a kind. Out: how its lists and the events of its watches are read; undefined for kinds that definitions bring, which API servers send as JSON alone.
-// Called by kube-reflector.ts. The compiler holds these tables to the schemas by which JSON is checked.
+// In: a kind. Out: how its lists and the events of its watches are read; undefined for kinds that definitions bring, which API
+// servers send as JSON alone. Called by kube-reflector.ts. The compiler holds these tables to the schemas by which JSON is checked.
 
 import type { Kind } from '../config/object.ts';
 import type { Checked } from '../config/parse/index.ts';

@@ -29,7 +29,9 @@ export interface Waiter {
 
 export class Gate {
   readonly #options: GateOptions;
+  readonly #start: number;
   #bytes = 0;
+  /** Bytes on their way above which streams wait at present. */
   #window: number;
   /** In the order of their coming, with what cancels their time limit. */
   readonly #waiting = new Map<Waiter, () => void>();
@@ -38,7 +40,8 @@ export class Gate {
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.#window = options.start ?? options.limit;
+    this.#start = options.start ?? options.limit;
+    this.#window = this.#start;
   }
 
   get bytes(): number {
@@ -50,25 +53,23 @@ export class Gate {
     this.#bytes += bytes;
     if (bytes >= 0) return;
     this.#turn();
-    if (this.#bytes === 0 && this.#waiting.size === 0) this.#window = this.#options.start ?? this.#options.limit;
+    if (this.#bytes === 0 && this.#waiting.size === 0) this.#window = this.#start;
   }
 
   /** Counts so much until the result is called, or for as long as anybody's patience lasts. */
   hold(amount: number): () => void {
     let held = true;
-    const release = (): boolean => {
-      if (!held) return false;
+    const release = (arrived: boolean): void => {
+      if (!held) return;
       held = false;
       cancel();
-      return true;
-    };
-    const cancel = this.#options.timers.setTimeout(() => release() && this.add(-amount), PATIENCE_MS);
-    this.add(amount);
-    return () => {
-      if (!release()) return;
-      this.#widen(amount);
+      // The more has arrived in time, the more may be on its way.
+      if (arrived) this.#window = Math.min(this.#options.limit, this.#window + amount);
       this.add(-amount);
     };
+    const cancel = this.#options.timers.setTimeout(() => release(false), PATIENCE_MS);
+    this.add(amount);
+    return () => release(true);
   }
 
   /** True when it may send now; otherwise its `proceed` is called when it is to ask again. */
@@ -102,11 +103,6 @@ export class Gate {
     this.#waiting.get(waiter)?.();
     if (this.#waiting.delete(waiter)) this.#count();
     this.done(waiter);
-  }
-
-  /** The more has arrived in time, the more may be on its way. */
-  #widen(amount: number): void {
-    this.#window = Math.min(this.#options.limit, this.#window + amount);
   }
 
   #turn(): void {

@@ -12,34 +12,27 @@ export interface BothForms {
 
 const OPTIONS = { unknownFields: 'warning', origin: 'test' } as const;
 
-function objects(parsed: readonly Parsed[]): readonly ConfigObject[] {
-  return parsed.map((each) => {
-    if (each.kind !== 'object') throw new Error(JSON.stringify(each));
-    return each.object;
-  });
-}
-
 export function infoOf(kind: Kind): (typeof KINDS)[number] {
   const info = KINDS.find((each) => each.kind === kind);
   if (info === undefined) throw new Error(`no kind ${kind}`);
   return info;
 }
 
-/** What an object of an event is to the mesh. */
-export function objectOf(kind: Kind, raw: unknown, typed: boolean): ConfigObject | undefined {
-  const parsed = typed
+/** What an object is to the mesh, from either form. */
+export function objectOf(kind: Kind, raw: unknown, typed: boolean): ConfigObject {
+  const parsed: Parsed = typed
     ? parseChecked(raw as Parameters<typeof parseChecked>[0], 'v1', infoOf(kind), OPTIONS)
     : parseKnown(raw as Parameters<typeof parseKnown>[0], 'v1', infoOf(kind), OPTIONS);
-  return objects([parsed])[0];
+  if (parsed.kind !== 'object') throw new Error(JSON.stringify(parsed));
+  return parsed.object;
 }
 
 export function fromJson({ kind, json }: BothForms): readonly ConfigObject[] {
-  return objects(json.items.map((item) => parseKnown(item, 'v1', infoOf(kind), OPTIONS)));
+  return json.items.map((item) => objectOf(kind, item, false));
 }
 
 export function fromTyped({ kind, typed }: BothForms): readonly ConfigObject[] {
-  const { items } = listOf(kind, typed);
-  return objects(items.map((item) => parseChecked(item, 'v1', infoOf(kind), OPTIONS)));
+  return listOf(kind, typed).items.map((item) => objectOf(kind, item, true));
 }
 
 export function listOf(kind: Kind, typed: Uint8Array) {

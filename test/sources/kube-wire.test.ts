@@ -1,13 +1,14 @@
 // Lists in Kubernetes' own encoding, recorded from an API server of version 1.34 (test/kube/typed-lists.test.ts).
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
+import protobuf from 'protobufjs/minimal.js';
 import { describe, expect, it } from 'vitest';
 import type { Kind } from '../../src/config/object.ts';
 import type { Decode, KubeApi } from '../../src/sources/kube-api.ts';
 import { kubernetesSource } from '../../src/sources/kubernetes.ts';
 import { tableValues } from '../../src/lib/table.ts';
 import { newStore, noMeter, quietLog, realTimers } from './harness.ts';
-import { WireReader } from '../../src/codec/reader.ts';
+import { listReader } from '../../src/sources/kube-wire.ts';
 import { frameSplitter } from '../../src/sources/kube-stream.ts';
 import { type BothForms, fromJson, fromTyped, listOf, objectOf, readerOf } from './kube-forms.ts';
 
@@ -55,17 +56,12 @@ describe('lists in the encoding of Kubernetes', () => {
   });
 });
 
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest >>>= 7) {
-    if (rest < 128) return Buffer.from([...bytes, rest]);
-    bytes.push((rest & 127) | 128);
-  }
-}
-
 /** A field whose value has a length. */
-function sized(number: number, bytes: Uint8Array): Buffer {
-  return Buffer.concat([varint((number << 3) | 2), varint(bytes.length), bytes]);
+function sized(number: number, bytes: Uint8Array): Uint8Array {
+  return protobuf.Writer.create()
+    .uint32((number << 3) | 2)
+    .bytes(bytes)
+    .finish();
 }
 
 function envelope(raw: Uint8Array): Buffer {
@@ -84,22 +80,7 @@ function frameOf(bytes: Uint8Array): Buffer {
 
 /** The objects of a recorded list, each as it lies there. */
 function itemsIn(list: Uint8Array): readonly Uint8Array[] {
-  const items: Uint8Array[] = [];
-  const outer = new WireReader(list.subarray(4));
-  while (outer.position < outer.bytes.length) {
-    const tag = outer.varint();
-    if (tag !== 0x12) {
-      outer.skip(tag);
-      continue;
-    }
-    const inner = new WireReader(outer.span());
-    while (inner.position < inner.bytes.length) {
-      const each = inner.varint();
-      if (each === 0x12) items.push(inner.span());
-      else inner.skip(each);
-    }
-  }
-  return items;
+  return listReader({ wire: 2, read: (reader) => reader.span() })(list).items;
 }
 
 describe('events of watches in the encoding of Kubernetes', () => {
