@@ -67,7 +67,8 @@ export interface ServerOptions {
   readonly logLevels: string;
   readonly logJson: boolean;
   readonly debounceQuiet: number;
-  readonly debounceMax: number;
+  /** Unset: what suits the source. */
+  readonly debounceMax?: number | undefined;
   /** Who fetches the key sets that RequestAuthentications name, and how often (ms). */
   readonly jwksFetch?: JwksFetchMode | undefined;
   readonly jwksRefresh?: number | undefined;

@@ -62,7 +62,7 @@ function addServe(program: Command, context: CommandContext, finish: (code: numb
     .option('--log_output_level <levels>', 'none, error, warn, info, debug; or scope:level,…', 'info')
     .option('--log_as_json', 'one JSON object a line')
     .option('--debounceAfter <ms>', 'a burst of changes is over when nothing came for so long', '20')
-    .option('--debounceMax <ms>', 'no change waits longer than this', '500')
+    .option('--debounceMax <ms>', 'no change waits longer than this; 500, and 2000 from files, without it')
     .option('--maxRequestsPerSecond <n>', 'new streams a second; 0 = chosen by the number of cores', '0')
     .option('--keepaliveMaxServerConnectionAge <d>', 'proxies are asked to connect anew after this', 'infinite')
     .option(

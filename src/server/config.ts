@@ -9,6 +9,7 @@ import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator, type Validator } from '../config/validate/index.ts';
 import type { Table } from '../lib/table.ts';
 import type { LinkInputs } from '../plane/linkage.ts';
+import type { Rest } from '../plane/debounce.ts';
 import { awaitsSlices } from '../plane/partial-change.ts';
 import { Plane } from '../plane/plane.ts';
 import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
@@ -141,6 +142,21 @@ interface Changing extends Pick<LinkInputs, 'mesh' | 'jwks'> {
   readonly networks: LinkInputs['meshNetworks'];
 }
 
+interface Pace {
+  /** ms */
+  readonly max: number;
+  readonly rest: Rest;
+}
+
+/**
+ * How long a change of a churn may wait. Traffic waits for endpoints of a cluster; files are written by people and tools, which
+ * look again after seconds: there a churn may take a tenth of a core in place of a third.
+ */
+const PACES: Readonly<Record<'files' | 'kubernetes', Pace>> = {
+  files: { max: 2000, rest: { lone: 16, churn: 16 } },
+  kubernetes: { max: 500, rest: { lone: 1, churn: 2 } },
+};
+
 function planeOf(
   options: ServerOptions,
   { log, clock, timers, metrics }: World,
@@ -148,6 +164,8 @@ function planeOf(
   current: () => Changing,
 ): Plane {
   const { domain, clusterId, systemNamespace, jwksFetch, features } = options;
+  const mode = kube === undefined ? 'files' : 'kubernetes';
+  const pace = PACES[mode];
   return new Plane({
     log: log.child('plane'),
     meter: metrics.meter,
@@ -156,7 +174,8 @@ function planeOf(
     yieldLoop: () => nextTurn(),
     workloadKeys,
     quiet: options.debounceQuiet,
-    max: options.debounceMax,
+    max: options.debounceMax ?? pace.max,
+    rest: pace.rest,
     inputs: () => {
       const { byKind, mesh, networks, jwks } = current();
       return {
@@ -170,7 +189,7 @@ function planeOf(
           clusterId,
           systemNamespace,
         },
-        mode: kube === undefined ? 'files' : 'kubernetes',
+        mode,
       };
     },
     secretAccess: kube?.secretAccess,

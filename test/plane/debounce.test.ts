@@ -1,7 +1,7 @@
-// When changes are acted on: alone at once, together once they fall quiet, and a churn for no more than a third of the time.
+// When changes are acted on: alone at once, together once they fall quiet, and a churn for no more than a part of the time.
 
 import { describe, expect, it } from 'vitest';
-import { debounce } from '../../src/plane/debounce.ts';
+import { type Act, type Debounce, debounce, type Rest } from '../../src/plane/debounce.ts';
 
 /** A debounce of 20 and 500 ms on a clock of its own; `took`: how long an act goes on, undefined where it sets off nothing. */
 class Bench {
@@ -11,14 +11,21 @@ class Bench {
   /** What comes during the next act. */
   meanwhile: (() => void) | undefined;
   #timers: { readonly at: number; readonly fn: () => void }[] = [];
-  readonly debounce = debounce({ quiet: 20, max: 500, clock: { now: () => this.now }, timers: this }, async () => {
+  readonly debounce: Debounce;
+
+  constructor(pace: { readonly max: number; readonly rest?: Rest } = { max: 500 }) {
+    const clock = { now: () => this.now };
+    this.debounce = debounce({ quiet: 20, ...pace, clock, timers: this }, () => this.#act());
+  }
+
+  async #act(): Promise<Act | undefined> {
     this.acts.push(this.now);
     this.meanwhile?.();
     this.meanwhile = undefined;
     const { took } = this;
     if (took === undefined) return undefined;
     return { done: new Promise<void>((resolve) => this.setTimeout(resolve, took)) };
-  });
+  }
 
   setTimeout(fn: () => void, ms: number): () => void {
     const timer = { at: this.now + ms, fn };
@@ -108,6 +115,19 @@ describe('changes', () => {
     expect(gaps.length).toBeGreaterThanOrEqual(9);
     expect(Math.min(...gaps)).toBe(240);
     expect(Math.max(...gaps)).toBeLessThanOrEqual(260);
+  });
+
+  it.each([
+    ['during acts', 30],
+    ['between them', 55],
+  ])('take as small a part as is asked for, whether they come %s', async (_, every) => {
+    const bench = new Bench({ max: 2_000, rest: { lone: 16, churn: 16 } });
+    bench.took = 50;
+    await bench.churn(6_000, every);
+    const gaps = bench.gaps.slice(1);
+    expect(gaps.length).toBeGreaterThanOrEqual(6);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(850);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(880);
   });
 
   it('wait no longer than the limit, however long that goes on', async () => {

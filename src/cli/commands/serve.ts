@@ -32,7 +32,7 @@ export interface ServeFlags {
   readonly log_output_level: string;
   readonly log_as_json?: boolean;
   readonly debounceAfter: string;
-  readonly debounceMax: string;
+  readonly debounceMax?: string;
   readonly maxRequestsPerSecond: string;
   readonly keepaliveMaxServerConnectionAge: string;
   readonly workers: string;
@@ -100,7 +100,7 @@ function serverOptions(flags: ServeFlags, { env }: CommandContext): ServerOption
     logLevels: flags.log_output_level,
     logJson: flags.log_as_json === true,
     debounceQuiet: number('debounceAfter', flags.debounceAfter),
-    debounceMax: number('debounceMax', flags.debounceMax),
+    debounceMax: flags.debounceMax === undefined ? undefined : number('debounceMax', flags.debounceMax),
     ...environmentOf(env),
     jwksRefresh: refreshInterval(env['PILOT_JWT_PUB_KEY_REFRESH_INTERVAL']),
     // Reading the whole configuration leaves as much garbage as objects, and a heap that is allowed to grow from there.
