@@ -8,6 +8,7 @@ import { RENDER_COUNTS } from '../translate/counts.ts';
 import { watchLoop } from './event-loop.ts';
 
 export function engineMetrics(metrics: MetricsRoot): { stop(): void } {
+  metrics.ofProcess();
   countRenders(metrics);
   countEncoded(metrics);
   const loop = watchLoop(metrics.meter);

@@ -19,7 +19,20 @@ export interface MetricsRoot {
   readonly contentType: string;
   /** Called before each page, to refresh what is cheaper to read than to keep; the page waits for it. */
   onScrape(refresh: () => void | Promise<void>): void;
+  /** Tells of this process as well: CPU, memory, descriptors, start, by the names that all Prometheus clients use. */
+  ofProcess(): void;
 }
+
+/** What prom-client knows of processes, by its modules; what else it has there is Node.js's own business. */
+const OF_PROCESS = [
+  'osMemoryHeap',
+  'processCpuTotal',
+  'processStartTime',
+  'processOpenFileDescriptors',
+  'processMaxFileDescriptors',
+  'heapSizeAndUsed',
+  'version',
+];
 
 export function createMetrics(): MetricsRoot {
   const registry = new Registry();
@@ -59,6 +72,11 @@ export function createMetrics(): MetricsRoot {
     contentType: registry.contentType,
     onScrape: (refresh) => {
       refreshers.push(refresh);
+    },
+    ofProcess: () => {
+      for (const module of OF_PROCESS) {
+        (part(`prom-client/lib/metrics/${module}`) as (registry: PromClient.Registry) => void)(registry);
+      }
     },
   };
 }
