@@ -22,6 +22,12 @@ export interface GateOptions {
 /** What isn't over after this, ms, counts as if it were: a proxy far away, one that is silent, an Envoy that warms its clusters first. */
 export const PATIENCE_MS = 1_000;
 
+/** It is looked at more than once: what came while the event loop was held is read in between. */
+const LOOKS = 2;
+/** Whoever is busy gets no more than this: ten times as much. */
+const MAX_LOOKS = 10 * LOOKS;
+const never = (): boolean => false;
+
 export interface Waiter {
   /** It is its turn. */
   proceed(): void;
@@ -56,9 +62,11 @@ export class Gate {
     if (this.#bytes === 0 && this.#waiting.size === 0) this.#window = this.#start;
   }
 
-  /** Counts so much until the result is called, or for as long as anybody's patience lasts. */
-  hold(amount: number): () => void {
+  /** Counts so much until the result is called, or until patience ends; while it is `busy` that is longer. */
+  hold(amount: number, busy: () => boolean = never): () => void {
     let held = true;
+    let idle = 0;
+    let looks = 0;
     const release = (arrived: boolean): void => {
       if (!held) return;
       held = false;
@@ -67,7 +75,12 @@ export class Gate {
       if (arrived) this.#window = Math.min(this.#options.limit, this.#window + amount);
       this.add(-amount);
     };
-    const cancel = this.#options.timers.setTimeout(() => release(false), PATIENCE_MS);
+    const look = (): void => {
+      idle = busy() ? 0 : idle + 1;
+      if (idle >= LOOKS || ++looks >= MAX_LOOKS) return release(false);
+      cancel = this.#options.timers.setTimeout(look, PATIENCE_MS / LOOKS);
+    };
+    let cancel = this.#options.timers.setTimeout(look, PATIENCE_MS / LOOKS);
     this.add(amount);
     return () => release(true);
   }

@@ -24,9 +24,12 @@ export class Openings {
     this.#gate = new Gate({ timers, limit, waiting, maxWait: MAX_WAIT_MS });
   }
 
-  /** Calls `open` when the stream is to be read from, perhaps at once; `over` of the opening says that it was, or is gone. */
-  begin(open: (opening: Opening) => void): Opening {
-    const opening = new Opening(this.#gate, open);
+  /**
+   * Calls `open` when the stream is to be read from, perhaps at once; `over` of the opening says that it was, or is gone. Who is
+   * silent doesn't keep others waiting for long; `busy`: part of what it has to say is here already, and lies in memory.
+   */
+  begin(open: (opening: Opening) => void, busy: () => boolean): Opening {
+    const opening = new Opening(this.#gate, open, busy);
     opening.proceed();
     return opening;
   }
@@ -35,17 +38,19 @@ export class Openings {
 export class Opening implements Waiter {
   readonly #gate: Gate;
   readonly #open: (opening: Opening) => void;
+  readonly #busy: () => boolean;
   #release: (() => void) | undefined;
   #over = false;
 
-  constructor(gate: Gate, open: (opening: Opening) => void) {
+  constructor(gate: Gate, open: (opening: Opening) => void, busy: () => boolean) {
     this.#gate = gate;
     this.#open = open;
+    this.#busy = busy;
   }
 
   proceed(): void {
     if (this.#over || this.#release !== undefined || !this.#gate.may(this)) return;
-    this.#release = this.#gate.hold(1);
+    this.#release = this.#gate.hold(1, this.#busy);
     this.#gate.done(this);
     this.#open(this);
   }

@@ -17,7 +17,7 @@ import { Backlog, Intake } from './intake.ts';
 import { Keepalive } from './keepalive.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
-import { Openings } from './openings.ts';
+import { type Opening, Openings } from './openings.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamProgress, StreamStatus } from './status.ts';
@@ -245,13 +245,23 @@ class AggregatedDiscovery implements XdsServer {
   }
 
   #accept(mode: Mode, call: GrpcCall, peer: Peer): void {
-    const opening = this.#openings.begin((open) => this.#read(mode, call, peer, () => open.over()));
+    let unread = (): boolean => false;
+    const open = (opening: Opening): void => {
+      unread = this.#read(mode, call, peer, () => opening.over());
+    };
+    const opening = this.#openings.begin(open, () => unread());
     if (!call.over) call.onOver = () => opening.over();
   }
 
-  /** `said`: the client has said something, and nothing of it is left to read. */
-  #read(mode: Mode, call: GrpcCall, peer: Peer, said: () => void): void {
-    if (this.#closing) return this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
+  /**
+   * `said`: the client has said something, and nothing of it is left to read. Gives what tells whether there is something to
+   * read.
+   */
+  #read(mode: Mode, call: GrpcCall, peer: Peer, said: () => void): () => boolean {
+    if (this.#closing) {
+      this.#refuse(call, UNAVAILABLE, 'this server is shutting down');
+      return () => false;
+    }
     const { metrics } = this.#shared;
     const serial = `${this.#seed}.${(this.#serial++).toString(36)}`;
     const stream = new XdsStream(mode, peer, call, this.#shared, serial);
@@ -286,6 +296,7 @@ class AggregatedDiscovery implements XdsServer {
         if (this.#streams.size === 0) this.#idle?.();
       },
     });
+    return () => unread > 0 || !call.betweenMessages;
   }
 
   #largest = 0;

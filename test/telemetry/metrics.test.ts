@@ -33,6 +33,15 @@ describe('metrics', () => {
     expect(() => counter.inc({ type: 'cds' }, Number.NaN)).toThrow('cannot grow by NaN');
   });
 
+  it('tell of the process by the names that dashboards know', async () => {
+    const metrics = createMetrics();
+    metrics.ofProcess();
+    const page = await metrics.render();
+    for (const name of ['process_resident_memory_bytes', 'process_cpu_seconds_total', 'process_start_time_seconds']) {
+      expect(Number(new RegExp(`^${name} (\\S+)`, 'm').exec(page)?.[1])).toBeGreaterThan(0);
+    }
+  });
+
   it('observe by the same labels, too', async () => {
     const metrics = createMetrics();
     const histogram = metrics.meter.histogram('seconds', 'Seconds.', [1, 2], ['type']);

@@ -27,8 +27,13 @@ describe('streams that open', () => {
     const waiting = metrics.gauge('waiting');
     const openings = new Openings({ timers, limit, waiting });
     const opened: number[] = [];
-    const begin = (id: number) => openings.begin(() => opened.push(id));
-    return { timers, metrics, opened, begin };
+    const busy = new Set<number>();
+    const begin = (id: number) =>
+      openings.begin(
+        () => opened.push(id),
+        () => busy.has(id),
+      );
+    return { timers, metrics, opened, begin, busy };
   }
 
   it('are so many at a time, in the order of their coming', () => {
@@ -56,6 +61,32 @@ describe('streams that open', () => {
     expect(opened).toEqual([0, 1]);
     timers.advance(PATIENCE_MS);
     expect(opened).toEqual([0, 1, 2]);
+  });
+
+  it('wait for those of which something lies in memory, and for them no more than ten times as long', () => {
+    const { timers, opened, begin, busy } = gate(1);
+    busy.add(0);
+    for (const id of [0, 1, 2]) begin(id);
+    timers.advance(PATIENCE_MS * 5);
+    expect(opened).toEqual([0]);
+    busy.delete(0);
+    timers.advance(PATIENCE_MS);
+    expect(opened).toEqual([0, 1]);
+    busy.add(1);
+    timers.advance(PATIENCE_MS * 9);
+    expect(opened).toEqual([0, 1]);
+    timers.advance(PATIENCE_MS);
+    expect(opened).toEqual([0, 1, 2]);
+  });
+
+  it('wait for those whose words a busy server has not read yet: it looks more than once', () => {
+    const { timers, opened, begin, busy } = gate(1);
+    for (const id of [0, 1]) begin(id);
+    // The loop was held for long: the first look is due, and what has come in the meantime is read only after it.
+    timers.advance(PATIENCE_MS / 2);
+    busy.add(0);
+    timers.advance(PATIENCE_MS);
+    expect(opened).toEqual([0]);
   });
 
   it('wait for those before them on a slow machine, too', () => {
