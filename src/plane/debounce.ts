@@ -80,9 +80,9 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
   return {
     signal: (partial = false) => {
       const now = clock.now();
-      if (first === undefined) calm = now >= calmFrom;
-      first ??= now;
       const completes = partly && !partial;
+      if (first === undefined || completes) calm = now >= calmFrom;
+      first ??= now;
       partly &&= partial;
       if (!running) schedule(calm && completes ? 0 : waitOf(first));
     },

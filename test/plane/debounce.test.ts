@@ -149,6 +149,17 @@ describe('changes', () => {
     expect(bench.acts).toEqual([10]);
   });
 
+  it('that complete what came just after others were acted on leave at once, too', async () => {
+    const bench = new Bench();
+    bench.debounce.signal();
+    await bench.until(14);
+    bench.debounce.signal(true);
+    await bench.until(29);
+    bench.debounce.signal();
+    await bench.until(200);
+    expect(bench.acts).toEqual([0, 30]);
+  });
+
   it('that stay partial are acted on when it is quiet', async () => {
     const bench = new Bench();
     bench.debounce.signal(true);

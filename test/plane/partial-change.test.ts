@@ -1,4 +1,4 @@
-// Which changes are known to go on: Services whose EndpointSlices are still to come.
+// Which changes are known to go on: Services and Pods whose EndpointSlices are still to come.
 
 import { describe, expect, it } from 'vitest';
 import { awaitsSlices } from '../../src/plane/partial-change.ts';
@@ -27,6 +27,28 @@ const SLICE = {
 
 const ACCOUNT = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'cart', namespace: 'shop' } };
 
+function pod(name: string, labels: Record<string, string>, phase = 'Pending', annotations = {}): unknown {
+  const metadata = { name, namespace: 'shop', labels, annotations };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata,
+    spec: { nodeName: 'node-1' },
+    status: { phase, podIP: '10.1.0.9' },
+  };
+}
+
+function entry(workloadSelector?: unknown): unknown {
+  const ports = [{ number: 80, name: 'http', protocol: 'HTTP' }];
+  const spec = { hosts: ['old.example.com'], location: 'MESH_INTERNAL', resolution: 'STATIC', ports, workloadSelector };
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'old', namespace: 'shop' },
+    spec,
+  };
+}
+
 /** What the last batch is held to be, after those before it. */
 function afterBatches(...batches: readonly (readonly unknown[])[]): boolean | undefined {
   const store = createStore({ validators: () => [], log: silentLog, meter: new Metrics() });
@@ -48,6 +70,21 @@ describe('the rest is known to follow', () => {
     expect(afterBatches([service('other')], [service('cart'), service('cart-headless', { clusterIP: 'None' })])).toBe(
       true,
     );
+  });
+
+  it('after Pods that come, or are in another state', () => {
+    expect(afterBatches([pod('a', { app: 'cart' })])).toBe(true);
+    expect(afterBatches([pod('a', { app: 'cart' })], [pod('a', { app: 'cart' }, 'Running')])).toBe(true);
+    expect(afterBatches([entry()], [pod('a', { app: 'cart' })])).toBe(true);
+    expect(afterBatches([service('cart'), pod('a', { app: 'cart' })])).toBe(true);
+  });
+
+  it('not after Pods that something else goes by', () => {
+    const before = pod('a', { app: 'cart' });
+    expect(afterBatches([before], [pod('a', { app: 'cart', version: 'v2' })])).toBe(false);
+    expect(afterBatches([before], [pod('a', { app: 'cart' }, 'Pending', { note: 'x' })])).toBe(false);
+    expect(afterBatches([entry({ labels: { app: 'other' } })], [before])).toBe(false);
+    expect(afterBatches([before, SLICE])).toBe(false);
   });
 
   it('after nothing else', () => {
