@@ -8,21 +8,11 @@ export interface DebounceOptions {
   readonly quiet: number;
   /** No change waits longer than this, in ms, but for linking and translation of those before it. */
   readonly max: number;
-  /** Unset: that of Kubernetes. */
-  readonly rest?: Rest | undefined;
+  /** It rests for so many times as long as what an act set off took, on top of all else. Unset: 0. */
+  readonly restPerPush?: number | undefined;
   readonly clock: Clock;
   readonly timers: Timers;
 }
-
-/** How long to act on nothing, as a multiple of what the last act took. */
-export interface Rest {
-  /** After one during which nothing came. */
-  readonly lone: number;
-  /** After one during which more came. */
-  readonly churn: number;
-}
-
-const REST: Rest = { lone: 1, churn: 2 };
 
 export interface Debounce {
   /** Something changed. `act` runs later, never from within this call. `partial`: the rest of the change is known to follow. */
@@ -37,8 +27,9 @@ export interface Act {
 
 /**
  * Leading edge: if nothing was done during the last `quiet` ms, `act` runs in the next turn of the loop. Otherwise it runs
- * once the signals fall quiet, and in any case `max` ms after the first one that waits. After it has run it rests, for longer
- * when signals came meanwhile, half of `max` at most; they gather until then.
+ * once the signals fall quiet, and in any case `max` ms after the first one that waits. After it has run it rests for as long
+ * as it took, and twice as long when signals came meanwhile, and for longer where `restPerPush` says so, half of `max` at most;
+ * they gather until then.
  *
  * A partial change is acted on with the rest of it, which leaves at once where a lone change would, or else when it is quiet.
  *
@@ -46,7 +37,7 @@ export interface Act {
  * has set off nothing. Then what often follows (endpoints after their Pods) need not wait until it is quiet. It must not throw.
  */
 export function debounce(options: DebounceOptions, act: () => Promise<Act | undefined>): Debounce {
-  const { quiet, max, rest = REST, clock, timers } = options;
+  const { quiet, max, restPerPush = 0, clock, timers } = options;
   let first: number | undefined;
   /** All that waits is partial. */
   let partly = true;
@@ -68,11 +59,13 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
     running = true;
     const started = clock.now();
     const acted = await act();
+    const settled = clock.now();
     if (acted !== undefined) await within(max / 2, acted.done, timers);
     running = false;
     const now = clock.now();
     const took = now - started;
-    restUntil = now + Math.min((first === undefined ? rest.lone : rest.churn) * took, max / 2);
+    const rest = (first === undefined ? took : 2 * took) + restPerPush * (now - settled);
+    restUntil = now + Math.min(rest, max / 2);
     if (acted !== undefined) calmFrom = now + quiet;
     calm = acted === undefined;
     if (first !== undefined) schedule(calm && !partly ? 0 : waitOf(first));

@@ -12,7 +12,7 @@ import type { LinkedSnapshot } from '../snapshot/index.ts';
 import type { NodeInfo, Peer, ProxySession, Refusal, ViewPort } from '../xds/port.ts';
 import { ClassPool } from './class-pool.ts';
 import type { ClassState } from './class-state.ts';
-import { type Act, type Debounce, debounce, type Rest } from './debounce.ts';
+import { type Act, type Debounce, debounce } from './debounce.ts';
 import { unnamedOrigins } from './explain.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
@@ -31,10 +31,10 @@ export interface PlaneOptions {
   readonly timers: Timers;
   /** Runs the next slice of a long piece of work once waiting events were handled. */
   readonly yieldLoop: () => Promise<void>;
-  /** Debounce: times in ms, and how long it rests. */
+  /** See DebounceOptions. */
   readonly quiet: number;
   readonly max: number;
-  readonly rest?: Rest | undefined;
+  readonly restPerPush?: number | undefined;
   /** The newest inputs whenever a snapshot is built; their tables never change afterwards. */
   readonly inputs: () => LinkInputs;
   /** Who may read Secrets; without it whoever is of their namespace. */
@@ -107,8 +107,8 @@ export class Plane implements ViewPort {
         this.#failed(id, error, 'translation for a proxy failed');
       },
     });
-    const { quiet, max, rest } = options;
-    this.#debounce = debounce({ quiet, max, rest, clock, timers }, () => this.#act());
+    const { quiet, max, restPerPush } = options;
+    this.#debounce = debounce({ quiet, max, restPerPush, clock, timers }, () => this.#act());
   }
 
   paced(idle: () => Promise<void>): void {

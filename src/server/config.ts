@@ -9,7 +9,6 @@ import type { ConfigObject, Finding, Kind } from '../config/object.ts';
 import { createValidator, type Validator } from '../config/validate/index.ts';
 import type { Table } from '../lib/table.ts';
 import type { LinkInputs } from '../plane/linkage.ts';
-import type { Rest } from '../plane/debounce.ts';
 import { awaitsSlices } from '../plane/partial-change.ts';
 import { Plane } from '../plane/plane.ts';
 import type { LeaseWorkloadKeys } from '../plane/workload-secrets.ts';
@@ -142,19 +141,13 @@ interface Changing extends Pick<LinkInputs, 'mesh' | 'jwks'> {
   readonly networks: LinkInputs['meshNetworks'];
 }
 
-interface Pace {
-  /** ms */
-  readonly max: number;
-  readonly rest: Rest;
-}
-
 /**
  * How long a change of a churn may wait. Traffic waits for endpoints of a cluster; files are written by people and tools, which
- * look again after seconds: there a churn may take a tenth of a core in place of a third.
+ * look again after seconds: there pushes to many proxies may take a twelfth of a core in place of a third.
  */
-const PACES: Readonly<Record<'files' | 'kubernetes', Pace>> = {
-  files: { max: 2000, rest: { lone: 16, churn: 16 } },
-  kubernetes: { max: 500, rest: { lone: 1, churn: 2 } },
+const PACES = {
+  files: { max: 2000, restPerPush: 15 },
+  kubernetes: { max: 500, restPerPush: 0 },
 };
 
 function planeOf(
@@ -175,7 +168,7 @@ function planeOf(
     workloadKeys,
     quiet: options.debounceQuiet,
     max: options.debounceMax ?? pace.max,
-    rest: pace.rest,
+    restPerPush: pace.restPerPush,
     inputs: () => {
       const { byKind, mesh, networks, jwks } = current();
       return {
