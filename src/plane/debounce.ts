@@ -41,8 +41,7 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
   let first: number | undefined;
   /** All that waits is partial. */
   let partly = true;
-  /** What completes it leaves at once: nothing was done just before. */
-  let calm = false;
+  /** From when on what completes a change leaves at once: nothing was done just before. */
   let calmFrom = Number.NEGATIVE_INFINITY;
   let restUntil = Number.NEGATIVE_INFINITY;
   let running = false;
@@ -67,17 +66,15 @@ export function debounce(options: DebounceOptions, act: () => Promise<Act | unde
     const rest = (first === undefined ? took : 2 * took) + restPerPush * (now - settled);
     restUntil = now + Math.min(rest, max / 2);
     if (acted !== undefined) calmFrom = now + quiet;
-    calm = acted === undefined;
-    if (first !== undefined) schedule(calm && !partly ? 0 : waitOf(first));
+    if (first !== undefined) schedule(acted === undefined && !partly ? 0 : waitOf(first));
   };
   return {
     signal: (partial = false) => {
       const now = clock.now();
       const completes = partly && !partial;
-      if (first === undefined || completes) calm = now >= calmFrom;
       first ??= now;
       partly &&= partial;
-      if (!running) schedule(calm && completes ? 0 : waitOf(first));
+      if (!running) schedule(completes && now >= calmFrom ? 0 : waitOf(first));
     },
     stop: () => {
       stopped = true;

@@ -23,7 +23,7 @@ export interface MetricsRoot {
   ofProcess(): void;
 }
 
-/** What prom-client knows of processes, by its modules; what else it has there is Node.js's own business. */
+/** What prom-client knows of processes, by its modules; lags, collections and handles are left out. */
 const OF_PROCESS = [
   'osMemoryHeap',
   'processCpuTotal',

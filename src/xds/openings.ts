@@ -26,33 +26,35 @@ export class Openings {
 
   /**
    * Calls `open` when the stream is to be read from, perhaps at once; `over` of the opening says that it was, or is gone. Who is
-   * silent doesn't keep others waiting for long; `busy`: part of what it has to say is here already, and lies in memory.
+   * silent doesn't keep others waiting for long.
    */
-  begin(open: (opening: Opening) => void, busy: () => boolean): Opening {
-    const opening = new Opening(this.#gate, open, busy);
+  begin(open: Open): Opening {
+    const opening = new Opening(this.#gate, open);
     opening.proceed();
     return opening;
   }
 }
 
+/** Begins to read; gives what tells whether something that was said lies in memory, still to be read. */
+type Open = (opening: Opening) => () => boolean;
+
 export class Opening implements Waiter {
   readonly #gate: Gate;
-  readonly #open: (opening: Opening) => void;
-  readonly #busy: () => boolean;
+  readonly #open: Open;
+  #busy = (): boolean => false;
   #release: (() => void) | undefined;
   #over = false;
 
-  constructor(gate: Gate, open: (opening: Opening) => void, busy: () => boolean) {
+  constructor(gate: Gate, open: Open) {
     this.#gate = gate;
     this.#open = open;
-    this.#busy = busy;
   }
 
   proceed(): void {
     if (this.#over || this.#release !== undefined || !this.#gate.may(this)) return;
-    this.#release = this.#gate.hold(1, this.#busy);
+    this.#release = this.#gate.hold(1, () => this.#busy());
     this.#gate.done(this);
-    this.#open(this);
+    this.#busy = this.#open(this);
   }
 
   /** It has said what it wants, or it is gone. */

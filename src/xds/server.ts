@@ -17,7 +17,7 @@ import { Backlog, Intake } from './intake.ts';
 import { Keepalive } from './keepalive.ts';
 import { xdsMetrics } from './metrics.ts';
 import { NamePool } from './names.ts';
-import { type Opening, Openings } from './openings.ts';
+import { Openings } from './openings.ts';
 import type { Peer, Refusal, ViewPort } from './port.ts';
 import { Scheduler } from './scheduler.ts';
 import type { StreamProgress, StreamStatus } from './status.ts';
@@ -245,11 +245,7 @@ class AggregatedDiscovery implements XdsServer {
   }
 
   #accept(mode: Mode, call: GrpcCall, peer: Peer): void {
-    let unread = (): boolean => false;
-    const open = (opening: Opening): void => {
-      unread = this.#read(mode, call, peer, () => opening.over());
-    };
-    const opening = this.#openings.begin(open, () => unread());
+    const opening = this.#openings.begin((open) => this.#read(mode, call, peer, () => open.over()));
     if (!call.over) call.onOver = () => opening.over();
   }
 

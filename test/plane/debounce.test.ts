@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Act, type Debounce, debounce } from '../../src/plane/debounce.ts';
 
-/** A debounce of 20 and 500 ms on a clock of its own; `took`: how long an act goes on, undefined where it sets off nothing. */
+/** A debounce of 20 and (without a pace of its own) 500 ms on a clock of its own; `took`: how long an act goes on, undefined where it sets off nothing. */
 class Bench {
   now = 0;
   readonly acts: number[] = [];

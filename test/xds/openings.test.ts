@@ -29,10 +29,10 @@ describe('streams that open', () => {
     const opened: number[] = [];
     const busy = new Set<number>();
     const begin = (id: number) =>
-      openings.begin(
-        () => opened.push(id),
-        () => busy.has(id),
-      );
+      openings.begin(() => {
+        opened.push(id);
+        return () => busy.has(id);
+      });
     return { timers, metrics, opened, begin, busy };
   }
 
