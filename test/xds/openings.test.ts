@@ -89,6 +89,28 @@ describe('streams that open', () => {
     expect(opened).toEqual([0]);
   });
 
+  it('are not let in by one look that came late', () => {
+    const due: (() => void)[] = [];
+    const setTimeout = (fn: () => void, ms: number): (() => void) => {
+      if (ms <= PATIENCE_MS) due.push(fn);
+      return () => {};
+    };
+    const openings = new Openings({ timers: { setTimeout }, limit: 1, waiting: new Metrics().gauge('waiting') });
+    const opened: number[] = [];
+    let read = false;
+    for (const id of [0, 1]) {
+      openings.begin(() => {
+        opened.push(id);
+        return () => read;
+      });
+    }
+    // The loop was held for longer than anybody has patience: all that is due runs, and only then is something read.
+    for (const fn of due.splice(0)) fn();
+    read = true;
+    for (const fn of due.splice(0)) fn();
+    expect(opened).toEqual([0]);
+  });
+
   it('wait for those before them on a slow machine, too', () => {
     const { timers, opened, begin } = gate(1);
     const all = Array.from({ length: 20 }, (_, id) => begin(id));
