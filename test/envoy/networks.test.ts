@@ -43,7 +43,13 @@ describe.skipIf(envoy === '')('several networks', () => {
         { name: 'near', service: 'web', ports, ...on('west') },
         { name: 'far', service: 'web', ports, ...east },
         { name: 'remote', service: 'remote', ports, ...east },
-        { name: 'eastwest', role: 'router', env: east.env, labels: { ...east.labels, istio: 'eastwestgateway' } },
+        {
+          name: 'eastwest',
+          role: 'router',
+          // As the chart sets it: with no gateway of west to go by, it would else share out to `near` as well.
+          env: { ...east.env, ISTIO_META_REQUESTED_NETWORK_VIEW: 'east' },
+          labels: { ...east.labels, istio: 'eastwestgateway' },
+        },
       ],
       objects: (at) => [
         istio('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
