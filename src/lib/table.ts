@@ -54,32 +54,58 @@ export function* tableEntries<V>(table: Table<V>): Generator<[string, V]> {
  * table itself when nothing changed, keep their identity.
  */
 export function tableWith<V>(table: Table<V>, changes: Iterable<readonly [string, V | undefined]>): Table<V> {
-  const opened = new Map<number, Map<string, V>>();
-  let size = table.size;
-  for (const [key, value] of changes) {
-    const index = bucketIndex(key, table.buckets.length);
-    const current: Bucket<V> = opened.get(index) ?? table.buckets[index] ?? EMPTY;
-    if (current.get(key) === value) continue;
-    const copy = opened.get(index) ?? new Map(current);
-    opened.set(index, copy);
+  const edit = new EntryEdit(table);
+  for (const [key, value] of changes) edit.put(key, value);
+  return edit.table();
+}
+
+/** A table that comes of another entry by entry; a bucket is copied with the first entry of it that differs. */
+class EntryEdit<V> {
+  readonly #base: Table<V>;
+  readonly #opened = new Map<number, Map<string, V>>();
+  #size: number;
+
+  constructor(base: Table<V>) {
+    this.#base = base;
+    this.#size = base.size;
+  }
+
+  put(key: string, value: V | undefined): void {
+    const { buckets } = this.#base;
+    const index = bucketIndex(key, buckets.length);
+    const open = this.#opened.get(index);
+    const current = open ?? buckets[index] ?? EMPTY;
+    const before = current.get(key);
+    if (before === value) return;
+    const copy = open ?? this.#open(index, current);
     if (value === undefined) {
       copy.delete(key);
-      size--;
+      this.#size--;
     } else {
-      if (!copy.has(key)) size++;
       copy.set(key, value);
+      if (before === undefined) this.#size++;
     }
   }
-  if (opened.size === 0) return table;
-  const buckets = table.buckets.slice();
-  const places: number[] = [];
-  for (const [index, bucket] of opened) {
-    const next = bucket.size === 0 ? EMPTY : bucket;
-    if (next === buckets[index]) continue;
-    buckets[index] = next;
-    places.push(index);
+
+  #open(index: number, current: Bucket<V>): Map<string, V> {
+    const copy = current.size === 0 ? new Map<string, V>() : new Map(current);
+    this.#opened.set(index, copy);
+    return copy;
   }
-  return places.length === 0 ? table : cameOf(table, { buckets, size }, ascending(places));
+
+  table(): Table<V> {
+    const base = this.#base;
+    if (this.#opened.size === 0) return base;
+    const buckets = base.buckets.slice();
+    const places: number[] = [];
+    this.#opened.forEach((bucket, index) => {
+      const next = bucket.size === 0 ? EMPTY : bucket;
+      if (next === buckets[index]) return;
+      buckets[index] = next;
+      places.push(index);
+    });
+    return places.length === 0 ? base : cameOf(base, { buckets, size: this.#size }, ascending(places));
+  }
 }
 
 /** A table holding exactly these entries; buckets equal to the previous table's keep their identity. */
@@ -236,6 +262,8 @@ export function* deriveTable2Steps<A, C, B>(
       : eitherOf(changedPlaces(kept.left, left), changedPlaces(kept.right, right));
   for (const index of places) {
     const bucket = buckets[index] ?? EMPTY;
+    // Most buckets of a small table.
+    if (bucket.size === 0 && edit.before(index).size === 0) continue;
     const others = right.buckets[index] ?? EMPTY;
     const lefts = kept?.left.buckets[index];
     const rights = kept?.right.buckets[index];
@@ -294,11 +322,11 @@ function deriveBucket<A, B>(
 ): Bucket<B> {
   if (bucket.size === 0) return EMPTY;
   const out = new Map<string, B>();
-  for (const [key, value] of bucket) {
+  bucket.forEach((value, key) => {
     const before = oldOut.get(key);
     const result = oldIn !== undefined && oldIn.get(key) === value ? before : build(value, key, before);
     if (result !== undefined) out.set(key, result);
-  }
+  });
   return out;
 }
 
@@ -320,13 +348,17 @@ export function* tableDiff<V>(
   from: Table<V>,
   to: Table<V>,
 ): Generator<readonly [string, V | undefined, V | undefined]> {
-  for (const i of changedPlaces(from, to)) {
-    const a = from.buckets[i] ?? EMPTY;
-    const b = to.buckets[i] ?? EMPTY;
-    for (const [key, value] of b) {
-      const before = a.get(key);
-      if (before !== value) yield [key, before, value];
-    }
-    for (const [key, value] of a) if (!b.has(key)) yield [key, value, undefined];
-  }
+  for (const i of changedPlaces(from, to)) yield* bucketDiff(from.buckets[i] ?? EMPTY, to.buckets[i] ?? EMPTY);
+}
+
+function bucketDiff<V>(from: Bucket<V>, to: Bucket<V>): readonly (readonly [string, V | undefined, V | undefined])[] {
+  const differing: (readonly [string, V | undefined, V | undefined])[] = [];
+  to.forEach((value, key) => {
+    const before = from.get(key);
+    if (before !== value) differing.push([key, before, value]);
+  });
+  from.forEach((value, key) => {
+    if (!to.has(key)) differing.push([key, value, undefined]);
+  });
+  return differing;
 }

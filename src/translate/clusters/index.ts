@@ -2,6 +2,7 @@
 // Out: drafts by hostname. Endpoint addresses matter only to DNS clusters, which carry them: for all others an endpoint
 // change ends at the comparison of the identity list.
 
+import type { Subset } from '../../config/generated/types.ts';
 import type { Draft } from '../../ir/draft.ts';
 import type { ServiceEndpoints } from '../../ir/endpoint.ts';
 import type { ServicePort } from '../../ir/service.ts';
@@ -20,7 +21,6 @@ import {
   tableValues,
   tableWith,
 } from '../../lib/table.ts';
-import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { dnsAssignment } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
@@ -91,23 +91,31 @@ function serviceClusters(
   for (const port of service.ports) {
     if (port.protocol === 'UDP' || !servable(scoped, port)) continue;
     const subsets = service.resolution === 'DynamicDNS' ? [undefined] : [undefined, ...(rule?.subsets ?? [])];
-    for (const subset of subsets) {
-      const policy = effectivePolicy(rule, port.number, subset);
-      const identities = endpoints?.identities ?? NO_IDENTITIES;
-      const assigned = (forSni: boolean): ClusterLoadAssignment | undefined =>
-        isDns(scoped) ? dnsAssignment(scope, scoped, endpoints, port, subset, forSni) : undefined;
-      const assignment = assigned(false);
-      if (isDns(scoped) && assignment === undefined) continue;
-      const cluster = (
-        known: readonly string[],
-        assignedTo: ClusterLoadAssignment | undefined,
-        forSni: boolean,
-      ): Draft => outboundCluster(service, port, subset, rule, policy, scoped.mtls, known, assignedTo, forSni, context);
-      drafts.push(cluster(accounts(identities, service.serviceAccounts, scope.mesh), assignment, false));
-      if (sniDnat && !service.meshExternal) drafts.push(cluster(NO_IDENTITIES, assigned(true), true));
-    }
+    for (const subset of subsets) addClusters(drafts, scope, scoped, endpoints, context, port, subset, sniDnat);
   }
   return exact(drafts);
+}
+
+function addClusters(
+  drafts: Draft[],
+  scope: Scope,
+  scoped: ScopedService,
+  endpoints: ServiceEndpoints | undefined,
+  context: ClusterContext,
+  port: ServicePort,
+  subset: Subset | undefined,
+  sniDnat: boolean,
+): void {
+  const { service, rule, mtls } = scoped;
+  const dns = isDns(scoped);
+  const assignment = dns ? dnsAssignment(scope, scoped, endpoints, port, subset, false) : undefined;
+  if (dns && assignment === undefined) return;
+  const policy = effectivePolicy(rule, port.number, subset);
+  const known = accounts(endpoints?.identities ?? NO_IDENTITIES, service.serviceAccounts, scope.mesh);
+  drafts.push(outboundCluster(service, port, subset, rule, policy, mtls, known, assignment, false, context));
+  if (!sniDnat || service.meshExternal) return;
+  const forSni = dns ? dnsAssignment(scope, scoped, endpoints, port, subset, true) : undefined;
+  drafts.push(outboundCluster(service, port, subset, rule, policy, mtls, NO_IDENTITIES, forSni, true, context));
 }
 
 /** A dynamic forward proxy resolves what HTTP or SNI names; opaque TCP names nothing. */

@@ -81,19 +81,32 @@ function serviceAssignments(
   sniDnat: boolean,
 ): readonly Draft[] {
   if (!usesEds(scoped, scope.proxyClass)) return [];
-  const { service, rule } = scoped;
   const drafts: Draft[] = [];
-  for (const port of service.ports) {
+  for (const port of scoped.service.ports) {
     if (port.protocol === 'UDP') continue;
-    for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-      const call = renderArguments(scope, scoped, port, subset);
-      if (call.passthrough) continue;
-      drafts.push(assignmentDraft(endpoints ?? ABSENT, false, service, port, subset, ...call.inputs));
-      if (sniDnat && !service.meshExternal)
-        drafts.push(assignmentDraft(endpoints ?? ABSENT, true, service, port, subset, ...call.inputs));
-    }
+    addAssignment(drafts, scope, scoped, endpoints ?? ABSENT, port, undefined, sniDnat);
+    for (const subset of scoped.rule?.subsets ?? NO_SUBSETS)
+      addAssignment(drafts, scope, scoped, endpoints ?? ABSENT, port, subset, sniDnat);
   }
   return exact(drafts);
+}
+
+const NO_SUBSETS: readonly Subset[] = [];
+
+function addAssignment(
+  drafts: Draft[],
+  scope: Scope,
+  scoped: ScopedService,
+  endpoints: ServiceEndpoints,
+  port: ServicePort,
+  subset: Subset | undefined,
+  sniDnat: boolean,
+): void {
+  const { inputs, passthrough } = renderArguments(scope, scoped, port, subset);
+  if (passthrough) return;
+  const { service } = scoped;
+  drafts.push(assignmentDraft(endpoints, false, service, port, subset, ...inputs));
+  if (sniDnat && !service.meshExternal) drafts.push(assignmentDraft(endpoints, true, service, port, subset, ...inputs));
 }
 
 function usesEds({ service }: ScopedService, { type }: ProxyClass): boolean {
@@ -195,10 +208,13 @@ export function plainArguments(scope: Scope, service: Service, port: ServicePort
 export function messageOf(
   name: string,
   endpoints: ServiceEndpoints,
-  [service, port, subset, mtls, unhealthy, ranking, peerAuthn, networks, vantage, drainingLabel]: AssignmentArguments,
+  inputs: AssignmentArguments,
   embedded: boolean,
   sniDnat: boolean,
 ): ClusterLoadAssignment {
+  // By position: an array that is taken apart as an iterable is taken apart one step at a time.
+  const { 0: service, 1: port, 2: subset, 3: mtls, 4: unhealthy, 5: ranking } = inputs;
+  const { 6: peerAuthn, 7: networks, 8: vantage, 9: drainingLabel } = inputs;
   const { network, family, networkView } = vantage;
   const view = { networks, network, family, dns: embedded };
   const place = { proxy: vantage, networkView, network: view };
@@ -220,7 +236,7 @@ export function messageOf(
 
 export const assignmentDraft = memo(
   (endpoints: ServiceEndpoints, sniDnat: boolean, ...inputs: AssignmentArguments): Draft => {
-    const [service, port, subset] = inputs;
+    const { 0: service, 1: port, 2: subset } = inputs;
     const nameOf = sniDnat ? sniClusterName : outboundClusterName;
     const name = nameOf(port.number, subset?.name ?? '', service.hostname);
     const message = messageOf(name, endpoints, inputs, false, sniDnat);
@@ -247,7 +263,7 @@ const embeddedAssignment = memo(
     sniDnat: boolean,
     ...inputs: AssignmentArguments
   ): ClusterLoadAssignment | undefined => {
-    const [service, port, subset] = inputs;
+    const { 0: service, 1: port, 2: subset } = inputs;
     const nameOf = sniDnat ? sniClusterName : outboundClusterName;
     const name = nameOf(port.number, subset?.name ?? '', service.hostname);
     const message = messageOf(name, endpoints, inputs, true, sniDnat);

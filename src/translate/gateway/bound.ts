@@ -3,11 +3,8 @@
 // for all gateways that agree on the inputs.
 
 import type { Destination } from '../../config/generated/types.ts';
-import type { MeshConfig } from '../../config/mesh.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { GatewayServer, VirtualService } from '../../ir/traffic.ts';
-import { memo } from '../../lib/memo.ts';
 import { tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
 import { proxyHeaders } from '../http/headers.ts';
@@ -24,19 +21,11 @@ export interface BoundRoutes {
   readonly list: RouteList;
 }
 
-/** Undefined where they have no host in common. Counted by tests: a change leaves all other VirtualServices alone. */
-export const boundRoutes = memo(
-  (
-    node: VirtualService,
-    server: GatewayServer,
-    proxyClass: ProxyClass,
-    mesh: MeshConfig,
-    services: Scope['services'],
-  ): BoundRoutes | undefined => {
-    const hosts = sharedHosts(server, node);
-    return hosts.length === 0 ? undefined : { hosts, list: routesFor({ proxyClass, mesh, services }, server, node) };
-  },
-);
+/** Undefined where they have no host in common. */
+export function boundRoutes(scope: RouteScope, node: VirtualService, server: GatewayServer): BoundRoutes | undefined {
+  const hosts = sharedHosts(server, node);
+  return hosts.length === 0 ? undefined : { hosts, list: routesFor(scope, server, node) };
+}
 
 /** Whether routes of the VirtualService lead to one of the hosts: services are nothing else to it. */
 export function leadsTo(node: VirtualService, hosts: ReadonlySet<string>): boolean {

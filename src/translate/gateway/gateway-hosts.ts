@@ -47,14 +47,13 @@ export function gatewayHosts(
 }
 
 function bindingsOf(
-  { proxyClass, mesh, services }: RouteScope,
+  scope: RouteScope,
   servers: readonly GatewayServer[],
   nodes: readonly VirtualService[],
   old: GatewayHosts | undefined,
   moved: ReadonlySet<string>,
 ): readonly Binding[] {
-  const bind = (node: VirtualService): Binding =>
-    servers.map((server) => boundRoutes(node, server, proxyClass, mesh, services));
+  const bind = (node: VirtualService): Binding => servers.map((server) => boundRoutes(scope, node, server));
   if (old === undefined) return nodes.map(bind);
   const known = carriedOver(old.nodes, old.bindings, nodes, (node, binding) => binding ?? bind(node));
   if (moved.size === 0) return known;
@@ -76,39 +75,49 @@ function keptBinding(before: Binding, binding: Binding): Binding {
 /** In the order in which servers and VirtualServices bring them. */
 function allHosts(servers: readonly GatewayServer[], bindings: readonly Binding[]): ReadonlyMap<string, HostEntry> {
   const found = new Map<string, Found>();
-  for (const [position, server] of servers.entries()) {
-    const foundFor = (host: string): Found => {
-      const known = found.get(host);
-      if (known !== undefined) return known;
-      const made = { server, lists: [], requireTls: false };
-      found.set(host, made);
-      return made;
-    };
+  servers.forEach((server, position) => {
     const redirects = server.server.tls?.httpsRedirect === true;
     for (const binding of bindings) {
-      const bound = binding[position];
-      if (bound === undefined) continue;
-      const list = listOf(binding, position);
-      if (isNothing(list)) continue;
-      for (const host of bound.hosts) {
-        const each = foundFor(host);
-        each.lists.push(list);
-        if (redirects) each.requireTls = true;
-      }
+      const hosts = binding[position]?.hosts;
+      if (hosts !== undefined) addHosts(found, server, hosts, listOf(binding, position), redirects);
     }
     // Hosts of a redirecting server redirect even when no VirtualService is bound to them.
-    if (redirects) for (const { host } of server.hosts) foundFor(host.toLowerCase()).requireTls = true;
+    if (redirects) addRedirects(found, server);
+  });
+  return found;
+}
+
+type Found = { -readonly [Field in keyof HostEntry]: Field extends 'lists' ? RouteList[] : HostEntry[Field] };
+
+function addHosts(
+  found: Map<string, Found>,
+  server: GatewayServer,
+  hosts: readonly string[],
+  list: RouteList,
+  requireTls: boolean,
+): void {
+  if (isNothing(list)) return;
+  for (const host of hosts) {
+    const known = found.get(host);
+    if (known === undefined) {
+      found.set(host, foundOn(server, host, [list], requireTls));
+      continue;
+    }
+    known.lists.push(list);
+    if (requireTls) known.requireTls = true;
   }
-  return new Map([...found].map(([host, each]) => [host, entryOf(host, each)]));
 }
 
-interface Found {
-  readonly server: GatewayServer;
-  readonly lists: RouteList[];
-  requireTls: boolean;
+function addRedirects(found: Map<string, Found>, server: GatewayServer): void {
+  for (const each of server.hosts) {
+    const host = each.host.toLowerCase();
+    const known = found.get(host);
+    if (known === undefined) found.set(host, foundOn(server, host, [], true));
+    else known.requireTls = true;
+  }
 }
 
-function entryOf(host: string, { server, lists, requireTls }: Found): HostEntry {
+function foundOn(server: GatewayServer, host: string, lists: RouteList[], requireTls: boolean): Found {
   return { host, name: domainName(host, server.port), server, lists, requireTls };
 }
 
@@ -179,5 +188,6 @@ function oneHost(host: string, servers: readonly GatewayServer[], bindings: read
     first ??= server;
     requireTls = true;
   }
-  return first === undefined ? undefined : entryOf(host, { server: first, lists, requireTls });
+  if (first === undefined) return undefined;
+  return foundOn(first, host, lists, requireTls);
 }

@@ -2,7 +2,6 @@
 // In: the servers of the route name, the VirtualServices of each Gateway, what was made before. Out: virtual hosts in order of
 // name. Called by routes.ts. Hosts whose Gateways bind what they bound stay as they are, and so do their virtual hosts.
 
-import { originOf } from '../../ir/draft.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Finding } from '../../config/object.ts';
 import type { GatewayServer, MergedGateway, VirtualService } from '../../ir/traffic.ts';
@@ -10,24 +9,30 @@ import { compareSpecificity } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings } from '../../lib/order.ts';
 import { replacedByName } from '../../lib/positions.ts';
-import { keepList, sameList, smallTable, type Table, tableFrom, tableGet, tableWith } from '../../lib/table.ts';
+import { keepList, sameList, type Table, tableFrom, tableGet, tableWith } from '../../lib/table.ts';
 import { proxyHeaders } from '../http/headers.ts';
-import { DOMAIN_SEPARATOR, domainName } from '../routes/domains.ts';
-import { longVirtualHost, type VirtualHost, virtualHost } from '../routes/route-config.ts';
-import type { EncodedRoute, RouteList } from '../routes/virtual-service.ts';
+import type { VirtualHost } from '../routes/route-config.ts';
+import type { RouteList } from '../routes/virtual-service.ts';
 import type { RouteScope } from './bound.ts';
 import { type GatewayHosts, gatewayHosts, type HostEntry } from './gateway-hosts.ts';
+import { nobody, rendered } from './rendered-host.ts';
 
 export interface RouteNameHosts {
   readonly servers: readonly GatewayServer[];
   /** One for each Gateway, in the order of the servers. */
   readonly gateways: readonly GatewayHosts[];
+  /** Where hosts are so few that they are put together anew with each change: undefined. */
+  readonly merged: Merged | undefined;
+  /** Ordered by name. */
+  readonly hosts: readonly VirtualHost[];
+}
+
+/** The hosts of all Gateways, for the next change to find its own among them. */
+interface Merged {
   /** By host. */
   readonly entries: Table<MergedEntry>;
   /** Entries by the first of their lists, which hosts with the same routes have in common. */
   readonly alike: ReadonlyMap<RouteList | undefined, Alike>;
-  /** Ordered by name. */
-  readonly hosts: readonly VirtualHost[];
 }
 
 /** A host, and by position the Gateways that have it. */
@@ -59,26 +64,33 @@ export function routeNameHosts(
   );
   const gateways = keepList(old?.gateways, parts);
   if (old?.gateways === gateways) return old;
-  if (old === undefined) {
-    const entries = allEntries(gateways);
-    const alike = allAlike(scope.proxyClass, entries);
-    const table = entries.size < FEW ? smallTable(entries) : tableFrom(entries);
-    return { servers, gateways, entries: table, alike, hosts: allHosts(servers, alike) };
-  }
-  const changes = changedEntries(gateways, old);
+  if (old?.merged === undefined) return fromNothing(scope, servers, gateways, old);
+  const changes = changedEntries(gateways, old, old.merged);
   if (changes.size === 0) return { ...old, gateways };
-  const alike = changedAlike(scope.proxyClass, changes, old);
+  const alike = changedAlike(scope.proxyClass, changes, old.merged);
   return {
     servers,
     gateways,
-    entries: tableWith(old.entries, changes),
-    alike: withChanges(old.alike, alike),
-    hosts: nextHosts(servers, alike, old),
+    merged: { entries: tableWith(old.merged.entries, changes), alike: withChanges(old.merged.alike, alike) },
+    hosts: nextHosts(servers, alike, old.hosts, old.merged),
   };
 }
 
-/** Hosts of which a table of one bucket is enough: most route names are of one server. */
-const FEW = 64;
+function fromNothing(
+  scope: RouteScope,
+  servers: readonly GatewayServer[],
+  gateways: readonly GatewayHosts[],
+  old: RouteNameHosts | undefined,
+): RouteNameHosts {
+  const entries = allEntries(gateways);
+  const alike = allAlike(scope.proxyClass, entries);
+  const hosts = keepList(old?.hosts, allHosts(servers, alike));
+  const merged = entries.size < FEW ? undefined : { entries: tableFrom(entries), alike };
+  return { servers, gateways, merged, hosts };
+}
+
+/** Most route names are of one server, and it has a few hosts. */
+const FEW = 16;
 
 const NO_HOSTS: ReadonlySet<string> = new Set();
 const NONE: readonly VirtualService[] = [];
@@ -96,28 +108,43 @@ function gatewayPart(
   return before?.nodes === nodes && before.hosts === next.hosts && before.bindings === next.bindings ? before : next;
 }
 
+interface ServersOfGateway {
+  readonly name: string;
+  readonly own: readonly GatewayServer[];
+}
+
+function byGateway(servers: readonly GatewayServer[]): readonly ServersOfGateway[] {
+  const [first] = servers;
+  return servers.length === 1 && first !== undefined
+    ? [{ name: first.gatewayName, own: servers }]
+    : groupedByGateway(servers);
+}
+
 /** Servers of one Gateway stand together: Gateways are merged one after the other. */
-const byGateway = memo(
-  (servers: readonly GatewayServer[]): readonly { readonly name: string; readonly own: readonly GatewayServer[] }[] => {
-    const groups = new Map<string, GatewayServer[]>();
-    for (const server of servers) {
-      const group = groups.get(server.gatewayName);
-      if (group === undefined) groups.set(server.gatewayName, [server]);
-      else group.push(server);
-    }
-    return [...groups].map(([name, own]) => ({ name, own }));
-  },
-);
+const groupedByGateway = memo((servers: readonly GatewayServer[]): readonly ServersOfGateway[] => {
+  const groups = new Map<string, GatewayServer[]>();
+  for (const server of servers) {
+    const group = groups.get(server.gatewayName);
+    if (group === undefined) groups.set(server.gatewayName, [server]);
+    else group.push(server);
+  }
+  return [...groups].map(([name, own]) => ({ name, own }));
+});
 
 function allEntries(gateways: readonly GatewayHosts[]): ReadonlyMap<string, MergedEntry> {
   const entries = new Map<string, MergedEntry>();
   gateways.forEach(({ hosts }, position) => {
-    for (const [host, entry] of hosts) {
+    const from = [position];
+    hosts.forEach((entry, host) => {
       const known = entries.get(host);
-      entries.set(host, known === undefined ? { from: [position], ...entry } : joined(known, entry, position));
-    }
+      entries.set(host, known === undefined ? entryFrom(from, entry) : joined(known, entry, position));
+    });
   });
   return entries;
+}
+
+function entryFrom(from: readonly number[], { host, name, server, lists, requireTls }: HostEntry): MergedEntry {
+  return { from, host, name, server, lists, requireTls };
 }
 
 function joined(first: MergedEntry, next: HostEntry, position: number): MergedEntry {
@@ -131,13 +158,14 @@ function joined(first: MergedEntry, next: HostEntry, position: number): MergedEn
 function changedEntries(
   gateways: readonly GatewayHosts[],
   old: RouteNameHosts,
+  { entries }: Merged,
 ): ReadonlyMap<string, MergedEntry | undefined> {
   const positions = new Map<string, Set<number>>();
   gateways.forEach(({ hosts }, position) => {
     const before = old.gateways[position]?.hosts ?? hosts;
     if (before === hosts) return;
     const touch = (host: string): void => {
-      const from = positions.get(host) ?? new Set(tableGet(old.entries, host)?.from);
+      const from = positions.get(host) ?? new Set(tableGet(entries, host)?.from);
       positions.set(host, from);
       if (hosts.has(host)) from.add(position);
       else from.delete(position);
@@ -157,7 +185,7 @@ function mergedEntry(
   for (const position of [...from].sort(compareNumbers)) {
     const entry = gateways[position]?.hosts.get(host);
     if (entry === undefined) continue;
-    merged = merged === undefined ? { from: [position], ...entry } : joined(merged, entry, position);
+    merged = merged === undefined ? entryFrom([position], entry) : joined(merged, entry, position);
   }
   return merged;
 }
@@ -167,19 +195,21 @@ function allAlike(
   entries: ReadonlyMap<string, MergedEntry>,
 ): ReadonlyMap<RouteList | undefined, Alike> {
   const lists = new Map<RouteList | undefined, MergedEntry[]>();
-  for (const entry of entries.values()) {
+  entries.forEach((entry) => {
     const list = lists.get(entry.lists[0]);
     if (list === undefined) lists.set(entry.lists[0], [entry]);
     else list.push(entry);
-  }
-  return new Map([...lists].map(([first, list]) => [first, alikeOf(proxyClass, list)]));
+  });
+  const alike = new Map<RouteList | undefined, Alike>();
+  lists.forEach((list, first) => alike.set(first, alikeOf(proxyClass, list)));
+  return alike;
 }
 
 /** What the changed hosts belong to now, and what they belonged to; undefined where nothing is left of it. */
 function changedAlike(
   proxyClass: ProxyClass,
   changes: ReadonlyMap<string, MergedEntry | undefined>,
-  old: RouteNameHosts,
+  old: Merged,
 ): ReadonlyMap<RouteList | undefined, Alike | undefined> {
   const lists = new Map<RouteList | undefined, Set<MergedEntry>>();
   const listOf = (first: RouteList | undefined): Set<MergedEntry> => {
@@ -216,7 +246,8 @@ function collapsed(
   entries: readonly HostEntry[],
 ): readonly { readonly entry: HostEntry; readonly domains: string[] }[] {
   const groups: { readonly entry: HostEntry; readonly domains: string[] }[] = [];
-  for (const entry of entries.toSorted((a, b) => compareSpecificity(a.host, b.host))) {
+  const sorted = entries.length > 1 ? entries.toSorted((a, b) => compareSpecificity(a.host, b.host)) : entries;
+  for (const entry of sorted) {
     const group = groups.find((each) => isAlike(each.entry, entry));
     if (group !== undefined) group.domains.push(entry.host);
     else groups.push({ entry, domains: [entry.host] });
@@ -230,68 +261,31 @@ function isAlike(a: HostEntry, b: HostEntry): boolean {
   return together && a.requireTls === b.requireTls && sameList(a.lists, b.lists);
 }
 
-/** So many lists are put together without asking whether they were before. */
-const MANY = 16;
-
-function rendered({ name, server, lists, requireTls }: HostEntry, hosts: string[], attemptCount: boolean): VirtualHost {
-  const domains = hosts.join(DOMAIN_SEPARATOR);
-  const http3 = server.quic === true ? server.port : undefined;
-  const own = serverRoutes(server);
-  return lists.length > MANY
-    ? longVirtualHost([own, ...lists], name, domains, attemptCount, requireTls, http3)
-    : virtualHost(joinedRoutes(own, ...lists), name, domains, attemptCount, requireTls, http3);
-}
-
 function allHosts(
   servers: readonly GatewayServer[],
   alike: ReadonlyMap<RouteList | undefined, Alike>,
 ): readonly VirtualHost[] {
   if (alike.size === 0) return nobody(servers);
-  return [...alike.values()].flatMap((each) => each.hosts).sort((a, b) => compareStrings(a.name, b.name));
-}
-
-/** No routes: every request gets 404. */
-function nobody([first]: readonly GatewayServer[]): readonly VirtualHost[] {
-  if (first === undefined) return [];
-  return [virtualHost(serverRoutes(first), domainName('blackhole', first.port), '*', false, false)];
+  const hosts: VirtualHost[] = [];
+  alike.forEach((each) => hosts.push(...each.hosts));
+  return hosts.sort((a, b) => compareStrings(a.name, b.name));
 }
 
 function nextHosts(
   servers: readonly GatewayServer[],
   changes: ReadonlyMap<RouteList | undefined, Alike | undefined>,
-  old: RouteNameHosts,
+  old: readonly VirtualHost[],
+  { alike }: Merged,
 ): readonly VirtualHost[] {
-  const gone = [...changes.keys()].flatMap((list) => old.alike.get(list)?.hosts.map(nameOf) ?? []);
+  const gone = [...changes.keys()].flatMap((list) => alike.get(list)?.hosts.map(nameOf) ?? []);
   const come = [...changes.values()].flatMap((each) => each?.hosts ?? []);
-  const hosts = replacedByName(old.alike.size === 0 ? [] : old.hosts, nameOf, gone, come);
+  const hosts = replacedByName(alike.size === 0 ? [] : old, nameOf, gone, come);
   return hosts.length === 0 ? nobody(servers) : hosts;
 }
 
 function nameOf({ name }: VirtualHost): string {
   return name;
 }
-
-/** No routes of its own: the server as an origin of what is bound to it. */
-const serverRoutes = memo(
-  (server: GatewayServer): RouteList => ({
-    routes: [],
-    origins: [originOf(server.gateway, `spec.servers[${server.index}]`)],
-    findings: [],
-  }),
-);
-
-/** All routes, oldest VirtualService first; those that take everything come last, or they would hide the others. */
-const joinedRoutes = memo((...lists: readonly [RouteList, ...RouteList[]]): RouteList => {
-  const routes: EncodedRoute[] = [];
-  const catchAlls: EncodedRoute[] = [];
-  for (const list of lists) for (const route of list.routes) (route.catchAll ? catchAlls : routes).push(route);
-  for (const route of catchAlls) routes.push(route);
-  return {
-    routes,
-    origins: lists.flatMap((list) => list.origins),
-    findings: lists.flatMap((list) => list.findings),
-  };
-});
 
 /** Rules that had to be left out, of whatever is bound to a host. */
 export function routeNameFindings({ gateways }: RouteNameHosts): readonly Finding[] {

@@ -97,38 +97,57 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
   const destinations = rule.route ?? [];
   const [only] = destinations;
   if (only === undefined) return unusable('route', 'the rule has no destination');
-  const weighted = destinations.length > 1;
-  const weightedClusters = weighted ? { clusters: clusterWeights(inputs, destinations) } : undefined;
-  if (weightedClusters?.clusters.length === 0) return unusable('route', 'every destination has weight 0');
-  const own = weighted ? undefined : headerEdit(only.headers);
-  const target = weighted ? undefined : targetOf(inputs, only);
-  const all = own === undefined || own === NO_EDIT ? changes : joinChanges(changes, own.changes);
-  if (target !== undefined && isPlain(rule, settings) && (authority ?? own?.authority) === undefined) {
-    const { cluster, hash, session } = target;
-    if (hash === undefined && cluster !== '') return forwarded(all, plainAction(cluster, settings), cluster, session);
+  if (destinations.length > 1) return forwardToSeveral(inputs, changes, authority, destinations);
+  const own = headerEdit(only.headers);
+  const target = targetOf(inputs, only);
+  const all = own === NO_EDIT ? changes : joinChanges(changes, own.changes);
+  const host = authority ?? own.authority;
+  const { cluster, hash, session } = target;
+  if (host === undefined && hash === undefined && cluster !== '' && isPlain(rule, settings)) {
+    return forwarded(all, plainAction(cluster, settings), cluster, session);
   }
+  return forwarded(all, forwardAction(inputs, host, target, undefined), cluster, session);
+}
+
+function forwardToSeveral(
+  inputs: ActionInputs,
+  changes: HeaderChanges,
+  authority: string | undefined,
+  destinations: readonly HTTPRouteDestination[],
+): ActionResult {
+  const clusters = clusterWeights(inputs, destinations);
+  if (clusters.length === 0) return unusable('route', 'every destination has weight 0');
+  return forwarded(changes, forwardAction(inputs, authority, undefined, { clusters }), undefined, undefined);
+}
+
+function forwardAction(
+  inputs: ActionInputs,
+  authority: string | undefined,
+  target: Target | undefined,
+  weightedClusters: RouteAction['weightedClusters'],
+): RouteAction {
+  const { rule, settings } = inputs;
   const { timeout, maxGrpcTimeout, maxStreamDuration } = timeouts(
     protoDuration(rule.timeout) ?? '0s',
     settings.dialect,
   );
   const { prefixRewrite, regexRewrite } = pathRewrite(inputs);
   // Written out field by field, as matches are.
-  const route: RouteAction = {
+  return {
     cluster: target?.cluster,
     clusterNotFoundResponseCode: settings.semantics === 'gateway' ? 'INTERNAL_SERVER_ERROR' : undefined,
     weightedClusters,
     prefixRewrite,
-    hostRewriteLiteral: nonEmpty(rule.rewrite?.authority) ?? authority ?? own?.authority,
+    hostRewriteLiteral: nonEmpty(rule.rewrite?.authority) ?? authority,
     timeout,
     retryPolicy: retryPolicy(rule.retries ?? settings.defaultRetries, target?.hash !== undefined),
-    hashPolicy: hashPolicies(inputs, destinations),
+    hashPolicy: hashPolicies(inputs, rule.route ?? []),
     maxGrpcTimeout,
     requestMirrorPolicies: mirrorPolicies(inputs),
     regexRewrite,
     maxStreamDuration,
     appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
   };
-  return forwarded(all, route, target?.cluster, target?.session);
 }
 
 /** A rule that leads somewhere, and that is all. */

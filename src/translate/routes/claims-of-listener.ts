@@ -209,39 +209,59 @@ function servicePart({ group, addressing, defaults }: ListenerInputs, scoped: Sc
 }
 
 function virtualServicePart(inputs: ListenerInputs, node: VirtualService): Part {
-  const { group, addressing, defaults, proxyClass } = inputs;
+  const { group, defaults, proxyClass } = inputs;
   const { services, others } = coveredBy(inputs, node);
   const reads = readsOf(inputs, node);
-  const none: Part = { ...NOTHING, reads };
-  if (isForeign(inputs, node, services)) return none;
-  const byPort = new Map<number, ScopedService[]>();
+  if (isForeign(inputs, node, services)) return nothingOf(reads);
+  const byPort = servedOn(group, services);
+  if (byPort.size === 0) return nothingOf(reads);
+  const { namespace, labels } = proxyClass;
+  const audience = { gateway: MESH_GATEWAY, port: group.port, namespace, labels };
+  const list = virtualServiceRoutes(node, audience, false, defaults, (to) => targetOf(inputs, to));
+  if (list.routes.length === 0) return nothingOf(reads);
+  const claimed: Claimed[] = [];
   const taken = new Set<string>();
+  byPort.forEach((scoped, port) => {
+    for (const host of others) claimed.push({ claim: claimOfHost(node, host, port), list });
+    addClaims(claimed, taken, scoped, port, list, inputs);
+  });
+  return { claimed, taken: [...taken], reads };
+}
+
+function nothingOf(reads: Part['reads']): Part {
+  return { claimed: NOTHING.claimed, taken: NOTHING.taken, reads };
+}
+
+/** The ports on which a VirtualService is served, with those of its services that have each. */
+function servedOn(
+  group: ListenerInputs['group'],
+  services: readonly ScopedService[],
+): ReadonlyMap<number, readonly ScopedService[]> {
+  const byPort = new Map<number, ScopedService[]>();
   for (const scoped of services) {
     for (const { number } of httpPorts(scoped.service, group)) {
       const known = byPort.get(number);
       if (known === undefined) byPort.set(number, [scoped]);
       else known.push(scoped);
-      taken.add(scoped.service.hostname);
     }
   }
   // Hosts outside of the registry are served on port 80 alone unless services give the VirtualService more ports.
   if (byPort.size === 0 && group.port === 80) byPort.set(80, []);
-  if (byPort.size === 0) return none;
-  const audience = {
-    gateway: MESH_GATEWAY,
-    port: group.port,
-    namespace: proxyClass.namespace,
-    labels: proxyClass.labels,
-  };
-  const list = virtualServiceRoutes(node, audience, false, defaults, (to) => targetOf(inputs, to));
-  if (list.routes.length === 0) return none;
-  const claimed: Claimed[] = [];
-  for (const [port, scoped] of byPort) {
-    for (const host of others) claimed.push({ claim: claimOfHost(node, host, port), list });
-    for (const { service } of scoped)
-      claimed.push({ claim: serviceClaim(service, port, group.port === 0, addressing), list });
+  return byPort;
+}
+
+function addClaims(
+  claimed: Claimed[],
+  taken: Set<string>,
+  services: readonly ScopedService[],
+  port: number,
+  list: RouteList,
+  { group, addressing }: ListenerInputs,
+): void {
+  for (const { service } of services) {
+    claimed.push({ claim: serviceClaim(service, port, group.port === 0, addressing), list });
+    taken.add(service.hostname);
   }
-  return { claimed, taken: [...taken], reads };
 }
 
 const claimOfHost = memo((_node: VirtualService, host: string, port: number): DomainClaim => hostClaim(host, port));

@@ -1,7 +1,7 @@
 // Header operations of routes and of their destinations.
 
 import type { HeaderOperations, Headers } from '../../config/generated/types.ts';
-import { sortedEntries, sortedKeys } from '../../lib/order.ts';
+import { sortedKeys } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 
 type HeaderValueOption = Messages['envoy.config.core.v3.HeaderValueOption'];
@@ -53,13 +53,20 @@ function join<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): read
 function additions(operations: HeaderOperations | undefined): readonly HeaderValueOption[] {
   if (operations?.set === undefined && operations?.add === undefined) return NO_OPTIONS;
   const options: HeaderValueOption[] = [];
-  for (const [key, value] of sortedEntries(operations.set)) {
-    if (!isInternal(key)) options.push({ header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' });
-  }
-  for (const [key, value] of sortedEntries(operations.add)) {
-    if (!isInternal(key)) options.push({ header: { key, value } });
-  }
+  addAll(options, operations.set, 'OVERWRITE_IF_EXISTS_OR_ADD');
+  addAll(options, operations.add, undefined);
   return options;
+}
+
+function addAll(
+  options: HeaderValueOption[],
+  values: HeaderOperations['set'],
+  appendAction: HeaderValueOption['appendAction'],
+): void {
+  if (values === undefined) return;
+  for (const key of sortedKeys(values)) {
+    if (!isInternal(key)) options.push({ header: { key, value: values[key] }, appendAction });
+  }
 }
 
 const NO_OPTIONS: readonly HeaderValueOption[] = [];

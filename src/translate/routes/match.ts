@@ -2,7 +2,7 @@
 
 import { lasting } from '../../codec/index.ts';
 import type { HTTPMatchRequest, StringMatch } from '../../config/generated/types.ts';
-import { compareStrings, sortedEntries } from '../../lib/order.ts';
+import { compareStrings, sortedEntries, sortedKeys } from '../../lib/order.ts';
 import type { Messages } from '../../messages/index.ts';
 import { JWT_METADATA_FILTER, routingClaim } from './claims.ts';
 import { stringMatcher } from './string-match.ts';
@@ -53,19 +53,22 @@ function pathMatch(uri: StringMatch | undefined, prefixes: PrefixForm): RouteMat
 
 function headerMatchers(match: HTTPMatchRequest): HeaderMatcher[] {
   const matchers: HeaderMatcher[] = [];
-  for (const [name, value] of sortedEntries(match.headers)) {
-    if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, value, false));
-  }
+  addMatchers(matchers, match.headers, false);
   if (match.withoutHeaders !== undefined) {
-    for (const [name, value] of sortedEntries(match.withoutHeaders)) {
-      if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, value, true));
-    }
+    addMatchers(matchers, match.withoutHeaders, true);
     matchers.sort((a, b) => compareStrings(a.name ?? '', b.name ?? ''));
   }
   if (match.method !== undefined) matchers.push(headerMatcher(':method', match.method, false));
   if (match.authority !== undefined) matchers.push(headerMatcher(':authority', match.authority, false));
   if (match.scheme !== undefined) matchers.push(headerMatcher(':scheme', match.scheme, false));
   return matchers;
+}
+
+function addMatchers(matchers: HeaderMatcher[], values: HTTPMatchRequest['headers'], absent: boolean): void {
+  if (values === undefined) return;
+  for (const name of sortedKeys(values)) {
+    if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, values[name], absent));
+  }
 }
 
 function headerMatcher(name: string, value: StringMatch | undefined, absent: boolean): HeaderMatcher {

@@ -31,7 +31,7 @@ export interface VirtualHost {
   readonly origins: readonly Origin[];
 }
 
-/** Counted by tests: one run for each list of routes and domains. */
+/** Counted by tests: one run for each list of routes and domains. `owner` comes before the origins of the list. */
 export const virtualHost = memo(
   (
     list: RouteList,
@@ -40,6 +40,7 @@ export const virtualHost = memo(
     attemptCount: boolean,
     requireTls: boolean,
     http3Port?: number,
+    owner?: Origin,
   ): VirtualHost => {
     const bytes = encode(VIRTUAL_HOST, {
       name,
@@ -47,7 +48,8 @@ export const virtualHost = memo(
       routes: list.routes.map((route) => route.message),
       ...behindRoutes(attemptCount, requireTls, http3Port),
     });
-    return { name, message: new Encoded(bytes), origins: list.origins };
+    const origins = owner === undefined ? list.origins : [owner, ...list.origins];
+    return { name, message: new Encoded(bytes), origins };
   },
 );
 

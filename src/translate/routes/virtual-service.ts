@@ -20,8 +20,10 @@ import { type ActionResult, routeAction } from './action.ts';
 import { ALL_APPLY, APPLIES, type Audience, applicableClauses } from './applicable.ts';
 import { isServiceCluster, matchedPath, operationBase } from './decorator.ts';
 import { perFilterConfig } from './filters.ts';
-import { isCatchAll, routeMatch } from './match.ts';
+import { isCatchAll, type RouteMatch, routeMatch } from './match.ts';
 import { type RouteSettings, semanticsOf, type Target } from './settings.ts';
+
+type Route = Messages['envoy.config.route.v3.Route'];
 
 export interface EncodedRoute {
   readonly message: Encoded;
@@ -198,7 +200,7 @@ const ANY_REQUEST: readonly undefined[] = [undefined];
 /** What the clauses of a rule have in common; what they lead to is encoded once for all of them. */
 interface SharedAction {
   readonly action: ActionResult;
-  readonly route: Messages['envoy.config.route.v3.Route']['route'];
+  readonly route: Route['route'];
   /** Of the operation that spans are named by; the path comes behind it. */
   readonly operation: string;
 }
@@ -224,28 +226,42 @@ function renderClause(
   const match = routeMatch(clause, settings.semantics === 'istio' ? 'characters' : 'elements');
   if (match === undefined) return refused(node, index, 'match', 'an empty regular expression matches no path');
   if (action.kind === 'unusable') return refused(node, index, action.field, action.why);
-  const { changes } = action;
   try {
-    const bytes = encode('envoy.config.route.v3.Route', {
-      match,
-      route,
-      redirect: action.redirect,
-      metadata,
-      decorator: { operation: operation + matchedPath(match) },
-      directResponse: action.directResponse,
-      requestHeadersToAdd: changes.requestHeadersToAdd,
-      responseHeadersToAdd: changes.responseHeadersToAdd,
-      responseHeadersToRemove: changes.responseHeadersToRemove,
-      requestHeadersToRemove: changes.requestHeadersToRemove,
-      typedPerFilterConfig: perFilterConfig(rule.fault, rule.corsPolicy, action.session),
-      name: nonEmpty(clause?.name) === undefined ? nonEmpty(rule.name) : `${rule.name ?? ''}.${clause?.name}`,
-      statPrefix: nonEmpty(clause?.statPrefix),
-    });
+    const bytes = encode(
+      'envoy.config.route.v3.Route',
+      routeMessage(rule, clause, match, action, route, operation, metadata),
+    );
     return { message: new Encoded(bytes), catchAll: isCatchAll(match) };
   } catch (error) {
     if (!(error instanceof CodecError)) throw error;
     return refused(node, index, '', error.message);
   }
+}
+
+function routeMessage(
+  rule: HTTPRoute,
+  clause: HTTPMatchRequest | undefined,
+  match: RouteMatch,
+  { redirect, directResponse, changes, session }: ActionResult & { readonly kind: 'action' },
+  route: Route['route'],
+  operation: string,
+  metadata: Encoded,
+): Route {
+  return {
+    match,
+    route,
+    redirect,
+    metadata,
+    decorator: { operation: operation + matchedPath(match) },
+    directResponse,
+    requestHeadersToAdd: changes.requestHeadersToAdd,
+    responseHeadersToAdd: changes.responseHeadersToAdd,
+    responseHeadersToRemove: changes.responseHeadersToRemove,
+    requestHeadersToRemove: changes.requestHeadersToRemove,
+    typedPerFilterConfig: perFilterConfig(rule.fault, rule.corsPolicy, session),
+    name: nonEmpty(clause?.name) === undefined ? nonEmpty(rule.name) : `${rule.name ?? ''}.${clause?.name}`,
+    statPrefix: nonEmpty(clause?.statPrefix),
+  };
 }
 
 /** Access logs and tools show which object a route came from. */
