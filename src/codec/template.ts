@@ -156,7 +156,7 @@ class Filler implements Template {
     writer.reset();
     for (let at = kinds.length - 1; at >= 0; at--) {
       const kind = kinds[at] as number;
-      if (kind === LITERAL) writer.bytes(bytes.subarray(froms[at], tos[at]));
+      if (kind === LITERAL) writer.part(bytes, froms[at] as number, tos[at] as number);
       else if (kind === END) ends[open++] = writer.length;
       else if (kind === LENGTH) writer.small(writer.length - (ends[--open] as number));
       else {

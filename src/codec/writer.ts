@@ -16,6 +16,9 @@ interface TextBuffer extends Uint8Array<ArrayBuffer> {
   readonly base64Write?: (text: string, offset: number, length: number) => number;
 }
 
+/** Up to so many bytes are copied one by one. */
+const FEW_BYTES = 64;
+
 const FIRST_SIZE = 16_384;
 
 /** From this size on a message that fills most of the buffer takes it along. */
@@ -147,6 +150,16 @@ export class ReverseWriter {
     this.reserve(value.length);
     this.position -= value.length;
     this.buffer.set(value, this.position);
+  }
+
+  /** Part of other bytes; a few are copied one by one, which is less work than a view of them. */
+  part(from: Uint8Array, start: number, end: number): void {
+    const count = end - start;
+    this.reserve(count);
+    this.position -= count;
+    const { buffer, position } = this;
+    if (count > FEW_BYTES) return buffer.set(from.subarray(start, end), position);
+    for (let i = 0; i < count; i++) buffer[position + i] = from[start + i] as number;
   }
 
   /** The bytes that base64 stands for, of which the caller knows how many; false, and nothing is written, where the platform can't. */

@@ -40,8 +40,13 @@ export function carriedOver<A, B>(
   for (let at = start; at < before.length - end; at++) known.set(before[at] as A, made[at] as B);
   const next = made.slice(0, start);
   for (let at = start; at < after.length - end; at++) next.push(make(after[at] as A, known.get(after[at] as A)));
-  for (let at = made.length - end; at < made.length; at++) next.push(made[at] as B);
+  append(next, made, made.length - end, made.length);
   return next;
+}
+
+/** Adds a part of one list to another. Apart from what calls it, so that it is short enough to be optimised. */
+export function append<T>(to: T[], list: readonly T[], from: number, end: number): void {
+  for (let at = from; at < end; at++) to.push(list[at] as T);
 }
 
 /**
@@ -62,19 +67,20 @@ export function replacedByName<T>(
   let from = 0;
   for (const name of [...names].sort(compareStrings)) {
     const at = placeOf(name, list, nameOf, from);
-    for (; from < at; from++) next.push(list[from] as T);
+    append(next, list, from, at);
+    from = at;
     const old = list[at];
     const there = old !== undefined && nameOf(old) === name;
     const each = now.get(name);
     if (each !== undefined) next.push(there && same(old, each) ? old : each);
     if (there) from++;
   }
-  for (; from < list.length; from++) next.push(list[from] as T);
+  append(next, list, from, list.length);
   return keepList(list, next);
 }
 
-/** Where the name stands, or would, from a position on. */
-function placeOf<T>(name: string, list: readonly T[], nameOf: (each: T) => string, from: number): number {
+/** Where the name stands in a list in order of names, or would, from a position on. */
+export function placeOf<T>(name: string, list: readonly T[], nameOf: (each: T) => string, from = 0): number {
   let low = from;
   let high = list.length;
   while (low < high) {

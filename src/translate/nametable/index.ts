@@ -13,7 +13,7 @@ import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { ipVersion, isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { inOrder } from '../../lib/order.ts';
-import { carriedOver, commonEnds, middleOf, replacedByName } from '../../lib/positions.ts';
+import { carriedOver, commonEnds, middleOf, placeOf, replacedByName } from '../../lib/positions.ts';
 import { stamp } from '../../lib/stamp.ts';
 import { sameList, tableGet } from '../../lib/table.ts';
 import type { Messages } from '../../messages/index.ts';
@@ -60,8 +60,7 @@ export function nameTable(scope: Scope, previous?: Draft): Draft {
     services,
     ({ service }, known) => known ?? namesOf(service, family, clusterId, settings.dnsCapture, dualStack),
   );
-  const all: Names[] = [];
-  for (const each of found) if (typeof each === 'object') all.push(each);
+  const all = namesIn(found);
   for (let position = found.indexOf('headless'); position >= 0; position = found.indexOf('headless', position + 1)) {
     const { service } = services[position] as ScopedService;
     const known = tableGet(endpoints, service.hostname);
@@ -72,6 +71,12 @@ export function nameTable(scope: Scope, previous?: Draft): Draft {
   const draft = kept === undefined || previous === undefined ? tableDraft(all, answers) : previous;
   madeFrom.set(draft, { proxyClass, dualStack, services, found, all, answers });
   return draft;
+}
+
+function namesIn(found: readonly Found[]): Names[] {
+  const all: Names[] = [];
+  for (const each of found) if (typeof each === 'object') all.push(each);
+  return all;
 }
 
 const NOBODY: readonly ScopedService[] = [];
@@ -107,12 +112,15 @@ interface Names {
 export const namesOf = memo(
   (service: Service, family: IpFamily, clusterId: string, dnsCapture: boolean, dualStack: boolean): Found => {
     const viewer: AddressViewer = { family, clusterId, dnsCapture, dualStack };
-    const addresses = serviceAddresses(service, viewer).filter((address) => reachable(service, address, family));
-    if (addresses.some((address) => address === NO_ADDRESS || address === NO_ADDRESS_V6)) {
-      return service.resolution === 'Passthrough' && service.ports.length > 0 ? 'headless' : 'nothing';
+    const ips: string[] = [];
+    for (const address of serviceAddresses(service, viewer)) {
+      if (!reachable(service, address, family)) continue;
+      if (address === NO_ADDRESS || address === NO_ADDRESS_V6) {
+        return service.resolution === 'Passthrough' && service.ports.length > 0 ? 'headless' : 'nothing';
+      }
+      // The others are prefixes.
+      if (isIp(address)) ips.push(address);
     }
-    // The others are prefixes.
-    const ips = addresses.filter(isIp);
     return ips.length === 0 ? 'nothing' : { service, answers: [answer(service.hostname, infoOf(service, ips))] };
   },
 );
@@ -203,13 +211,31 @@ function add(table: Map<string, Answer>, service: Service, next: Answer): void {
 /** Only hosts of services that came, went or have other answers are looked at. */
 function nextAnswers(all: readonly Names[], before: Made): readonly Answer[] {
   const common = commonEnds(before.all, all);
+  const come = middleOf(all, common);
   const hosts = new Set<string>();
-  for (const { answers } of [...middleOf(before.all, common), ...middleOf(all, common)])
-    for (const { host } of answers) hosts.add(host);
-  const come = new Map<string, Answer>();
-  for (const { service, answers } of all)
-    for (const each of answers) if (hosts.has(each.host)) add(come, service, each);
-  return replacedByName(before.answers, ({ host }) => host, hosts, [...come.values()]);
+  for (const { answers } of middleOf(before.all, common)) for (const { host } of answers) hosts.add(host);
+  const known =
+    hosts.size > 0 || come.some(({ answers }) => answers.some(({ host }) => isAnswer(before.answers, host)));
+  for (const { answers } of come) for (const { host } of answers) hosts.add(host);
+  // Of a host that was known others may have something to say.
+  const next = answersFor(hosts, known ? all : come);
+  return replacedByName(before.answers, hostOf, hosts, next);
+}
+
+function answersFor(hosts: ReadonlySet<string>, names: readonly Names[]): readonly Answer[] {
+  const table = new Map<string, Answer>();
+  for (const { service, answers } of names)
+    for (const each of answers) if (hosts.has(each.host)) add(table, service, each);
+  return [...table.values()];
+}
+
+function hostOf({ host }: Answer): string {
+  return host;
+}
+
+function isAnswer(answers: readonly Answer[], host: string): boolean {
+  const at = placeOf(host, answers, hostOf);
+  return answers[at]?.host === host;
 }
 
 function tableDraft(all: readonly Names[], answers: readonly Answer[]): Draft {

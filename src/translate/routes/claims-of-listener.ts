@@ -6,15 +6,15 @@ import type { Destination } from '../../config/generated/types.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
-import { hostMatches, isWildcard } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
-import { carriedOver, commonEnds, middleOf } from '../../lib/positions.ts';
+import { append, carriedOver, commonEnds, middleOf } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { keepList, sameList, tableDiff, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
+import { coveredBy, hasWildcard, servedOn } from './coverage.ts';
 import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
 import { destinationHash } from './hash-policy.ts';
-import { httpPorts, type ListedGroup, mostSpecific } from './listener-services.ts';
+import { httpPorts, type ListedGroup } from './listener-services.ts';
 import { serviceRoutes } from './service.ts';
 import { semanticsOf, type Target } from './settings.ts';
 import { destinationsOf, type RouteDefaults, type RouteList, virtualServiceRoutes } from './virtual-service.ts';
@@ -172,7 +172,7 @@ function claimedBy(parts: readonly Part[], before: ListenerClaims | undefined): 
   if (common.start === parts.length && common.start === old.length) return before.claimed;
   const claimed = before.claimed.slice(0, from);
   for (const part of middleOf(parts, common)) for (const each of part.claimed) claimed.push(each);
-  for (let at = to; at < before.claimed.length; at++) claimed.push(before.claimed[at] as Claimed);
+  append(claimed, before.claimed, to, before.claimed.length);
   return keepList(before.claimed, claimed);
 }
 
@@ -232,24 +232,6 @@ function nothingOf(reads: Part['reads']): Part {
   return { claimed: NOTHING.claimed, taken: NOTHING.taken, reads };
 }
 
-/** The ports on which a VirtualService is served, with those of its services that have each. */
-function servedOn(
-  group: ListenerInputs['group'],
-  services: readonly ScopedService[],
-): ReadonlyMap<number, readonly ScopedService[]> {
-  const byPort = new Map<number, ScopedService[]>();
-  for (const scoped of services) {
-    for (const { number } of httpPorts(scoped.service, group)) {
-      const known = byPort.get(number);
-      if (known === undefined) byPort.set(number, [scoped]);
-      else known.push(scoped);
-    }
-  }
-  // Hosts outside of the registry are served on port 80 alone unless services give the VirtualService more ports.
-  if (byPort.size === 0 && group.port === 80) byPort.set(80, []);
-  return byPort;
-}
-
 function addClaims(
   claimed: Claimed[],
   taken: Set<string>,
@@ -266,41 +248,11 @@ function addClaims(
 
 const claimOfHost = memo((_node: VirtualService, host: string, port: number): DomainClaim => hostClaim(host, port));
 
-const hasWildcard = memo((node: VirtualService): boolean => node.hosts.some(isWildcard));
-
 /** Routes of the Gateway API hold for clients in their own namespace, or for services there. */
 function isForeign({ proxyClass }: ListenerInputs, node: VirtualService, services: readonly ScopedService[]): boolean {
   if (semanticsOf(node) !== 'gateway') return false;
   const own = proxyClass.namespace === node.namespace;
   return !services.some(({ service }) => own || service.namespace === node.namespace);
-}
-
-interface Coverage {
-  readonly services: readonly ScopedService[];
-  /** Hosts that are no service, in lower case. */
-  readonly others: readonly string[];
-}
-
-function coveredBy({ group, virtualServices }: ListenerInputs, node: VirtualService): Coverage {
-  const services = new Set<ScopedService>();
-  const others: string[] = [];
-  const gatewayApi = semanticsOf(node) === 'gateway';
-  const hosts = node.hosts.map((host) => host.toLowerCase());
-  for (const host of hosts) {
-    if (isWildcard(host)) continue;
-    const scoped = group.byHost.get(host);
-    if (scoped === undefined) others.push(host);
-    else services.add(scoped);
-  }
-  for (const pattern of hosts) {
-    if (!isWildcard(pattern)) continue;
-    const covered = gatewayApi ? [] : group.services.filter(({ service }) => hostMatches(pattern, service.hostname));
-    if (covered.length === 0) others.push(pattern);
-    for (const scoped of covered) {
-      if (mostSpecific(virtualServices).lookup(scoped.service.hostname) === node) services.add(scoped);
-    }
-  }
-  return { services: [...services], others };
 }
 
 /** The port that a destination means: the one it names, else the service's only one, else that of the listener. */
