@@ -6,7 +6,7 @@ import type { Workload } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
-import { replacedByName } from '../../lib/positions.ts';
+import { carriedOver, replacedByName } from '../../lib/positions.ts';
 import {
   type Derived,
   deriveTable,
@@ -51,6 +51,7 @@ export interface OutboundListeners {
   readonly prepared: Derived<ListenerPlan, PreparedListener>;
   /** All that are prepared, by name. */
   readonly sorted: SortedListeners;
+  readonly meshWide: MeshWide | undefined;
   readonly l4: readonly L4Index[];
   /** Services and rules that routes for connections lead to. */
   readonly destinations: readonly unknown[];
@@ -72,12 +73,11 @@ export function outboundListeners(scope: Scope, previous: OutboundListeners | un
       ? sharedPrepared(plans.plans, previous?.prepared, catchAll, anyHost)
       : preparedListeners(plans.plans, previous?.prepared, frame, destinations);
   const sorted = sortedByName(prepared.output, previous?.prepared.output, previous?.sorted);
-  const shared = sorted.meshWide
-    ? meshDrafts(sorted.shared, context.l4)
-    : sorted.shared.map((each) => listenerDraft(each, context));
+  const meshWide = sorted.meshWide ? meshWideOf(sorted.shared, context.l4, previous?.meshWide) : undefined;
+  const shared = meshWide?.drafts ?? sorted.shared.map((each) => listenerDraft(each, context));
   const captures = anyHost ? [] : captured(context, scope.outboundPolicy, catchAll);
   const drafts = keepList(previous?.drafts, [...shared, ...captures]);
-  return { drafts, named: sorted.named, inputs, plans, prepared, sorted, l4, destinations };
+  return { drafts, named: sorted.named, inputs, plans, prepared, sorted, meshWide, l4, destinations };
 }
 
 function preparedListeners(
@@ -126,9 +126,30 @@ function withoutRoutes(catchAll: TcpTarget, anyHost: boolean): OutboundFrame {
   return { catchAll, anyHost, l4: NO_L4, lookup: () => undefined };
 }
 
-const meshDrafts = memo((shared: readonly PreparedListener[], l4: L4Context): readonly Draft[] =>
-  shared.map((each) => meshDraft(each, l4)),
+/** Listeners that all classes with the same L4Context share. */
+interface MeshWide {
+  readonly l4: L4Context;
+  readonly listeners: readonly PreparedListener[];
+  readonly drafts: readonly Draft[];
+}
+
+function meshWideOf(listeners: readonly PreparedListener[], l4: L4Context, previous: MeshWide | undefined): MeshWide {
+  return previous?.l4 === l4 ? meshWideAfter(previous, listeners) : firstMeshWide(listeners, l4);
+}
+
+const firstMeshWide = memo(
+  (listeners: readonly PreparedListener[], l4: L4Context): MeshWide => ({
+    l4,
+    listeners,
+    drafts: listeners.map((each) => meshDraft(each, l4)),
+  }),
 );
+
+const meshWideAfter = memo((previous: MeshWide, listeners: readonly PreparedListener[]): MeshWide => {
+  const { l4 } = previous;
+  const make = (each: PreparedListener, known: Draft | undefined): Draft => known ?? meshDraft(each, l4);
+  return { l4, listeners, drafts: carriedOver(previous.listeners, previous.drafts, listeners, make) };
+});
 
 /** Outbound listeners that name the workload in their traces, and its explicit proxy. */
 export function workloadListeners(ground: WorkloadGround, workload: Workload): readonly Draft[] {
