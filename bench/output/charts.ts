@@ -11,7 +11,7 @@ interface Placed {
 }
 
 const TITLES: Readonly<Record<string, readonly [title: string, xLabel: string, yLabel: string]>> = {
-  shapes: ['Generation by shape of mesh', '', 'CPU, ms'],
+  shapes: ['Generation by shape of mesh', '', 'time, ms'],
   soak: ['Memory over time, at rest between cycles', 'minutes', 'MB'],
   'growth, by services': ['CPU of one change, by services', 'services', 'CPU, ms'],
   'growth, by proxies': ['CPU of one change, by proxies', 'connected proxies', 'CPU, ms'],

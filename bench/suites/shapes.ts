@@ -1,4 +1,4 @@
-// Generation by the shapes of Istio's own benchmarks: CPU, bytes and resources for each type, from nothing and after one
+// Generation by the shapes of Istio's own benchmarks: time, bytes and resources for each type, from nothing and after one
 // change, beside what istiod needs. V8 compiles what it has seen run for a while: the first runs of each shape count for
 // nothing, and every run is given a mesh of new objects, so that no memory of an earlier one answers. Between runs the
 // event loop turns, as it does between the changes of a server: what waits for it, and holds a mesh until then, lets go.

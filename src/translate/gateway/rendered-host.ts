@@ -1,5 +1,5 @@
 // A virtual host of a gateway: the hosts that have the very same routes, with those routes.
-// In: hosts of one server, lists of routes. Out: a virtual host. Called by virtual-hosts.ts and sole-host.ts.
+// In: hosts of one server, lists of routes. Out: a virtual host. Called by virtual-hosts.ts.
 
 import { type Origin, originOf } from '../../ir/draft.ts';
 import type { GatewayServer } from '../../ir/traffic.ts';
