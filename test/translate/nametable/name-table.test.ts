@@ -85,7 +85,7 @@ it('leads to the same from before and from nothing, after any changes', () => {
         cold.origins,
       ]);
     }),
-    { numRuns: 15 },
+    { numRuns: 100 },
   );
 });
 
@@ -255,6 +255,18 @@ describe('the table', () => {
     const start = asked();
     expect(nameTable(scope, table)).not.toBe(table);
     expect(asked()).toBe(start + 1);
+  });
+
+  it('keeps a name that one of two services gives up', () => {
+    const [one, two] = ['one', 'two'].map((name, index) =>
+      entry(name, { hosts: ['x.example.com'], addresses: [`10.1.0.${index + 1}`], resolution: 'STATIC' }),
+    ) as [ConfigObject, ConfigObject];
+    const first = world([one, two]);
+    const before = sent(first, CAPTURING);
+    const after = sent(withoutObjects(first, one), CAPTURING, before);
+    const next = nameTable(after.scope, nameTable(before.scope));
+    expect(next.bytes).toEqual(nameTable(after.scope).bytes);
+    expect(tableAt(withoutObjects(first, one))['x.example.com']?.ips).toEqual(['10.1.0.2']);
   });
 
   it('names the objects behind its answers', () => {
