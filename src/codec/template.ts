@@ -63,12 +63,14 @@ const writer = new ReverseWriter();
 /** Lengths at the ends of the messages being written. */
 const ends: number[] = [];
 
-/** Texts of a length below this, and so many of them, have images. */
-const LENGTHS = 256;
-const MAX_TEXTS = 6;
+/** Up to so many texts have images. */
+const MAX_TEXTS = 8;
+
+/** By number of texts: below which length all of them have to be, so that their lengths together are one number. */
+const LENGTHS = [256, 256, 256, 256, 256, 256, 256, 128, 64] as const;
 
 /** The texts being filled in, one behind the other, as bytes: most stand in several slots. */
-const letters = new Uint8Array(LENGTHS * MAX_TEXTS);
+const letters = new Uint8Array(256 * MAX_TEXTS);
 /** Where each of them begins, and where the last one ends. */
 const starts: number[] = [0];
 
@@ -99,8 +101,8 @@ interface Image {
 /** For each template; beyond that they are begun anew. Of a thousand services a few hundred differ in their lengths. */
 const MAX_IMAGES = 128;
 
-/** Messages of more bytes have none: there are few of them, and a hundred images would be megabytes. */
-const MAX_IMAGE = 4096;
+/** Bytes of all images of a template: those of small messages are bounded by their number, of large ones there are few. */
+const MAX_IMAGED = 524_288;
 
 class Filler implements Template {
   private readonly bytes: Uint8Array;
@@ -111,6 +113,8 @@ class Filler implements Template {
   private readonly slots: number;
   /** By the lengths of all texts. */
   private readonly images = new Map<number, Image>();
+  /** Bytes of all images. */
+  private imaged = 0;
 
   constructor(bytes: Uint8Array, parts: readonly Part[]) {
     this.bytes = bytes;
@@ -122,7 +126,7 @@ class Filler implements Template {
 
   fill(...texts: readonly string[]): Uint8Array {
     const lengths = this.lengthsOf(texts);
-    if (lengths < 0 || this.bytes.length > MAX_IMAGE || !spelled(texts)) return this.written(texts, undefined);
+    if (lengths < 0 || !spelled(texts)) return this.written(texts, undefined);
     const image = this.images.get(lengths);
     return image === undefined ? this.pictured(lengths, texts) : developed(image);
   }
@@ -130,11 +134,12 @@ class Filler implements Template {
   /** The lengths of all texts as one number; -1 where they are too long or too many. */
   private lengthsOf(texts: readonly string[]): number {
     if (texts.length < this.slots) throw new CodecError('', 'a text for each slot');
-    let all = texts.length > MAX_TEXTS ? -1 : 0;
+    const limit = LENGTHS[texts.length] ?? 0;
+    let all = limit === 0 ? -1 : 0;
     for (let number = 0; number < texts.length; number++) {
       const { length } = texts[number] as string;
       if (length === 0) throw new CodecError('', 'a text for each slot');
-      all = all < 0 || length >= LENGTHS ? -1 : all * LENGTHS + length;
+      all = all < 0 || length >= limit ? -1 : all * limit + length;
     }
     return all;
   }
@@ -142,7 +147,12 @@ class Filler implements Template {
   private pictured(lengths: number, texts: readonly string[]): Uint8Array {
     const positions: number[] = [];
     const written = this.written(texts, positions);
-    if (this.images.size >= MAX_IMAGES) this.images.clear();
+    if (written.length > MAX_IMAGED) return written;
+    if (this.images.size >= MAX_IMAGES || this.imaged + written.length > MAX_IMAGED) {
+      this.images.clear();
+      this.imaged = 0;
+    }
+    this.imaged += written.length;
     const slots = this.kinds.filter((kind) => kind >= 0).reverse();
     const image = { bytes: written.slice(), positions: positions.map((at) => written.length - at), slots };
     this.images.set(lengths, image);

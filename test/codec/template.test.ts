@@ -77,6 +77,26 @@ describe('a template', () => {
     }
   });
 
+  it('takes as many texts as there are slots, of lengths that differ and are the same', () => {
+    const host = (names: readonly string[], padding: string): Messages[typeof VIRTUAL_HOST] => ({
+      name: names.join(),
+      domains: [...names.toReversed(), padding],
+    });
+    const name = fc.oneof(fc.string({ minLength: 1, maxLength: 3 }), fc.string({ minLength: 62, maxLength: 130 }));
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 10 }), fc.constantFrom(10, 100_000), fc.func(name), (count, size, of) => {
+        const all = (round: number): string[] => Array.from({ length: count }, (_, index) => of(index, round));
+        const padding = 'x'.repeat(size);
+        const slots = Array.from({ length: count }, (_, index) => slot(index));
+        const made = template(VIRTUAL_HOST, host(slots, padding));
+        for (let round = 0; round < 12; round++) {
+          const names = all(round % 7);
+          expect(Buffer.compare(made.fill(...names), encode(VIRTUAL_HOST, host(names, padding)))).toBe(0);
+        }
+      }),
+    );
+  });
+
   it('may be of any size', () => {
     for (const size of [100, 2_000, 5_000, 20_000]) {
       const text = 'x'.repeat(size);
