@@ -63,14 +63,11 @@ const writer = new ReverseWriter();
 /** Lengths at the ends of the messages being written. */
 const ends: number[] = [];
 
-/** Up to so many texts have images. */
-const MAX_TEXTS = 8;
-
-/** By number of texts: below which length all of them have to be, so that their lengths together are one number. */
+/** By number of texts: below which length all of them have to be to have an image, so that their lengths together are one number. */
 const LENGTHS = [256, 256, 256, 256, 256, 256, 256, 128, 64] as const;
 
 /** The texts being filled in, one behind the other, as bytes: most stand in several slots. */
-const letters = new Uint8Array(256 * MAX_TEXTS);
+const letters = new Uint8Array(256 * LENGTHS.length);
 /** Where each of them begins, and where the last one ends. */
 const starts: number[] = [0];
 
@@ -166,7 +163,7 @@ class Filler implements Template {
     writer.reset();
     for (let at = kinds.length - 1; at >= 0; at--) {
       const kind = kinds[at] as number;
-      if (kind === LITERAL) writer.part(bytes, froms[at] as number, tos[at] as number);
+      if (kind === LITERAL) writer.bytes(bytes, froms[at], tos[at]);
       else if (kind === END) ends[open++] = writer.length;
       else if (kind === LENGTH) writer.small(writer.length - (ends[--open] as number));
       else {

@@ -146,20 +146,14 @@ export class ReverseWriter {
     this.view.setFloat64(this.position, value, true);
   }
 
-  bytes(value: Uint8Array): void {
-    this.reserve(value.length);
-    this.position -= value.length;
-    this.buffer.set(value, this.position);
-  }
-
-  /** Part of other bytes; a few are copied one by one, which is less work than a view of them. */
-  part(from: Uint8Array, start: number, end: number): void {
+  /** Bytes, or part of them; a few are copied one by one, which is less work than a view of them. */
+  bytes(value: Uint8Array, start = 0, end = value.length): void {
     const count = end - start;
     this.reserve(count);
     this.position -= count;
     const { buffer, position } = this;
-    if (count > FEW_BYTES) return buffer.set(from.subarray(start, end), position);
-    for (let i = 0; i < count; i++) buffer[position + i] = from[start + i] as number;
+    if (count > FEW_BYTES) return buffer.set(count === value.length ? value : value.subarray(start, end), position);
+    for (let i = 0; i < count; i++) buffer[position + i] = value[start + i] as number;
   }
 
   /** The bytes that base64 stands for, of which the caller knows how many; false, and nothing is written, where the platform can't. */

@@ -5,10 +5,8 @@
 import { compareStrings } from './order.ts';
 
 export function isWildcard(host: string): boolean {
-  return host.codePointAt(0) === STAR;
+  return host.startsWith('*');
 }
-
-const STAR = 0x2a;
 
 /** True when `pattern` (a name or a wildcard) covers the name `host`; a wildcard host counts when all of it is covered. */
 export function hostMatches(pattern: string, host: string): boolean {
@@ -24,9 +22,9 @@ export function hostSubsetOf(a: string, b: string): boolean {
 
 /** The names that both stand for, as one host; undefined when there are none. Of two overlapping hosts one contains the other. */
 export function hostIntersection(a: string, b: string): string | undefined {
-  if (a === b) return a;
-  if (isWildcard(b) && hostSubsetOf(a, b)) return a;
-  return isWildcard(a) && hostSubsetOf(b, a) ? b : undefined;
+  if (hostSubsetOf(a, b)) return a;
+  if (hostSubsetOf(b, a)) return b;
+  return undefined;
 }
 
 export function hostsOverlap(a: string, b: string): boolean {

@@ -54,58 +54,28 @@ export function* tableEntries<V>(table: Table<V>): Generator<[string, V]> {
  * table itself when nothing changed, keep their identity.
  */
 export function tableWith<V>(table: Table<V>, changes: Iterable<readonly [string, V | undefined]>): Table<V> {
-  const edit = new EntryEdit(table);
-  for (const [key, value] of changes) edit.put(key, value);
+  const opened = new Map<number, Map<string, V>>();
+  for (const [key, value] of changes) putEntry(table, opened, key, value);
+  const edit = new BucketEdit(table, table.buckets.length);
+  for (const index of ascending(opened.keys())) edit.put(index, opened.get(index) ?? EMPTY);
   return edit.table();
 }
 
-/** A table that comes of another entry by entry; a bucket is copied with the first entry of it that differs. */
-class EntryEdit<V> {
-  readonly #base: Table<V>;
-  readonly #opened = new Map<number, Map<string, V>>();
-  #size: number;
-
-  constructor(base: Table<V>) {
-    this.#base = base;
-    this.#size = base.size;
-  }
-
-  put(key: string, value: V | undefined): void {
-    const { buckets } = this.#base;
-    const index = bucketIndex(key, buckets.length);
-    const open = this.#opened.get(index);
-    const current = open ?? buckets[index] ?? EMPTY;
-    const before = current.get(key);
-    if (before === value) return;
-    const copy = open ?? this.#open(index, current);
-    if (value === undefined) {
-      copy.delete(key);
-      this.#size--;
-    } else {
-      copy.set(key, value);
-      if (before === undefined) this.#size++;
-    }
-  }
-
-  #open(index: number, current: Bucket<V>): Map<string, V> {
-    const copy = current.size === 0 ? new Map<string, V>() : new Map(current);
-    this.#opened.set(index, copy);
-    return copy;
-  }
-
-  table(): Table<V> {
-    const base = this.#base;
-    if (this.#opened.size === 0) return base;
-    const buckets = base.buckets.slice();
-    const places: number[] = [];
-    this.#opened.forEach((bucket, index) => {
-      const next = bucket.size === 0 ? EMPTY : bucket;
-      if (next === buckets[index]) return;
-      buckets[index] = next;
-      places.push(index);
-    });
-    return places.length === 0 ? base : cameOf(base, { buckets, size: this.#size }, ascending(places));
-  }
+/** A bucket is copied with the first entry of it that differs. */
+function putEntry<V>(
+  { buckets }: Table<V>,
+  opened: Map<number, Map<string, V>>,
+  key: string,
+  value: V | undefined,
+): void {
+  const index = bucketIndex(key, buckets.length);
+  const open = opened.get(index);
+  const current = open ?? buckets[index] ?? EMPTY;
+  if (current.get(key) === value) return;
+  const copy = open ?? new Map(current);
+  if (open === undefined) opened.set(index, copy);
+  if (value === undefined) copy.delete(key);
+  else copy.set(key, value);
 }
 
 /** A table holding exactly these entries; buckets equal to the previous table's keep their identity. */

@@ -84,14 +84,11 @@ function serviceAssignments(
   const drafts: Draft[] = [];
   for (const port of scoped.service.ports) {
     if (port.protocol === 'UDP') continue;
-    addAssignment(drafts, scope, scoped, endpoints ?? ABSENT, port, undefined, sniDnat);
-    for (const subset of scoped.rule?.subsets ?? NO_SUBSETS)
+    for (const subset of [undefined, ...(scoped.rule?.subsets ?? [])])
       addAssignment(drafts, scope, scoped, endpoints ?? ABSENT, port, subset, sniDnat);
   }
   return exact(drafts);
 }
-
-const NO_SUBSETS: readonly Subset[] = [];
 
 function addAssignment(
   drafts: Draft[],

@@ -78,43 +78,39 @@ function allHosts(servers: readonly GatewayServer[], bindings: readonly Binding[
   servers.forEach((server, position) => {
     const redirects = server.server.tls?.httpsRedirect === true;
     for (const binding of bindings) {
-      const hosts = binding[position]?.hosts;
-      if (hosts !== undefined) addHosts(found, server, hosts, listOf(binding, position), redirects);
+      const hosts = binding[position]?.hosts ?? NO_HOSTS;
+      const list = hosts.length === 0 ? undefined : listOf(binding, position);
+      if (list === undefined || isNothing(list)) continue;
+      for (const host of hosts) note(found, server, host, list, redirects);
     }
     // Hosts of a redirecting server redirect even when no VirtualService is bound to them.
-    if (redirects) addRedirects(found, server);
+    if (redirects) for (const { host } of server.hosts) note(found, server, host.toLowerCase(), undefined, true);
   });
   return found;
 }
 
-type Found = { -readonly [Field in keyof HostEntry]: Field extends 'lists' ? RouteList[] : HostEntry[Field] };
+const NO_HOSTS: readonly string[] = [];
 
-function addHosts(
-  found: Map<string, Found>,
-  server: GatewayServer,
-  hosts: readonly string[],
-  list: RouteList,
-  requireTls: boolean,
-): void {
-  if (isNothing(list)) return;
-  for (const host of hosts) {
-    const known = found.get(host);
-    if (known === undefined) {
-      found.set(host, foundOn(server, host, [list], requireTls));
-      continue;
-    }
-    known.lists.push(list);
-    if (requireTls) known.requireTls = true;
-  }
+/** A host while it is put together. */
+interface Found extends HostEntry {
+  readonly lists: RouteList[];
+  requireTls: boolean;
 }
 
-function addRedirects(found: Map<string, Found>, server: GatewayServer): void {
-  for (const each of server.hosts) {
-    const host = each.host.toLowerCase();
-    const known = found.get(host);
-    if (known === undefined) found.set(host, foundOn(server, host, [], true));
-    else known.requireTls = true;
+function note(
+  found: Map<string, Found>,
+  server: GatewayServer,
+  host: string,
+  list: RouteList | undefined,
+  requireTls: boolean,
+): void {
+  const known = found.get(host);
+  if (known === undefined) {
+    found.set(host, foundOn(server, host, list === undefined ? [] : [list], requireTls));
+    return;
   }
+  if (list !== undefined) known.lists.push(list);
+  if (requireTls) known.requireTls = true;
 }
 
 function foundOn(server: GatewayServer, host: string, lists: RouteList[], requireTls: boolean): Found {
@@ -188,6 +184,5 @@ function oneHost(host: string, servers: readonly GatewayServer[], bindings: read
     first ??= server;
     requireTls = true;
   }
-  if (first === undefined) return undefined;
-  return foundOn(first, host, lists, requireTls);
+  return first === undefined ? undefined : foundOn(first, host, lists, requireTls);
 }

@@ -19,28 +19,29 @@ export function rendered(
 ): VirtualHost {
   const domains = hosts.join(DOMAIN_SEPARATOR);
   const http3 = server.quic === true ? server.port : undefined;
-  const [only] = lists;
-  if (lists.length === 1 && only !== undefined) {
-    return virtualHost(only, name, domains, attemptCount, requireTls, http3, serverOrigin(server));
-  }
-  const own = serverRoutes(server);
+  const owner = serverOrigin(server);
   return lists.length > MANY
-    ? longVirtualHost([own, ...lists], name, domains, attemptCount, requireTls, http3)
-    : virtualHost(joinedRoutes(own, ...lists), name, domains, attemptCount, requireTls, http3);
+    ? longVirtualHost(lists, name, domains, attemptCount, requireTls, http3, owner)
+    : virtualHost(listOf(server, lists), name, domains, attemptCount, requireTls, http3, owner);
+}
+
+function listOf(server: GatewayServer, lists: readonly RouteList[]): RouteList {
+  const [first, ...others] = lists;
+  if (first === undefined) return noRoutes(server);
+  return others.length === 0 ? first : joinedRoutes(first, ...others);
 }
 
 /** Nobody is bound to any host: every request gets 404. */
 export function nobody([first]: readonly GatewayServer[]): readonly VirtualHost[] {
   if (first === undefined) return [];
-  return [virtualHost(serverRoutes(first), domainName('blackhole', first.port), '*', false, false)];
+  const name = domainName('blackhole', first.port);
+  return [virtualHost(noRoutes(first), name, '*', false, false, undefined, serverOrigin(first))];
 }
 
 const serverOrigin = memo((server: GatewayServer): Origin => originOf(server.gateway, `spec.servers[${server.index}]`));
 
-/** No routes of its own: the server as an origin of what is bound to it. */
-const serverRoutes = memo(
-  (server: GatewayServer): RouteList => ({ routes: [], origins: [serverOrigin(server)], findings: [] }),
-);
+/** Each server has an empty list of its own: what is made from it goes with the server. */
+const noRoutes = memo((_server: GatewayServer): RouteList => ({ routes: [], origins: [], findings: [] }));
 
 /** All routes, oldest VirtualService first; those that take everything come last, or they would hide the others. */
 const joinedRoutes = memo((...lists: readonly [RouteList, ...RouteList[]]): RouteList => {

@@ -266,9 +266,7 @@ function allHosts(
   alike: ReadonlyMap<RouteList | undefined, Alike>,
 ): readonly VirtualHost[] {
   if (alike.size === 0) return nobody(servers);
-  const hosts: VirtualHost[] = [];
-  alike.forEach((each) => hosts.push(...each.hosts));
-  return hosts.sort((a, b) => compareStrings(a.name, b.name));
+  return [...alike.values()].flatMap((each) => each.hosts).sort((a, b) => compareStrings(a.name, b.name));
 }
 
 function nextHosts(

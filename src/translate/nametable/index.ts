@@ -212,11 +212,8 @@ function add(table: Map<string, Answer>, service: Service, next: Answer): void {
 function nextAnswers(all: readonly Names[], before: Made): readonly Answer[] {
   const common = commonEnds(before.all, all);
   const come = middleOf(all, common);
-  const hosts = new Set<string>();
-  for (const { answers } of middleOf(before.all, common)) for (const { host } of answers) hosts.add(host);
-  const known =
-    hosts.size > 0 || come.some(({ answers }) => answers.some(({ host }) => isAnswer(before.answers, host)));
-  for (const { answers } of come) for (const { host } of answers) hosts.add(host);
+  const hosts = new Set([...middleOf(before.all, common), ...come].flatMap(({ answers }) => answers.map(hostOf)));
+  const known = [...hosts].some((host) => isAnswer(before.answers, host));
   // Of a host that was known others may have something to say.
   const next = answersFor(hosts, known ? all : come);
   return replacedByName(before.answers, hostOf, hosts, next);

@@ -18,19 +18,17 @@ interface Coverage {
 }
 
 export function coveredBy(inputs: Listened, node: VirtualService): Coverage {
-  const services: ScopedService[] = [];
+  const services = new Set<ScopedService>();
   const others: string[] = [];
   for (const each of node.hosts) {
     const host = each.toLowerCase();
     if (isWildcard(host)) continue;
     const scoped = inputs.group.byHost.get(host);
     if (scoped === undefined) others.push(host);
-    else services.push(scoped);
+    else services.add(scoped);
   }
-  if (node.hosts.length === 1 && !hasWildcard(node)) return { services, others };
-  const all = new Set(services);
-  for (const each of node.hosts) addCovered(each.toLowerCase(), node, inputs, all, others);
-  return { services: [...all], others };
+  if (hasWildcard(node)) for (const each of node.hosts) addCovered(each.toLowerCase(), node, inputs, services, others);
+  return { services: [...services], others };
 }
 
 /** The services for which the pattern is the most specific one; where it covers none it is a host of its own. */

@@ -77,7 +77,8 @@ export function longVirtualHost(
   domains: string,
   attemptCount: boolean,
   requireTls: boolean,
-  http3Port?: number,
+  http3Port: number | undefined,
+  owner: Origin,
 ): VirtualHost {
   const pieces = [encode(VIRTUAL_HOST, { name, domains: domains.split(DOMAIN_SEPARATOR) })];
   for (const list of lists) pieces.push(encodedList(list).some);
@@ -92,7 +93,7 @@ export function longVirtualHost(
       return (message ??= new Encoded(joined(pieces)));
     },
     get origins(): readonly Origin[] {
-      return lists.flatMap((list) => list.origins);
+      return [owner, ...lists.flatMap((list) => list.origins)];
     },
   };
 }
