@@ -2,7 +2,7 @@
 // is the same. In: two lists. Out: what they have in common, and what was made for the objects of one, taken over for the other.
 
 import { compareStrings } from './order.ts';
-import { keepList } from './table.ts';
+import { keepList, sameList } from './table.ts';
 
 /** How many objects two lists have in common at their starts, and behind that at their ends. */
 export interface Common {
@@ -17,6 +17,24 @@ export function commonEnds(before: readonly unknown[], after: readonly unknown[]
   let end = 0;
   while (end < shorter - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
   return { start, end };
+}
+
+/** What is in one of two lists alone, each in its order. */
+export interface Difference<T> {
+  readonly gone: readonly T[];
+  readonly come: readonly T[];
+}
+
+/** All between their common ends, where what else they share stands in another order. */
+export function differenceOf<T>(before: readonly T[], after: readonly T[]): Difference<T> {
+  const common = commonEnds(before, after);
+  const [old, now] = [middleOf(before, common), middleOf(after, common)];
+  if (old.length === 0 || now.length === 0) return { gone: old, come: now };
+  const [there, were] = [new Set(now), new Set(old)];
+  const gone = old.filter((each) => !there.has(each));
+  const come = now.filter((each) => !were.has(each));
+  const [stayed, stay] = [old.filter((each) => there.has(each)), now.filter((each) => were.has(each))];
+  return sameList(stayed, stay) ? { gone, come } : { gone: old, come: now };
 }
 
 /** The part of a list between what it has in common with another one at its start and its end. */

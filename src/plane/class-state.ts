@@ -9,6 +9,7 @@ import type { Steps } from '../lib/steps.ts';
 import { type LinkedScope, type LinkedSnapshot, sameScopes } from '../snapshot/index.ts';
 import { classFindings } from '../translate/index.ts';
 import { type ClassViews, classViews } from './class-views.ts';
+import type { Kinship } from './kin.ts';
 import type { PlaneSession } from './proxy-session.ts';
 import type { TablePool } from './table-pool.ts';
 
@@ -17,6 +18,7 @@ export interface ClassPorts {
   readonly failures: Counter;
   readonly links: Counter;
   readonly tables: TablePool;
+  readonly kinship: Kinship;
   readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
 }
 
@@ -61,7 +63,9 @@ export class ClassState {
       if (scope === before?.scope) return;
       this.#ports.links.inc();
       yield;
-      this.#views = yield* classViews(scope, before, this.#ports.tables);
+      const { tables, kinship } = this.#ports;
+      this.#views = yield* classViews(scope, before, before === undefined ? kinship.closest(scope) : undefined, tables);
+      kinship.remember(this.#views);
     } catch (error) {
       this.#ports.failures.inc({ class: this.proxyClass.type });
       this.#ports.log.error(

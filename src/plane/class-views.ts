@@ -42,9 +42,17 @@ export interface SplitViews {
   readonly tables: ReadonlyMap<string, ResourceTable>;
 }
 
-/** Translates a scope, in steps; returns `previous` when nothing came out differently. */
-export function* classViews(scope: Scope, previous: ClassViews | undefined, pool: TablePool): Steps<ClassViews> {
-  const resources = yield* translateClass(scope, previous?.resources);
+/**
+ * Translates a scope, in steps. `previous`: the views of the class before a change; `kin`: those of another class, from which one
+ * without any starts.
+ */
+export function* classViews(
+  scope: Scope,
+  previous: ClassViews | undefined,
+  kin: ClassViews | undefined,
+  pool: TablePool,
+): Steps<ClassViews> {
+  const resources = yield* translateClass(scope, previous?.resources, kin?.resources);
   const derived = new Map<string, Derived<readonly Draft[], readonly Resource[]>>();
   const tables = new Map<string, ResourceTable>();
   const keyed: readonly (readonly [string, Table<readonly Draft[]>])[] = [
@@ -52,7 +60,7 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined, pool
     [TYPE_URL.endpoint, resources.endpoints],
   ];
   for (const [typeUrl, drafts] of keyed) {
-    const step = deriveTable(previous?.derived.get(typeUrl), drafts, [], encodeGroup);
+    const step = deriveTable((previous ?? kin)?.derived.get(typeUrl), drafts, [], encodeGroup);
     const output = pool.shared(typeUrl, step.output);
     derived.set(typeUrl, output === step.output ? step : { ...step, output });
     tables.set(typeUrl, output);
@@ -66,8 +74,8 @@ export function* classViews(scope: Scope, previous: ClassViews | undefined, pool
     [TYPE_URL.extension, resources.extensions],
   ];
   for (const [typeUrl, drafts] of listed) {
-    const before = previous?.tables.get(typeUrl);
-    const kept = before !== undefined && previous?.lists.get(typeUrl) === drafts ? before : undefined;
+    const before = (previous ?? kin)?.tables.get(typeUrl);
+    const kept = before !== undefined && (previous ?? kin)?.lists.get(typeUrl) === drafts ? before : undefined;
     tables.set(typeUrl, kept ?? pool.shared(typeUrl, tableOf(drafts, before)));
   }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);

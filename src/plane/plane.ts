@@ -14,6 +14,7 @@ import { ClassPool } from './class-pool.ts';
 import type { ClassState } from './class-state.ts';
 import { type Act, type Debounce, debounce } from './debounce.ts';
 import { unnamedOrigins } from './explain.ts';
+import { Kinship } from './kin.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
@@ -92,7 +93,7 @@ export class Plane implements ViewPort {
     const { clock, yieldLoop, timers, log } = options;
     const { failures, links } = this.#metrics;
     this.#classes = new ClassPool(
-      { log, failures, links, tables: new TablePool(), scopeOf: this.#linkage.scopeOf },
+      { log, failures, links, tables: new TablePool(), kinship: new Kinship(), scopeOf: this.#linkage.scopeOf },
       timers,
     );
     this.#queue = new WorkQueue({

@@ -117,7 +117,7 @@ function* sessionChanges(
   if (views === undefined) {
     const live = classes.get(proxyClass.key)?.views;
     const scope = linkage.scopeOf(snapshot, proxyClass, live?.scope);
-    views = yield* classViews(scope, live, new TablePool());
+    views = yield* classViews(scope, live, undefined, new TablePool());
     proposed.views.set(proxyClass.key, views);
     proposed.findings.push(...scope.findings, ...classFindings(views.scope, views.resources));
   }

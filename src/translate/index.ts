@@ -60,9 +60,16 @@ export interface WorkloadResources extends PatchedWorkload {
   readonly endpoints: readonly Draft[];
 }
 
-/** In steps: of a large mesh this is long work. */
-export function* translateClass(scope: Scope, previous: ClassResources | undefined): Steps<ClassResources> {
-  const parts = yield* renderedParts(scope, previous?.parts);
+/**
+ * In steps: of a large mesh this is long work. `previous`: what the class had before; `kin`: what another one has, for a class
+ * that is new. Services that both see alike are not looked at.
+ */
+export function* translateClass(
+  scope: Scope,
+  previous: ClassResources | undefined,
+  kin?: ClassResources | undefined,
+): Steps<ClassResources> {
+  const parts = yield* renderedParts(scope, previous?.parts, kin?.parts);
   yield;
   const patched = yield* patchedClass(scope, parts.rendered, previous?.parts.patched);
   const { clusters, endpoints, listeners, routes } = patched;
@@ -99,10 +106,14 @@ function keptSurroundings(before: Surroundings | undefined, next: Surroundings):
   return before?.clusters === next.clusters && before.listeners === next.listeners ? before : next;
 }
 
-function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omit<ClassParts, 'patched'>> {
+function* renderedParts(
+  scope: Scope,
+  before: ClassParts | undefined,
+  kin: ClassParts | undefined,
+): Steps<Omit<ClassParts, 'patched'>> {
   if (scope.proxyClass.type === 'router') {
-    const clusters = yield* outboundClusters(scope, before?.clusters);
-    const endpoints = yield* endpointAssignments(scope, before?.endpoints);
+    const clusters = yield* outboundClusters(scope, (before ?? kin)?.clusters);
+    const endpoints = yield* endpointAssignments(scope, (before ?? kin)?.endpoints);
     const listeners = gatewayListeners(scope, before?.rendered.listeners);
     const routes = gatewayRoutes(scope, before?.rendered.routes);
     return {
@@ -111,11 +122,11 @@ function* renderedParts(scope: Scope, before: ClassParts | undefined): Steps<Omi
       rendered: { clusters: clusters.table, endpoints: endpoints.table, listeners, routes },
     };
   }
-  const placeless = yield* placelessParts(scope, before?.placeless);
+  const placeless = yield* placelessParts(scope, before?.placeless, kin?.placeless);
   const { listeners, routes } = placeless;
   const clusters =
     scope.placeless === undefined ? placeless.clusters : placedClusters(scope, placeless.clusters, before?.clusters);
-  const endpoints = yield* endpointAssignments(scope, before?.endpoints);
+  const endpoints = yield* endpointAssignments(scope, (before ?? kin)?.endpoints);
   const tables = { clusters: clusters.table, endpoints: endpoints.table };
   return {
     clusters,
@@ -137,16 +148,20 @@ interface PlacelessParts {
 /** What was last made for a placeless class, while a class has it: it is made once for all, and the next starts from it. */
 const latestParts = new WeakMap<ProxyClass, WeakRef<PlacelessParts>>();
 
-function* placelessParts(placed: Scope, previous: PlacelessParts | undefined): Steps<PlacelessParts> {
+function* placelessParts(
+  placed: Scope,
+  previous: PlacelessParts | undefined,
+  kin: PlacelessParts | undefined,
+): Steps<PlacelessParts> {
   const scope = placed.placeless ?? placed;
   const latest = placed.placeless === undefined ? undefined : latestParts.get(scope.proxyClass)?.deref();
   if (latest?.scope === scope) return latest;
-  const before = previous ?? latest;
+  const before = previous ?? latest ?? kin;
   const clusters = yield* outboundClusters(scope, before?.clusters);
   const listeners = outboundListeners(scope, before?.listeners);
   yield;
   const routes = yield* outboundRoutesSteps(scope, before?.routes);
-  const names = before?.names ?? { scope: undefined, draft: undefined };
+  const names = (previous ?? latest)?.names ?? { scope: undefined, draft: kin?.names.draft };
   const parts = { scope, clusters, listeners, routes, names };
   if (placed.placeless !== undefined) latestParts.set(scope.proxyClass, new WeakRef(parts));
   return parts;

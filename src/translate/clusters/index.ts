@@ -21,7 +21,7 @@ import {
   tableValues,
   tableWith,
 } from '../../lib/table.ts';
-import { dnsAssignment } from '../endpoints/index.ts';
+import { dnsAssignment, placed } from '../endpoints/index.ts';
 import { type ClusterContext, scopeContext } from './context.ts';
 import { outboundCluster } from './outbound.ts';
 import { effectivePolicy } from './policy.ts';
@@ -41,7 +41,7 @@ const NO_IDENTITIES: readonly string[] = [];
 export function* outboundClusters(scope: Scope, previous: OutboundClusters | undefined): Steps<OutboundClusters> {
   const context = scopeContext(scope);
   const sniDnat = scope.gateway?.hasAutoPassthrough === true;
-  const shared = [context, scope.networks, scope.peerAuthn, scope.proxyClass, sniDnat];
+  const shared = [context, scope.networks, scope.peerAuthn, placed(scope.proxyClass), sniDnat];
   const derived = yield* deriveTable2Steps(
     previous?.derived,
     scope.services,

@@ -63,7 +63,8 @@ export function* endpointAssignments(
   previous: EndpointAssignments | undefined,
 ): Steps<EndpointAssignments> {
   const sniDnat = scope.gateway?.hasAutoPassthrough === true;
-  const shared = [scope.mesh, scope.networks, scope.peerAuthn, scope.proxyClass, sniDnat];
+  const { mesh, networks, peerAuthn, proxyClass } = scope;
+  const shared = [mesh, networks, peerAuthn, proxyClass.type, placed(proxyClass), sniDnat];
   const derived = yield* deriveTable2Steps(
     previous?.derived,
     scope.services,
@@ -158,7 +159,8 @@ function vantageOf(
   return ranking === undefined ? placeless(proxy) : placed(proxy);
 }
 
-const placed = memo((proxy: ProxyClass): Vantage => {
+/** One object for all classes that stand in the same place. */
+export const placed = memo((proxy: ProxyClass): Vantage => {
   const { locality, labels, nodeName, clusterId, network, networkView, family } = proxy;
   return interned({ locality, labels, nodeName, clusterId, network, networkView, family });
 });

@@ -26,8 +26,17 @@ const unconditional = memo((node: VirtualService): boolean =>
 );
 
 function looksAtAudience(match: HTTPMatchRequest): boolean {
-  const { port = 0, gateways = [], sourceLabels = {}, sourceNamespace = '' } = match;
-  return port !== 0 || gateways.length > 0 || sourceNamespace !== '' || Object.keys(sourceLabels).length > 0;
+  const { port = 0, gateways = [] } = match;
+  return port !== 0 || gateways.length > 0 || isForSource(match);
+}
+
+/** Some clause is for clients of one namespace, or with some labels. */
+export function asksForSource({ http }: VirtualService): boolean {
+  return http.some((rule) => (rule.match ?? []).some(isForSource));
+}
+
+function isForSource({ sourceLabels = {}, sourceNamespace = '' }: HTTPMatchRequest): boolean {
+  return sourceNamespace !== '' || Object.keys(sourceLabels).length > 0;
 }
 
 /** One letter for each match clause in order, and one for each rule without any. */

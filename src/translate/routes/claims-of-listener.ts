@@ -6,15 +6,26 @@ import type { Destination } from '../../config/generated/types.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
+import { deepEqual } from '../../lib/equal.ts';
 import { memo } from '../../lib/memo.ts';
-import { append, carriedOver, commonEnds, middleOf } from '../../lib/positions.ts';
+import { append, carriedOver, commonEnds, differenceOf, middleOf } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { keepList, sameList, tableDiff, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
+import { asksForSource } from './applicable.ts';
 import { coveredBy, hasWildcard, servedOn } from './coverage.ts';
-import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
+import {
+  type Addressing,
+  type DomainClaim,
+  domainNamespace,
+  haveSameServices,
+  hostClaim,
+  hostNamespace,
+  seeSameAddresses,
+  serviceClaim,
+} from './domains.ts';
 import { destinationHash } from './hash-policy.ts';
-import { httpPorts, type ListedGroup } from './listener-services.ts';
+import { httpPorts, type ListedGroup, type PortGroup } from './listener-services.ts';
 import { serviceRoutes } from './service.ts';
 import { semanticsOf, type Target } from './settings.ts';
 import { destinationsOf, type RouteDefaults, type RouteList, virtualServiceRoutes } from './virtual-service.ts';
@@ -73,6 +84,8 @@ export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClai
 function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined): Steps<readonly Part[]> {
   const { virtualServices } = inputs;
   const moved = before === undefined ? NO_HOSTS : movedHosts(inputs, before.inputs);
+  const renamed = before === undefined ? NO_HOSTS : renamedHosts(inputs, before.inputs);
+  const elsewhere = before !== undefined && !sameAudience(inputs, before.inputs);
   const parts: Part[] = [];
   const known = carriedOver<VirtualService, Part | undefined>(
     before?.inputs.virtualServices ?? NO_NODES,
@@ -82,10 +95,10 @@ function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined):
   );
   for (const node of virtualServices) {
     const part = known[parts.length];
-    const stands = part !== undefined && !hasWildcard(node) && (moved.size === 0 || !looksAt(node, moved));
-    parts.push(
-      stands ? part : (standingPart(inputs, node, part) ?? keptClaims(part, virtualServicePart(inputs, node))),
-    );
+    const other = (elsewhere && looksAtSource(node)) || looksAt(node, renamed);
+    const stands = part !== undefined && !hasWildcard(node) && !other && !looksAt(node, moved);
+    const standing = stands ? part : other ? undefined : standingPart(inputs, node, part);
+    parts.push(standing ?? keptClaims(part, virtualServicePart(inputs, node)));
     if (parts.length % STRIDE === 0) yield;
   }
   return keepList(before?.nodes, parts);
@@ -95,17 +108,48 @@ function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined):
 function movedHosts(now: ListenerInputs, before: ListenerInputs): ReadonlySet<string> {
   if (now.group === before.group && now.services === before.services) return NO_HOSTS;
   const hosts = new Set<string>();
-  const common = commonEnds(before.group.services, now.group.services);
-  for (const { service } of middleOf(before.group.services, common)) hosts.add(service.hostname);
-  for (const { service } of middleOf(now.group.services, common)) hosts.add(service.hostname);
+  const { gone, come } = differenceOf(before.group.services, now.group.services);
+  for (const { service } of gone) hosts.add(service.hostname);
+  for (const { service } of come) hosts.add(service.hostname);
   for (const [host] of tableDiff(before.services, now.services)) hosts.add(host);
   return hosts;
 }
 
 const NO_HOSTS: ReadonlySet<string> = new Set();
 
+/** Hosts to which the two clients may give other names: what is short for one of them in one namespace isn't in another. */
+function renamedHosts(now: ListenerInputs, before: ListenerInputs): ReadonlySet<string> {
+  const domains = [now.addressing.dnsDomain, before.addressing.dnsDomain];
+  if (domains[0] === domains[1]) return NO_HOSTS;
+  const named = namedByDomain(now.group);
+  return new Set([...domains.map(domainNamespace), ''].flatMap((namespace) => named.get(namespace) ?? []));
+}
+
+/** Hosts of a group by the DNS domain in which they have shorter names; those with aliases, which may have any, under none. */
+const namedByDomain = memo(({ services }: PortGroup): ReadonlyMap<string, readonly string[]> => {
+  const named = new Map<string, string[]>();
+  for (const { service } of services) {
+    const namespace = service.aliases.length > 0 ? '' : hostNamespace(service.hostname);
+    if (namespace === undefined) continue;
+    const hosts = named.get(namespace);
+    if (hosts === undefined) named.set(namespace, [service.hostname]);
+    else hosts.push(service.hostname);
+  }
+  return named;
+});
+
+function sameAudience(a: ListenerInputs, b: ListenerInputs): boolean {
+  const [one, other] = [a.proxyClass, b.proxyClass];
+  return one === other || (one.namespace === other.namespace && sameText(one.labels, other.labels));
+}
+
+function sameText(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  return a === b || deepEqual(a, b);
+}
+
 /** The VirtualService asks for one of the hosts, see `readsOf`. */
 function looksAt(node: VirtualService, hosts: ReadonlySet<string>): boolean {
+  if (hosts.size === 0) return false;
   for (const host of readHosts(node)) if (hosts.has(host)) return true;
   return false;
 }
@@ -143,18 +187,25 @@ function* serviceParts(
   before: ListenerClaims | undefined,
 ): Steps<readonly Part[]> {
   const { group } = inputs;
-  if (before?.taken === taken && before.inputs.group === group) return before.services;
   const part = (scoped: ScopedService): Part =>
     taken.has(scoped.service.hostname) ? NOTHING : servicePart(inputs, scoped);
   if (before?.taken === taken) {
     const { services } = before.inputs.group;
-    return carriedOver(services, before.services, group.services, (scoped, known) => known ?? part(scoped));
+    const parts = carriedOver(services, before.services, group.services, (scoped, known) => known ?? part(scoped));
+    const renamed = renamedHosts(inputs, before.inputs);
+    if (renamed.size === 0) return parts;
+    return parts.map((known, at) => {
+      const scoped = group.services[at] as ScopedService;
+      return renamed.has(scoped.service.hostname) ? keptClaims(known, part(scoped)) : known;
+    });
   }
+  const renamed = before === undefined ? NO_HOSTS : renamedHosts(inputs, before.inputs);
   const parts: Part[] = [];
   const known = new Map(before?.inputs.group.services.map((scoped, index) => [scoped, before.services[index]]));
   for (const scoped of group.services) {
-    const old = before?.taken.has(scoped.service.hostname) === true ? undefined : known.get(scoped);
-    parts.push(old === undefined || taken.has(scoped.service.hostname) ? part(scoped) : old);
+    const { hostname } = scoped.service;
+    const old = before?.taken.has(hostname) === true || renamed.has(hostname) ? undefined : known.get(scoped);
+    parts.push(old === undefined || taken.has(hostname) ? part(scoped) : old);
     if (parts.length % STRIDE === 0) yield;
   }
   return parts;
@@ -176,9 +227,16 @@ function claimedBy(parts: readonly Part[], before: ListenerClaims | undefined): 
   return keepList(before.claimed, claimed);
 }
 
+/** The same client, or one elsewhere in the same cluster: what differs are the names and rules that depend on its namespace. */
 function sameClient(a: ListenerInputs, b: ListenerInputs): boolean {
-  const alike = a.defaults.retries === b.defaults.retries && a.addressing.dualStack === b.addressing.dualStack;
-  return alike && a.group.port === b.group.port && a.proxyClass === b.proxyClass;
+  if (a.group.port !== b.group.port || !sameDefaults(a.defaults, b.defaults)) return false;
+  const [one, other] = [a.addressing, b.addressing];
+  return seeSameAddresses(one, other) && haveSameServices(one.dnsDomain, other.dnsDomain);
+}
+
+function sameDefaults(a: RouteDefaults, b: RouteDefaults): boolean {
+  const alike = a.retries === b.retries && a.sessions === b.sessions;
+  return alike && a.forwardedHost === b.forwardedHost && a.dialect === b.dialect;
 }
 
 /** The part of before, if all that it was made from is still the same. */
@@ -247,6 +305,9 @@ function addClaims(
 }
 
 const claimOfHost = memo((_node: VirtualService, host: string, port: number): DomainClaim => hostClaim(host, port));
+
+/** The rules of the VirtualService depend on where the client is and what it is. */
+const looksAtSource = memo((node: VirtualService): boolean => semanticsOf(node) === 'gateway' || asksForSource(node));
 
 /** Routes of the Gateway API hold for clients in their own namespace, or for services there. */
 function isForeign({ proxyClass }: ListenerInputs, node: VirtualService, services: readonly ScopedService[]): boolean {

@@ -55,6 +55,12 @@ export function addressingOf({ dnsDomain, clusterId, family, settings }: ProxyCl
   return { dnsDomain, clusterId, family, dnsCapture: settings.dnsCapture, dualStack: isDualStack(mesh) };
 }
 
+/** True where both are given the same addresses of every service. */
+export function seeSameAddresses(a: Addressing, b: Addressing): boolean {
+  const alike = a.clusterId === b.clusterId && a.family === b.family;
+  return alike && a.dnsCapture === b.dnsCapture && a.dualStack === b.dualStack;
+}
+
 /** `HOST:PORT`, with brackets around IPv6 addresses. */
 export function domainName(host: string, port: number): string {
   return `${bracketed(host)}:${port}`;
@@ -125,12 +131,31 @@ function dnsView(service: Service, dnsDomain: string): string {
 }
 
 function kubernetesView(host: string, dnsDomain: string): string {
-  const at = dnsDomain.indexOf('.svc.');
-  if (!host.endsWith(dnsDomain.slice(at))) return ELSEWHERE;
+  if (!host.endsWith(afterNamespace(dnsDomain))) return ELSEWHERE;
+  const namespace = hostNamespace(host);
+  if (namespace === undefined) return ELSEWHERE;
+  return namespace === domainNamespace(dnsDomain) ? SAME_NAMESPACE : OTHER_NAMESPACE;
+}
+
+/** `shop` of `web.shop.svc.cluster.local`; undefined of what is no name of a service in Kubernetes. */
+export function hostNamespace(host: string): string | undefined {
   const end = host.indexOf('.svc.');
   const start = host.indexOf('.') + 1;
-  if (end <= 0 || start > end) return ELSEWHERE;
-  return host.slice(start, end) === dnsDomain.slice(0, at) ? SAME_NAMESPACE : OTHER_NAMESPACE;
+  return end <= 0 || start > end ? undefined : host.slice(start, end);
+}
+
+/** `shop` of `shop.svc.cluster.local`, which proxies there have as their domain. */
+export function domainNamespace(dnsDomain: string): string {
+  return dnsDomain.slice(0, dnsDomain.indexOf('.svc.'));
+}
+
+function afterNamespace(dnsDomain: string): string {
+  return dnsDomain.slice(dnsDomain.indexOf('.svc.'));
+}
+
+/** Services have the same names in both domains, but for those of the namespaces that the domains are of. */
+export function haveSameServices(a: string, b: string): boolean {
+  return a === b || (a.includes('.svc.') && b.includes('.svc.') && afterNamespace(a) === afterNamespace(b));
 }
 
 /** The absolute form, and what a resolver with the proxy's search domains completes to the host. */

@@ -85,7 +85,7 @@ function neededNames({ proxyClass, mesh, egress }: Scope, before: NeededNames | 
   for (const { port, bind, services, captureMode } of egress) {
     if (port === undefined) {
       const bound = bind !== '' || captureMode === 'NONE' || proxyClass.interception === 'NONE';
-      const naming = { proxyClass, mesh, explicit: [...explicit], bound };
+      const naming = { addressing: addressingOf(proxyClass, mesh), explicit: [...explicit], bound };
       ofServices = namesOfServices(naming, services, before?.ofServices);
       for (const name of ofServices.names) names.add(name);
       if (proxyClass.settings.httpProxyPort > 0 || mesh.proxyHttpPort > 0) names.add(HTTP_PROXY_ROUTE);

@@ -18,6 +18,8 @@ const STRIDE = 64;
 
 export interface LinkedGroup {
   readonly linked: ListenerClaims;
+  /** Requests that are sent again say so. */
+  readonly attemptCount: boolean;
   readonly settlement: Settlement;
   /** Ordered by name. */
   readonly hosts: readonly VirtualHost[];
@@ -32,22 +34,22 @@ export function* linkGroup(
   const linked = yield* claimsOfListener(inputs, previous?.linked);
   yield;
   const settlement = settle(linked.claimed, inputs.group.port === 0, previous?.settlement);
-  // The proxy's settings are among the inputs: with another class nothing is taken over.
-  const before = previous?.linked.inputs.proxyClass === inputs.proxyClass ? previous : undefined;
-  if (before?.settlement.settled === settlement.settled) return { linked, settlement, hosts: before.hosts };
+  const before = previous?.attemptCount === attemptCount ? previous : undefined;
+  const group = { linked, attemptCount, settlement };
+  if (before?.settlement.settled === settlement.settled) return { ...group, hosts: before.hosts };
   const rendered = ({ claimed, domains }: Settled): VirtualHost =>
     virtualHost(claimed.list, claimed.claim.name, domains, attemptCount, false);
   if (before !== undefined) {
     const { settled } = before.settlement;
     const hosts = carriedOver(settled, before.hosts, settlement.settled, (each, known) => known ?? rendered(each));
-    return { linked, settlement, hosts: keepList(before.hosts, hosts) };
+    return { ...group, hosts: keepList(before.hosts, hosts) };
   }
   const hosts: VirtualHost[] = [];
   for (const each of settlement.settled) {
     hosts.push(rendered(each));
     if (hosts.length % STRIDE === 0) yield;
   }
-  return { linked, settlement, hosts };
+  return { ...group, hosts };
 }
 
 /** The one virtual host that has the name, for whatever Host header; none when nobody has it. */

@@ -2,19 +2,16 @@
 // In: the services of a listener, what was counted before. Out: names in order. Only services that came or went are
 // looked at. Called by index.ts.
 
-import type { MeshConfig } from '../../config/mesh.ts';
-import type { ProxyClass } from '../../ir/proxy.ts';
 import type { ScopedService } from '../../ir/traffic.ts';
 import { compareStrings } from '../../lib/order.ts';
-import { commonEnds, middleOf } from '../../lib/positions.ts';
-import { type Addressing, addressingOf, hasVip } from './domains.ts';
+import { differenceOf } from '../../lib/positions.ts';
+import { type Addressing, hasVip, seeSameAddresses } from './domains.ts';
 import { carriesHttp } from './listener-services.ts';
 import { portRouteName, sniffedRouteName } from './names.ts';
 
 /** What of a listener decides which names its services need. */
 export interface NamingInputs {
-  readonly proxyClass: ProxyClass;
-  readonly mesh: MeshConfig;
+  readonly addressing: Addressing;
   /** Ports that listeners of their own have. */
   readonly explicit: readonly number[];
   /** The listener binds the ports of its services. */
@@ -40,33 +37,30 @@ export function namesOfServices(
 ): ServiceNames {
   const before = previous !== undefined && sameNaming(previous.inputs, inputs) ? previous : undefined;
   if (before?.services === services) return before;
-  const common = before === undefined ? { start: 0, end: 0 } : commonEnds(before.services, services);
+  const { gone, come } = before === undefined ? { gone: [], come: services } : differenceOf(before.services, services);
   const counts = new Map(before?.counts);
-  const { proxyClass, mesh } = inputs;
-  const addressing = addressingOf(proxyClass, mesh);
   let others = before === undefined;
   const count = (scoped: ScopedService, by: 1 | -1): void => {
     NAMED.services++;
-    for (const name of namesOf(scoped, inputs, addressing)) {
+    for (const name of namesOf(scoped, inputs)) {
       const now = (counts.get(name) ?? 0) + by;
       others ||= now === 0 || (now === 1 && by === 1);
       if (now === 0) counts.delete(name);
       else counts.set(name, now);
     }
   };
-  for (const scoped of middleOf(before?.services ?? [], common)) count(scoped, -1);
-  for (const scoped of middleOf(services, common)) count(scoped, 1);
+  for (const scoped of gone) count(scoped, -1);
+  for (const scoped of come) count(scoped, 1);
   const names = others ? [...counts.keys()].sort(compareStrings) : (before?.names ?? []);
   return { inputs, services, counts, names };
 }
 
 function sameNaming(a: NamingInputs, b: NamingInputs): boolean {
-  const alike = a.proxyClass === b.proxyClass && a.mesh === b.mesh && a.bound === b.bound;
-  return alike && a.explicit.join() === b.explicit.join();
+  return seeSameAddresses(a.addressing, b.addressing) && a.bound === b.bound && a.explicit.join() === b.explicit.join();
 }
 
 /** A port needs routes for all its services as soon as one of them is reached on the wildcard address. */
-function namesOf({ service }: ScopedService, { explicit, bound }: NamingInputs, addressing: Addressing): string[] {
+function namesOf({ service }: ScopedService, { addressing, explicit, bound }: NamingInputs): string[] {
   const names: string[] = [];
   if (service.resolution === 'Alias') return names;
   for (const port of service.ports) {

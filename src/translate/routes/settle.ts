@@ -5,7 +5,7 @@
 
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings } from '../../lib/order.ts';
-import { commonEnds, middleOf, replacedByName } from '../../lib/positions.ts';
+import { differenceOf, replacedByName } from '../../lib/positions.ts';
 import { sameList } from '../../lib/table.ts';
 import type { Claimed } from './claims-of-listener.ts';
 import { DOMAIN_SEPARATOR, type DomainClaim } from './domains.ts';
@@ -43,10 +43,8 @@ export function settle(
 ): Settlement {
   if (previous === undefined) return fromNothing(claimed, explicitPorts);
   if (sameList(previous.claimed, claimed)) return previous;
-  const common = commonEnds(previous.claimed, claimed);
-  const come = middleOf(claimed, common);
-  const gone = middleOf(previous.claimed, common);
-  if (sameClaims(gone, come)) return withOthers(claimed, previous, new Map(gone.map((each, i) => [each, come[i]])));
+  if (sameClaims(previous.claimed, claimed)) return withOthers(claimed, previous);
+  const { gone, come } = differenceOf(previous.claimed, claimed);
   const touched = touchedBy(claimed, come, gone);
   if (touched === undefined) return fromNothing(claimed, explicitPorts);
   const again = decided(touched.size === 0 ? [] : claimed.filter((each) => touched.has(each)), explicitPorts);
@@ -64,16 +62,15 @@ function fromNothing(claimed: readonly Claimed[], explicitPorts: boolean): Settl
   return { claimed, settled, wildcard: hasWildcard(settled), lost };
 }
 
-function sameClaims(gone: readonly Claimed[], come: readonly Claimed[]): boolean {
-  return gone.length === come.length && gone.every(({ claim }, index) => claim === come[index]?.claim);
+function sameClaims(before: readonly Claimed[], after: readonly Claimed[]): boolean {
+  return before.length === after.length && before.every(({ claim }, index) => claim === after[index]?.claim);
 }
 
 /** The same claims, some of which have other routes now. */
-function withOthers(
-  claimed: readonly Claimed[],
-  { settled, wildcard, lost }: Settlement,
-  others: ReadonlyMap<Claimed, Claimed | undefined>,
-): Settlement {
+function withOthers(claimed: readonly Claimed[], { claimed: old, settled, wildcard, lost }: Settlement): Settlement {
+  const others = new Map<Claimed, Claimed>();
+  for (let at = 0; at < claimed.length; at++)
+    if (claimed[at] !== old[at]) others.set(old[at] as Claimed, claimed[at] as Claimed);
   const turned = <T extends { readonly claimed: Claimed }>(each: T): T => {
     const other = others.get(each.claimed);
     return other === undefined ? each : { ...each, claimed: other };
