@@ -10,7 +10,7 @@ import { type ClassPorts, ClassState } from './class-state.ts';
 /** How long an unused class is kept, ms: longer than it takes proxies to reconnect. */
 const REST_MS = 30_000;
 
-/** Unused classes kept at most; each holds what was translated for it. */
+/** Unused classes kept at most, where no more were in use: each holds what was translated for it. */
 const MAX_RESTING = 64;
 
 export class ClassPool {
@@ -20,6 +20,8 @@ export class ClassPool {
   readonly #ports: ClassPorts;
   readonly #timers: Timers;
   #cancel: (() => void) | undefined;
+  /** How many were in use at once since the last look: when all their proxies leave, all are kept. */
+  #peak = 0;
   /** Left since the last look; they are let go at the look after the next. */
   #fresh = new Set<ClassState>();
 
@@ -41,6 +43,7 @@ export class ClassPool {
       this.#resting.delete(key);
       state = rested?.proxyClass === proxyClass ? rested : new ClassState(proxyClass, this.#ports);
       this.used.set(key, state);
+      this.#peak = Math.max(this.#peak, this.used.size);
     }
     state.members.add(member);
     return state;
@@ -65,7 +68,7 @@ export class ClassPool {
     this.#resting.set(key, state);
     this.#fresh.add(state);
     for (const oldest of this.#resting.keys()) {
-      if (this.#resting.size <= MAX_RESTING) break;
+      if (this.#resting.size <= Math.max(MAX_RESTING, this.#peak)) break;
       this.#resting.delete(oldest);
     }
     this.#cancel ??= this.#timers.setTimeout(() => this.#look(), REST_MS);
@@ -75,6 +78,7 @@ export class ClassPool {
     this.#cancel = undefined;
     for (const [key, state] of this.#resting) if (!this.#fresh.has(state)) this.#resting.delete(key);
     this.#fresh = new Set();
+    this.#peak = this.used.size;
     if (this.#resting.size > 0) this.#cancel = this.#timers.setTimeout(() => this.#look(), REST_MS);
   }
 }

@@ -39,6 +39,25 @@ describe('a class whose last proxy has left', () => {
     expect([...proxy.held(CLUSTER).keys()].some((name) => name.includes(`svc-${SHAPE.services}.`))).toBe(true);
   });
 
+  it('is kept with all others, however many were in use, and among those that never were at once the oldest go', async () => {
+    const wide: MeshShape = { ...SHAPE, services: 70, endpoints: 1, namespaces: 70 };
+    const lab = new Lab({ timers: new ManualTimers() }).apply(objectsOf(meshManifests(wide)));
+    await lab.settle();
+    const comeAndLeave = async (indexes: readonly number[]): Promise<void> => {
+      for (const each of indexes) lab.connect(proxyNode(wide, each));
+      await lab.settle();
+      leave(lab);
+    };
+    const all = Array.from({ length: wide.services }, (_, each) => each);
+    for (const each of all) await comeAndLeave([each]);
+    expect(lab.plane.resting).toBe(64);
+    await comeAndLeave(all);
+    expect(lab.plane.resting).toBe(70);
+    const before = renderRuns();
+    await comeAndLeave(all);
+    expect(renderRuns()).toEqual(before);
+  });
+
   it('is forgotten when nobody comes back', async () => {
     const timers = new ManualTimers();
     const lab = await started(timers);
