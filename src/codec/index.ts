@@ -17,7 +17,7 @@ export { type Merged, type MergeOptions, merge, mergeJson } from './merge.ts';
 export { type CodecProblem, type Normalised, normalise } from './normalise.ts';
 export { decodeShallow, openAny } from './shallow.ts';
 export { hasType, typeNameOf } from './table.ts';
-export { asField, fieldOf, ofParts } from './parts.ts';
+export { asField, fieldOf } from './parts.ts';
 export { slot, type Template } from './template.ts';
 export { Encoded };
 

@@ -14,13 +14,13 @@ export interface Origin extends ObjectRef {
 export interface Draft {
   readonly typeUrl: string;
   readonly name: string;
-  /** The encoded message, without its Any. */
+  /** The encoded message, without its Any. Of one in pieces they are put together whenever it is asked for. */
   readonly bytes: Uint8Array;
   /**
-   * All that is in the bytes, in order, where it is of many parts that stay while others change: each is hashed once then. The
-   * same message must come in the same parts whenever it is made.
+   * The bytes, piece by piece, where most stay while others change: each is hashed once, and may be part of many drafts. The
+   * same message must come in the same pieces whenever it is made.
    */
-  readonly parts?: readonly Uint8Array[] | undefined;
+  readonly pieces?: readonly Uint8Array[] | undefined;
   readonly origins: readonly Origin[];
 }
 

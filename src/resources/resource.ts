@@ -2,6 +2,7 @@
 // In: drafts from the translators. Out: resources shared by every view and stream that holds them.
 
 import { hash } from 'node:crypto';
+import { joined } from '../codec/index.ts';
 import type { Draft, Origin } from '../ir/draft.ts';
 import { stamp } from '../lib/stamp.ts';
 
@@ -10,39 +11,61 @@ export interface Resource {
   readonly name: string;
   /** Hash of the bytes, or of the hashes of their parts: two replicas agree on it, and a proxy that reconnects is sent nothing that it has. */
   readonly version: string;
-  /** The encoded message, without its Any. */
+  /** The encoded message, without its Any. Of one in pieces they are put together whenever it is asked for. */
   readonly bytes: Uint8Array;
+  /** Its length, bytes. */
+  readonly size: number;
+  /** What stays of it while the rest changes, and is the same in others: the bytes, piece by piece, none of them small. */
+  readonly pieces?: readonly Uint8Array[] | undefined;
   readonly origins: readonly Origin[];
 }
 
 /** What was encoded since the process started; read by metrics. */
 export const ENCODED = { resources: 0, bytes: 0 };
 
-function counted(bytes: Uint8Array): void {
-  ENCODED.resources++;
-  ENCODED.bytes += bytes.length;
-}
-
 /** Content hash of encoded bytes: 96 bits of SHA-256, which no mesh will see collide. */
 export function contentVersion(content: Uint8Array | string): string {
   return hash('sha256', content, 'base64url').slice(0, 16);
 }
 
-/** The same from the hashes of parts: a change of one of thousands has that one hashed, and the list. */
-function partsVersion(parts: readonly Uint8Array[]): string {
+/** The same from the hashes of pieces: a change of one of many has that one hashed, and the list. */
+function piecesVersion(pieces: readonly Uint8Array[]): string {
   let versions = '';
-  for (const part of parts) {
-    let version = partVersions.get(part);
+  for (const piece of pieces) {
+    let version = pieceVersions.get(piece);
     if (version === undefined) {
-      version = contentVersion(part);
-      partVersions.set(part, version);
+      version = contentVersion(piece);
+      pieceVersions.set(piece, version);
+      ENCODED.bytes += piece.length;
     }
     versions += version;
   }
   return contentVersion(versions);
 }
 
-const partVersions = stamp<Uint8Array, string>();
+const pieceVersions = stamp<Uint8Array, string>();
+
+/** Pieces below this size, bytes, are joined with their neighbours: each would be copied for each proxy. */
+const SMALL = 16 * 1024;
+
+function withoutSmall(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  const out: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
+  const join = (): void => {
+    if (small.length > 0) out.push(joined(small));
+    small = [];
+  };
+  for (const piece of pieces) {
+    if (piece.length < SMALL) {
+      small.push(piece);
+      continue;
+    }
+    join();
+    out.push(piece);
+  }
+  join();
+  return out;
+}
 
 /** A resource of already encoded bytes. */
 export function resourceOf(
@@ -51,8 +74,45 @@ export function resourceOf(
   bytes: Uint8Array,
   origins: readonly Origin[] = [],
 ): Resource {
-  counted(bytes);
-  return { typeUrl, name, version: contentVersion(bytes), bytes, origins };
+  ENCODED.resources++;
+  ENCODED.bytes += bytes.length;
+  return { typeUrl, name, version: contentVersion(bytes), bytes, size: bytes.length, origins };
+}
+
+/** Origins may be costly to list, and are asked for by people only. */
+class DraftResource implements Resource {
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly version: string;
+  readonly size: number;
+  readonly pieces: readonly Uint8Array[] | undefined;
+  readonly #draft: Draft;
+
+  constructor(draft: Draft) {
+    const { typeUrl, name, pieces } = draft;
+    ENCODED.resources++;
+    this.typeUrl = typeUrl;
+    this.name = name;
+    this.#draft = draft;
+    if (pieces === undefined) {
+      const { bytes } = draft;
+      ENCODED.bytes += bytes.length;
+      this.version = contentVersion(bytes);
+      this.size = bytes.length;
+    } else {
+      this.version = piecesVersion(pieces);
+      this.size = pieces.reduce((size, piece) => size + piece.length, 0);
+      this.pieces = withoutSmall(pieces);
+    }
+  }
+
+  get bytes(): Uint8Array {
+    return this.#draft.bytes;
+  }
+
+  get origins(): readonly Origin[] {
+    return this.#draft.origins;
+  }
 }
 
 const resources = stamp<Draft, Resource>();
@@ -61,18 +121,7 @@ const resources = stamp<Draft, Resource>();
 export function resourceFor(draft: Draft): Resource {
   let resource = resources.get(draft);
   if (resource === undefined) {
-    const { typeUrl, name, bytes, parts } = draft;
-    counted(bytes);
-    // Origins may be costly to list, and are asked for by people only.
-    resource = {
-      typeUrl,
-      name,
-      version: parts === undefined ? contentVersion(bytes) : partsVersion(parts),
-      bytes,
-      get origins() {
-        return draft.origins;
-      },
-    };
+    resource = new DraftResource(draft);
     resources.set(draft, resource);
   }
   return resource;

@@ -1,6 +1,6 @@
 // The one way from a message to a draft: encoded at once, so that a memoised renderer keeps the bytes with the draft.
 
-import { encode, typeUrlOf } from '../codec/index.ts';
+import { encode, joined, typeUrlOf } from '../codec/index.ts';
 import type { ObjectRef } from '../config/object.ts';
 import type { Draft, Origin } from '../ir/draft.ts';
 import { compareNumbers, compareStrings } from '../lib/order.ts';
@@ -23,33 +23,37 @@ export function draftOf<T extends ResourceType>(
 export function lazyDraftOf(
   type: ResourceType,
   name: string,
-  bytes: Uint8Array,
+  encoded: Uint8Array | readonly Uint8Array[],
   origins: () => Iterable<Origin>,
-  parts?: readonly Uint8Array[],
 ): Draft {
-  return new LazyDraft(typeUrlOf(type), name, bytes, origins, parts);
+  return new LazyDraft(typeUrlOf(type), name, encoded, origins);
 }
 
 /** A class, as an accessor of an object's own costs more to make than the rest of the draft. */
 class LazyDraft implements Draft {
   readonly typeUrl: string;
   readonly name: string;
-  readonly bytes: Uint8Array;
-  readonly parts: readonly Uint8Array[] | undefined;
+  readonly #encoded: Uint8Array | readonly Uint8Array[];
   #origins: readonly Origin[] | (() => Iterable<Origin>);
 
   constructor(
     typeUrl: string,
     name: string,
-    bytes: Uint8Array,
+    encoded: Uint8Array | readonly Uint8Array[],
     origins: () => Iterable<Origin>,
-    parts: readonly Uint8Array[] | undefined,
   ) {
     this.typeUrl = typeUrl;
     this.name = name;
-    this.bytes = bytes;
-    this.parts = parts;
+    this.#encoded = encoded;
     this.#origins = origins;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#encoded instanceof Uint8Array ? this.#encoded : joined(this.#encoded);
+  }
+
+  get pieces(): readonly Uint8Array[] | undefined {
+    return this.#encoded instanceof Uint8Array ? undefined : this.#encoded;
   }
 
   get origins(): readonly Origin[] {

@@ -59,7 +59,8 @@ export class Importer {
 
   #add({ id, typeUrl, name, version, bytes }: ResourceDefinition): void {
     // The bytes lie in the message, which would stay for as long as one of them.
-    const resource = { typeUrl: this.#type(typeUrl), name, version, bytes: new Uint8Array(bytes), origins: NONE };
+    const size = bytes.length;
+    const resource = { typeUrl: this.#type(typeUrl), name, version, bytes: new Uint8Array(bytes), size, origins: NONE };
     this.#resources.set(id, resource);
   }
 

@@ -58,7 +58,7 @@ const LEAST_PLACES = 256;
 const LARGE = 16 * 1024;
 
 function standsAlone({ resources: [first, second] }: Chunk): boolean {
-  return second === undefined && first !== undefined && first.bytes.length >= LARGE;
+  return second === undefined && first !== undefined && first.size >= LARGE;
 }
 
 /** What begins all responses of one type and version. */
@@ -175,7 +175,11 @@ export class Encoder {
   }
 
   #addResources(mode: Mode, { resources }: Chunk, pieces: Uint8Array[]): void {
-    for (const resource of resources) pieces.push(this.#head(mode, resource), resource.bytes);
+    for (const resource of resources) {
+      pieces.push(this.#head(mode, resource));
+      if (resource.pieces === undefined) pieces.push(resource.bytes);
+      else for (const piece of resource.pieces) pieces.push(piece);
+    }
   }
 
   /** Forgets what nobody can ask for any more; then, if that is not enough, the least recently used. */
@@ -200,7 +204,7 @@ export class Encoder {
     let head = this.#heads[mode].get(resource);
     if (head === undefined) {
       // google.protobuf.Any {type_url = 1, value = 2}
-      const any = Buffer.concat([stringField(1, resource.typeUrl), fieldPrefix(2, resource.bytes.length)]);
+      const any = Buffer.concat([stringField(1, resource.typeUrl), fieldPrefix(2, resource.size)]);
       head = mode === 'sotw' ? enclosed(RESOURCES, any, resource) : deltaHead(any, resource);
       this.#heads[mode].set(resource, head);
     }
@@ -222,7 +226,7 @@ function deltaHead(any: Buffer, resource: Resource): Buffer {
   const fields = Buffer.concat([
     bytesField(3, Buffer.from(resource.name)),
     stringField(1, resource.version),
-    fieldPrefix(2, any.length + resource.bytes.length),
+    fieldPrefix(2, any.length + resource.size),
     any,
   ]);
   return enclosed(RESOURCES, fields, resource);
@@ -230,5 +234,5 @@ function deltaHead(any: Buffer, resource: Resource): Buffer {
 
 /** `head` as the beginning of a length-delimited field that ends with the resource's bytes. */
 function enclosed(field: number, head: Buffer, resource: Resource): Buffer {
-  return Buffer.concat([fieldPrefix(field, head.length + resource.bytes.length), head]);
+  return Buffer.concat([fieldPrefix(field, head.length + resource.size), head]);
 }

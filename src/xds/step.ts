@@ -44,8 +44,8 @@ export function ownChunk(resources: readonly Resource[]): Chunk {
 export function lighterThan(limit: number, chunks: readonly Chunk[]): boolean {
   let size = 0;
   for (const { resources } of chunks) {
-    for (const { bytes } of resources) {
-      size += bytes.length;
+    for (const resource of resources) {
+      size += resource.size;
       if (size >= limit) return false;
     }
   }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Encoded, encode, ofParts } from '../../src/codec/index.ts';
+import { asField, Encoded, encode, joined } from '../../src/codec/index.ts';
 import type { Draft } from '../../src/ir/draft.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import { resourceFor } from '../../src/resources/resource.ts';
@@ -9,22 +9,23 @@ const hosts = [0, 1, 60, 127, 128, 300, 20_000].map((size) =>
   encode('envoy.config.route.v3.VirtualHost', { name: 'x'.repeat(size) }),
 );
 
-/** A draft from virtual hosts that are encoded, in an order. */
+/** A draft of virtual hosts that are encoded, in an order, each a piece. */
 function draftOf(...order: readonly number[]): Draft {
-  const chosen = order.map((index) => hosts[index] as Uint8Array);
-  const parts = [encode(ROUTES, { name: 'r' }), ...chosen, encode(ROUTES, { validateClusters: false })];
-  return { typeUrl: TYPE_URL.route, name: 'r', bytes: ofParts(2, parts), parts, origins: [] };
+  const chosen = order.map((index) => asField(2, [hosts[index] as Uint8Array]));
+  const pieces = [encode(ROUTES, { name: 'r' }), ...chosen, encode(ROUTES, { validateClusters: false })];
+  return { typeUrl: TYPE_URL.route, name: 'r', bytes: joined(pieces), pieces, origins: [] };
 }
 
-it('parts one behind the other are what the writer gives', () => {
+it('messages of a field one behind the other are what the writer gives', () => {
   const virtualHosts = hosts.map((bytes) => new Encoded(bytes));
   expect(draftOf(0, 1, 2, 3, 4, 5, 6).bytes).toEqual(
     encode(ROUTES, { name: 'r', virtualHosts, validateClusters: false }),
   );
-  expect(ofParts(2, [])).toEqual(new Uint8Array(0));
+  expect(asField(2, hosts)).toEqual(joined(hosts.map((bytes) => asField(2, [bytes]))));
+  expect(asField(2, [])).toEqual(new Uint8Array(0));
 });
 
-it('versions of what is in parts follow the parts and their order', () => {
+it('versions of what is in pieces follow the pieces and their order', () => {
   const { version } = resourceFor(draftOf(0, 1, 2));
   expect(version).toMatch(/^[\w-]{16}$/);
   expect(resourceFor(draftOf(0, 1, 2)).version).toBe(version);
@@ -35,4 +36,14 @@ it('versions of what is in parts follow the parts and their order', () => {
     [0, 1, 3],
   ])
     expect(resourceFor(draftOf(...order)).version).not.toBe(version);
+});
+
+it('resources have the bytes of their drafts, in pieces of which none is small beside another small one', () => {
+  const { bytes, size, pieces = [], version } = resourceFor(draftOf(6, 0, 1, 6, 2));
+  expect(joined(pieces)).toEqual(bytes);
+  expect(size).toBe(bytes.length);
+  const large = (piece: Uint8Array): boolean => piece.length >= 16 * 1024;
+  expect(pieces.map(large)).toEqual([false, true, false, true, false]);
+  expect(resourceFor({ ...draftOf(6, 0, 1, 6, 2), pieces: undefined })).toMatchObject({ size, pieces: undefined });
+  expect(version).not.toBe(resourceFor({ ...draftOf(6, 0, 1, 6, 2), pieces: undefined }).version);
 });

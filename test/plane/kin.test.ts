@@ -34,7 +34,12 @@ const ofNamespaces: fc.Arbitrary<unknown> = fc.oneof(
   fc.tuple(index, namespace).map(([i, at]) =>
     object('networking.istio.io/v1', 'VirtualService', at, `labels-${i % 2}`, {
       hosts: [hostOf(SHAPE, i)],
-      http: [{ match: [{ sourceLabels: { app: 'svc-1' } }], ...routesTo(hostOf(SHAPE, (i + SHAPE.namespaces) % SHAPE.services)) }],
+      http: [
+        {
+          match: [{ sourceLabels: { app: 'svc-1' } }],
+          ...routesTo(hostOf(SHAPE, (i + SHAPE.namespaces) % SHAPE.services)),
+        },
+      ],
     }),
   ),
   // For all services of a namespace, or everything.
@@ -60,15 +65,16 @@ const ofNamespaces: fc.Arbitrary<unknown> = fc.oneof(
     }),
   ),
   // Names that are short for others.
-  fc.tuple(index, namespace, fc.constantFrom('', '.svc', '.ns-1', '.ns-1.svc', '.ns-0.svc.cluster.local')).map(
-    ([i, at, end]) =>
+  fc
+    .tuple(index, namespace, fc.constantFrom('', '.svc', '.ns-1', '.ns-1.svc', '.ns-0.svc.cluster.local'))
+    .map(([i, at, end]) =>
       object('networking.istio.io/v1', 'ServiceEntry', at, `short-${i % 3}`, {
         hosts: [`svc-${i}${end}`],
         ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
         resolution: 'DNS',
         endpoints: [{ address: 'a.example.com' }],
       }),
-  ),
+    ),
   // Other names, hidden services, and services without an address.
   fc
     .tuple(index, namespace)
@@ -89,16 +95,18 @@ const ofNamespaces: fc.Arbitrary<unknown> = fc.oneof(
       { 'networking.istio.io/exportTo': to },
     ),
   ),
-  fc.tuple(index, namespace).map(([i, at]) =>
-    object(
-      'networking.istio.io/v1',
-      'VirtualService',
-      at,
-      `mesh-${i % 3}`,
-      { hosts: [hostOf(SHAPE, i)], http: [routesTo(hostOf(SHAPE, (i + SHAPE.namespaces) % SHAPE.services))] },
-      { 'internal.istio.io/route-semantics': 'gateway' },
+  fc
+    .tuple(index, namespace)
+    .map(([i, at]) =>
+      object(
+        'networking.istio.io/v1',
+        'VirtualService',
+        at,
+        `mesh-${i % 3}`,
+        { hosts: [hostOf(SHAPE, i)], http: [routesTo(hostOf(SHAPE, (i + SHAPE.namespaces) % SHAPE.services))] },
+        { 'internal.istio.io/route-semantics': 'gateway' },
+      ),
     ),
-  ),
 );
 
 /** Endpoints that depend on where the client is, those of DNS too. */

@@ -2,7 +2,7 @@
 // In: a scope. Out: one draft, which stays the same while no answer changes. Called by ../index.ts for classes of which
 // somebody asks.
 
-import { constantTemplate, encode, joined, slot } from '../../codec/index.ts';
+import { constantTemplate, encode, slot } from '../../codec/index.ts';
 import { isDualStack } from '../../config/features.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Endpoint, ServiceEndpoints } from '../../ir/endpoint.ts';
@@ -238,7 +238,7 @@ function isAnswer(answers: readonly Answer[], host: string): boolean {
 function tableDraft(all: readonly Names[], answers: readonly Answer[]): Draft {
   const parts = answers.map(({ bytes }) => bytes);
   const origins = (): readonly Origin[] => all.flatMap(({ service }) => service.refs.map((ref) => originOfRef(ref)));
-  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, joined(parts), origins, parts);
+  return lazyDraftOf(NAME_TABLE, RESOURCE_NAME, parts, origins);
 }
 
 /** A Kubernetes Service takes its name from ServiceEntries; of those all addresses are answered. */

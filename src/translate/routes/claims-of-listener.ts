@@ -77,7 +77,7 @@ export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClai
   const nodes = yield* nodeParts(inputs, before);
   const taken = takenBy(nodes, before);
   const services = yield* serviceParts(inputs, taken, before);
-  const parts = nodes === before?.nodes && services === before.services ? before.parts : [...nodes, ...services];
+  const parts = nodes === before?.nodes && services === before.services ? before.parts : nodes.concat(services);
   return { inputs, nodes, taken, services, parts, claimed: claimedBy(parts, before) };
 }
 

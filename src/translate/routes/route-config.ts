@@ -2,7 +2,7 @@
 // A virtual host is encoded once for each list of routes and domains; a RouteConfiguration is its virtual hosts' bytes
 // one after the other, and stays the same draft while they are the same objects.
 
-import { asField, encode, fieldOf, joined, ofParts } from '../../codec/index.ts';
+import { asField, encode, fieldOf, joined } from '../../codec/index.ts';
 import type { Draft, Origin } from '../../ir/draft.ts';
 import type { Dialect } from '../../ir/proxy.ts';
 import type { OutboundPolicy } from '../../ir/traffic.ts';
@@ -15,6 +15,7 @@ import { DYNAMIC_DNS_CLUSTER, outboundClusterName, PASSTHROUGH_CLUSTER } from '.
 import { lazyDraftOf } from '../draft.ts';
 import { UNIX_PREFIX } from '../envoy.ts';
 import { DOMAIN_SEPARATOR } from './domains.ts';
+import { type HostRun, hostRuns } from './host-runs.ts';
 import { ANY_PATH } from './match.ts';
 import { HTTP_PROXY_ROUTE } from './names.ts';
 import { timeouts } from './settings.ts';
@@ -126,11 +127,11 @@ export function routeConfiguration(
 ): Draft {
   const parts = before?.name === name ? partsOf.get(before) : undefined;
   if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
-  const made: Parts = { hosts, losers };
+  const { encoded, runs } = encodedAs(name, hosts, before === undefined ? undefined : partsOf.get(before)?.runs);
+  const made: Parts = { hosts, losers, runs };
   // Those of thousands of virtual hosts are put in order when somebody asks for them.
   const origins = (): readonly Origin[] => [...made.hosts.flatMap((host) => host.origins), ...made.losers];
-  const { bytes, pieces } = encoded(name, hosts);
-  const draft = lazyDraftOf(ROUTES, name, bytes, origins, pieces);
+  const draft = lazyDraftOf(ROUTES, name, encoded, origins);
   partsOf.set(draft, made);
   return draft;
 }
@@ -138,21 +139,23 @@ export function routeConfiguration(
 /** From so many virtual hosts on it is less work to write what stands before and behind them by itself. */
 const MANY = 8;
 
-function encoded(
-  name: string,
-  hosts: readonly VirtualHost[],
-): { readonly bytes: Uint8Array; readonly pieces?: readonly Uint8Array[] } {
+interface EncodedHosts {
+  readonly encoded: Uint8Array | readonly Uint8Array[];
+  readonly runs?: readonly HostRun[] | undefined;
+}
+
+function encodedAs(name: string, hosts: readonly VirtualHost[], before: readonly HostRun[] | undefined): EncodedHosts {
   const long = hosts.some((host) => host.pieces !== undefined);
   if (!long && hosts.length < MANY) {
-    return { bytes: encode(ROUTES, { virtualHosts: hosts.map((host) => host.message), ...routeFields(name) }) };
+    return { encoded: encode(ROUTES, { virtualHosts: hosts.map((host) => host.message), ...routeFields(name) }) };
   }
-  const pieces = [encode(ROUTES, { name })];
-  for (const host of hosts) {
-    if (!long) pieces.push(host.message.bytes);
-    else pieces.push(...fieldOf(VIRTUAL_HOSTS, host.pieces ?? [host.message.bytes]));
+  const [front, end] = [encode(ROUTES, { name }), encode(ROUTES, { ...routeFields(name), name: undefined })];
+  if (long) {
+    const pieces = hosts.flatMap((host) => fieldOf(VIRTUAL_HOSTS, host.pieces ?? [host.message.bytes]));
+    return { encoded: [front, ...pieces, end] };
   }
-  pieces.push(encode(ROUTES, { ...routeFields(name), name: undefined }));
-  return { bytes: long ? joined(pieces) : ofParts(VIRTUAL_HOSTS, pieces), pieces };
+  const runs = hostRuns(VIRTUAL_HOSTS, hosts, before);
+  return { encoded: [front, ...runs.map((run) => run.bytes), end], runs };
 }
 
 const ROUTES = 'envoy.config.route.v3.RouteConfiguration';
@@ -174,6 +177,7 @@ export function routeFields(name: string): Messages['envoy.config.route.v3.Route
 interface Parts {
   readonly hosts: readonly VirtualHost[];
   readonly losers: readonly Origin[];
+  readonly runs: readonly HostRun[] | undefined;
 }
 
 const partsOf = stamp<Draft, Parts>();
