@@ -9,8 +9,14 @@ import type { ResourceTable } from '../resources/view.ts';
 /** Tables remembered of each type, the newest last: as many classes as share anything at one moment. */
 const MAX_TABLES = 64;
 
+interface Known {
+  readonly table: WeakRef<ResourceTable>;
+  /** Of its first resource: most that differ, differ in that. */
+  readonly version: string | undefined;
+}
+
 export class TablePool {
-  readonly #known = new Map<string, WeakRef<ResourceTable>[]>();
+  readonly #known = new Map<string, readonly Known[]>();
   /** The pooled table of each that was asked for. */
   readonly #pooled = new WeakMap<ResourceTable, ResourceTable>();
 
@@ -19,15 +25,23 @@ export class TablePool {
     const pooled = this.#pooled.get(table);
     if (pooled !== undefined) return pooled;
     const known = this.#known.get(typeUrl) ?? [];
+    const version = firstVersion(table);
     // From the newest on: after a change all classes come to the same table, one after the other.
-    const found = known.findLast((ref) => isSame(table, ref.deref()))?.deref();
+    const alike = (each: Known): boolean => each.version === version && isSame(table, each.table.deref());
+    const found = known.findLast(alike)?.table.deref();
     if (found === undefined) {
-      const alive = known.filter((ref) => ref.deref() !== undefined);
-      this.#known.set(typeUrl, [...alive, new WeakRef(table)].slice(-MAX_TABLES));
+      const alive = known.filter((each) => each.table.deref() !== undefined);
+      this.#known.set(typeUrl, [...alive, { table: new WeakRef(table), version }].slice(-MAX_TABLES));
     }
     this.#pooled.set(table, found ?? table);
     return found ?? table;
   }
+}
+
+function firstVersion({ buckets }: ResourceTable): string | undefined {
+  const bucket = buckets.find(({ size }) => size > 0);
+  const [group] = bucket?.values() ?? [];
+  return group?.[0]?.version;
 }
 
 function isSame(a: ResourceTable, b: ResourceTable | undefined): boolean {

@@ -20,6 +20,8 @@ export interface DomainClaim {
   readonly domains: readonly string[];
   /** The same in lower case, as Envoy compares them. */
   readonly keys: readonly string[];
+  /** A hash of each key, in the same order; worked out when somebody looks for others with one of them. */
+  hashes: readonly number[] | undefined;
   /** All of them, joined. */
   readonly text: string;
   /** Domains that are abbreviations: they yield to a service whose full name they are. */
@@ -39,7 +41,7 @@ function claim(
 ): DomainClaim {
   const text = domains.join(DOMAIN_SEPARATOR);
   const keys = text.toLowerCase() === text ? domains : domains.map((domain) => domain.toLowerCase());
-  return { name: domainName(host, port), host, port, domains, keys, text, short, service };
+  return { name: domainName(host, port), host, port, domains, keys, hashes: undefined, text, short, service };
 }
 
 /** How a class of proxies addresses services. */

@@ -9,6 +9,7 @@ import { differenceOf, replacedByName } from '../../lib/positions.ts';
 import { sameList } from '../../lib/table.ts';
 import type { Claimed } from './claims-of-listener.ts';
 import { DOMAIN_SEPARATOR, type DomainClaim } from './domains.ts';
+import { KeySet } from './key-set.ts';
 
 export interface Settled {
   readonly claimed: Claimed;
@@ -94,29 +95,21 @@ function touchedBy(
   const most = claimed.length / 2 + FEW;
   if (come.length + gone.length > most) return undefined;
   // Two of one name are for one host, which is among the domains of both.
-  const keys = new Set<string>();
-  const note = ({ claim }: Claimed): void => {
-    for (const key of claim.keys) keys.add(key);
-  };
+  const keys = new KeySet();
   const touched = new Set(come);
-  come.forEach(note);
-  gone.forEach(note);
+  for (const each of come) keys.add(each.claim);
+  for (const each of gone) keys.add(each.claim);
   for (let more = true; more; ) {
     more = false;
     for (const each of claimed) {
-      if (!anyOf(keys, each.claim.keys) || touched.has(each)) continue;
+      if (!keys.hasAny(each.claim) || touched.has(each)) continue;
       touched.add(each);
-      note(each);
+      keys.add(each.claim);
       more = true;
     }
     if (touched.size > most) return undefined;
   }
   return touched;
-}
-
-function anyOf(set: ReadonlySet<string>, texts: readonly string[]): boolean {
-  for (let at = 0; at < texts.length; at++) if (set.has(texts[at] as string)) return true;
-  return false;
 }
 
 /** Of so few, all may be decided over again. */
