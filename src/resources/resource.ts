@@ -48,7 +48,8 @@ const pieceVersions = stamp<Uint8Array, string>();
 /** Pieces below this size, bytes, are joined with their neighbours: each would be copied for each proxy. */
 const SMALL = 16 * 1024;
 
-function withoutSmall(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+/** What is written of a message in pieces. */
+export function sendable(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
   const out: Uint8Array[] = [];
   let small: Uint8Array[] = [];
   const join = (): void => {
@@ -102,7 +103,7 @@ class DraftResource implements Resource {
     } else {
       this.version = piecesVersion(pieces);
       this.size = pieces.reduce((size, piece) => size + piece.length, 0);
-      this.pieces = withoutSmall(pieces);
+      this.pieces = sendable(pieces);
     }
   }
 

@@ -67,7 +67,7 @@ export interface WorkloadResources extends PatchedWorkload {
 export function* translateClass(
   scope: Scope,
   previous: ClassResources | undefined,
-  kin?: ClassResources | undefined,
+  kin?: ClassResources,
 ): Steps<ClassResources> {
   const parts = yield* renderedParts(scope, previous?.parts, kin?.parts);
   yield;
