@@ -7,28 +7,58 @@ import type { Scope } from '../ir/snapshot.ts';
 import type { ClassViews } from './class-views.ts';
 
 /** Views remembered, the newest last: enough that namespaces with a Sidecar don't hide those without. */
-const MAX_KIN = 16;
+const MAX_RECENT = 16;
+
+/** Places of which the newest views are remembered as well: most of a mesh is in a few zones. */
+const MAX_PLACES = 32;
 
 export class Kinship {
-  #known: readonly WeakRef<ClassViews>[] = [];
+  readonly #recent = new Set<WeakRef<ClassViews>>();
+  readonly #byPlace = new Map<string, WeakRef<ClassViews>>();
 
   remember(views: ClassViews): void {
-    this.#known = [...this.#known.slice(1 - MAX_KIN), new WeakRef(views)];
+    const ref = new WeakRef(views);
+    this.#recent.add(ref);
+    const place = placeOf(views.scope.proxyClass);
+    this.#byPlace.delete(place);
+    this.#byPlace.set(place, ref);
+    dropOldest(this.#recent, MAX_RECENT);
+    dropOldest(this.#byPlace, MAX_PLACES);
   }
 
-  /** Of those that somebody still has, the newest that shares the most services with the scope; undefined when none shares any. */
+  /**
+   * Of those that somebody still has, the one that shares the most services with the scope, and of several one in the same
+   * place; undefined when none shares any.
+   */
   closest(scope: Scope): ClassViews | undefined {
+    const { proxyClass } = scope;
+    const near = this.#byPlace.get(placeOf(proxyClass))?.deref();
     let found: ClassViews | undefined;
     let most = 0;
-    for (const ref of this.#known) {
-      const views = ref.deref();
+    const look = (views: ClassViews | undefined): void => {
       const shared =
-        views !== undefined && isKin(views.scope.proxyClass, scope.proxyClass) ? inCommon(views.scope, scope) : 0;
-      if (shared === 0 || shared < most) continue;
+        views !== undefined && isKin(views.scope.proxyClass, proxyClass) ? inCommon(views.scope, scope) : 0;
+      if (shared <= most) return;
       most = shared;
       found = views;
-    }
+    };
+    look(near);
+    for (const ref of this.#recent) look(ref.deref());
     return found;
+  }
+}
+
+function placeOf({ locality, nodeName, clusterId, network }: ProxyClass): string {
+  return [locality, nodeName, clusterId, network].join('\n');
+}
+
+function dropOldest<T>(
+  of: { readonly size: number; keys(): Iterable<T>; delete(key: T): boolean },
+  most: number,
+): void {
+  for (const oldest of of.keys()) {
+    if (of.size <= most) return;
+    of.delete(oldest);
   }
 }
 
