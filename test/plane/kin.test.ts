@@ -9,7 +9,7 @@ import type { ConfigObject } from '../../src/config/object.ts';
 import { refKey } from '../../src/config/object.ts';
 import { viewResources } from '../../src/resources/view.ts';
 import { SETTLED } from '../../src/translate/routes/settle.ts';
-import { renderRuns } from '../../src/translate/counts.ts';
+import { RENDER_COUNTS } from '../../src/translate/counts.ts';
 import { Lab, objectsOf } from './lab.ts';
 import { SHAPE, type Step, steps } from './mesh-steps.ts';
 
@@ -198,24 +198,35 @@ describe('a class that starts from another', () => {
 describe('a namespace more', () => {
   const WIDE: MeshShape = { services: 300, endpoints: 1, namespaces: 30, routed: 0.1, flavour: 'kubernetes' };
 
-  it('has its own services named again, and nothing rendered but what is its own', async () => {
+  it('has its own services named again, and nothing is asked for or rendered but what is its own', async () => {
     const lab = new Lab().apply(objectsOf(meshManifests(WIDE)));
     await lab.settle();
-    for (const each of [0, 1]) {
-      lab.connect(proxyNode(WIDE, each));
+    const come = async (index: number): Promise<void> => {
+      lab.connect({ ...proxyNode(WIDE, index), locality: { region: `r${index % 2}` } });
       await lab.settle();
-    }
-    const before = { ...renderRuns(), settled: SETTLED.claims };
-    lab.connect(proxyNode(WIDE, 2));
-    await lab.settle();
-    const after = { ...renderRuns(), settled: SETTLED.claims };
-    const ran = Object.entries(after).map(([kind, runs]) => [kind, runs - (before[kind as keyof typeof before] ?? 0)]);
-    expect(Object.fromEntries(ran.filter(([, runs]) => runs !== 0))).toMatchInlineSnapshot(`
-      {
-        "settled": 20,
-        "virtual_host": 10,
-        "workload": 1,
-      }
-    `);
+    };
+    for (const index of [0, 1, 2, 3]) await come(index);
+    const before = counted();
+    // Where not all of the others stand.
+    await come(5);
+    const after = counted();
+    const differences = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const);
+    expect(Object.fromEntries(differences.filter(([, count]) => count !== 0))).toEqual({
+      'service_routes asked': 20,
+      'settled claims': 20,
+      'virtual_host asked': 20,
+      'virtual_host rendered': 10,
+      'workload asked': 1,
+      'workload rendered': 1,
+    });
   });
 });
+
+/** What was done since the process started. */
+function counted(): Readonly<Record<string, number>> {
+  const kinds = Object.entries(RENDER_COUNTS).flatMap(([kind, { runs, hits }]) => [
+    [`${kind} rendered`, runs],
+    [`${kind} asked`, runs + hits],
+  ]);
+  return { ...Object.fromEntries(kinds), 'settled claims': SETTLED.claims };
+}
