@@ -53,6 +53,7 @@ export function* classViews(
   pool: TablePool,
 ): Steps<ClassViews> {
   const resources = yield* translateClass(scope, previous?.resources, kin?.resources);
+  const start = previous ?? kin;
   const derived = new Map<string, Derived<readonly Draft[], readonly Resource[]>>();
   const tables = new Map<string, ResourceTable>();
   const keyed: readonly (readonly [string, Table<readonly Draft[]>])[] = [
@@ -60,7 +61,7 @@ export function* classViews(
     [TYPE_URL.endpoint, resources.endpoints],
   ];
   for (const [typeUrl, drafts] of keyed) {
-    const step = deriveTable((previous ?? kin)?.derived.get(typeUrl), drafts, [], encodeGroup);
+    const step = deriveTable(start?.derived.get(typeUrl), drafts, [], encodeGroup);
     const output = pool.shared(typeUrl, step.output);
     derived.set(typeUrl, output === step.output ? step : { ...step, output });
     tables.set(typeUrl, output);
@@ -74,8 +75,8 @@ export function* classViews(
     [TYPE_URL.extension, resources.extensions],
   ];
   for (const [typeUrl, drafts] of listed) {
-    const before = (previous ?? kin)?.tables.get(typeUrl);
-    const kept = before !== undefined && (previous ?? kin)?.lists.get(typeUrl) === drafts ? before : undefined;
+    const before = start?.tables.get(typeUrl);
+    const kept = before !== undefined && start?.lists.get(typeUrl) === drafts ? before : undefined;
     tables.set(typeUrl, kept ?? pool.shared(typeUrl, tableOf(drafts, before)));
   }
   const late = new Map([[TYPE_URL.nameTable, () => nameTableOf(resources.nameTable())]]);

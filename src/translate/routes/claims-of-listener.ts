@@ -6,26 +6,16 @@ import type { Destination } from '../../config/generated/types.ts';
 import type { ProxyClass } from '../../ir/proxy.ts';
 import type { Scope } from '../../ir/snapshot.ts';
 import { MESH_GATEWAY, type ScopedService, type VirtualService } from '../../ir/traffic.ts';
-import { deepEqual } from '../../lib/equal.ts';
 import { memo } from '../../lib/memo.ts';
 import { append, carriedOver, commonEnds, differenceOf, middleOf } from '../../lib/positions.ts';
 import type { Steps } from '../../lib/steps.ts';
 import { keepList, sameList, tableDiff, tableGet } from '../../lib/table.ts';
 import { outboundClusterName } from '../clusters/names.ts';
-import { asksForSource } from './applicable.ts';
 import { coveredBy, hasWildcard, servedOn } from './coverage.ts';
-import {
-  type Addressing,
-  type DomainClaim,
-  domainNamespace,
-  haveSameServices,
-  hostClaim,
-  hostNamespace,
-  seeSameAddresses,
-  serviceClaim,
-} from './domains.ts';
+import { type Addressing, type DomainClaim, hostClaim, serviceClaim } from './domains.ts';
 import { destinationHash } from './hash-policy.ts';
-import { httpPorts, type ListedGroup, type PortGroup } from './listener-services.ts';
+import { areKin, looksAtSource, renamedHosts, sameSource } from './kin-clients.ts';
+import { httpPorts, type ListedGroup } from './listener-services.ts';
 import { serviceRoutes } from './service.ts';
 import { semanticsOf, type Target } from './settings.ts';
 import { destinationsOf, type RouteDefaults, type RouteList, virtualServiceRoutes } from './virtual-service.ts';
@@ -73,7 +63,7 @@ const STRIDE = 64;
 const NOTHING: Part = { claimed: [], taken: [], reads: [] };
 
 export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClaims | undefined): Steps<ListenerClaims> {
-  const before = previous !== undefined && sameClient(inputs, previous.inputs) ? previous : undefined;
+  const before = previous !== undefined && areKin(inputs, previous.inputs) ? previous : undefined;
   const nodes = yield* nodeParts(inputs, before);
   const taken = takenBy(nodes, before);
   const services = yield* serviceParts(inputs, taken, before);
@@ -85,7 +75,7 @@ function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined):
   const { virtualServices } = inputs;
   const moved = before === undefined ? NO_HOSTS : movedHosts(inputs, before.inputs);
   const renamed = before === undefined ? NO_HOSTS : renamedHosts(inputs, before.inputs);
-  const elsewhere = before !== undefined && !sameAudience(inputs, before.inputs);
+  const elsewhere = before !== undefined && !sameSource(inputs, before.inputs);
   const parts: Part[] = [];
   const known = carriedOver<VirtualService, Part | undefined>(
     before?.inputs.virtualServices ?? NO_NODES,
@@ -116,36 +106,6 @@ function movedHosts(now: ListenerInputs, before: ListenerInputs): ReadonlySet<st
 }
 
 const NO_HOSTS: ReadonlySet<string> = new Set();
-
-/** Hosts to which the two clients may give other names: what is short for one of them in one namespace isn't in another. */
-function renamedHosts(now: ListenerInputs, before: ListenerInputs): ReadonlySet<string> {
-  const domains = [now.addressing.dnsDomain, before.addressing.dnsDomain];
-  if (domains[0] === domains[1]) return NO_HOSTS;
-  const named = namedByDomain(now.group);
-  return new Set([...domains.map(domainNamespace), ''].flatMap((namespace) => named.get(namespace) ?? []));
-}
-
-/** Hosts of a group by the DNS domain in which they have shorter names; those with aliases, which may have any, under none. */
-const namedByDomain = memo(({ services }: PortGroup): ReadonlyMap<string, readonly string[]> => {
-  const named = new Map<string, string[]>();
-  for (const { service } of services) {
-    const namespace = service.aliases.length > 0 ? '' : hostNamespace(service.hostname);
-    if (namespace === undefined) continue;
-    const hosts = named.get(namespace);
-    if (hosts === undefined) named.set(namespace, [service.hostname]);
-    else hosts.push(service.hostname);
-  }
-  return named;
-});
-
-function sameAudience(a: ListenerInputs, b: ListenerInputs): boolean {
-  const [one, other] = [a.proxyClass, b.proxyClass];
-  return one === other || (one.namespace === other.namespace && sameText(one.labels, other.labels));
-}
-
-function sameText(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
-  return a === b || deepEqual(a, b);
-}
 
 /** The VirtualService asks for one of the hosts, see `readsOf`. */
 function looksAt(node: VirtualService, hosts: ReadonlySet<string>): boolean {
@@ -227,18 +187,6 @@ function claimedBy(parts: readonly Part[], before: ListenerClaims | undefined): 
   return keepList(before.claimed, claimed);
 }
 
-/** The same client, or one elsewhere in the same cluster: what differs are the names and rules that depend on its namespace. */
-function sameClient(a: ListenerInputs, b: ListenerInputs): boolean {
-  if (a.group.port !== b.group.port || !sameDefaults(a.defaults, b.defaults)) return false;
-  const [one, other] = [a.addressing, b.addressing];
-  return seeSameAddresses(one, other) && haveSameServices(one.dnsDomain, other.dnsDomain);
-}
-
-function sameDefaults(a: RouteDefaults, b: RouteDefaults): boolean {
-  const alike = a.retries === b.retries && a.sessions === b.sessions;
-  return alike && a.forwardedHost === b.forwardedHost && a.dialect === b.dialect;
-}
-
 /** The part of before, if all that it was made from is still the same. */
 function standingPart(inputs: ListenerInputs, node: VirtualService, part: Part | undefined): Part | undefined {
   // Which wildcard is the most specific depends on all VirtualServices.
@@ -305,9 +253,6 @@ function addClaims(
 }
 
 const claimOfHost = memo((_node: VirtualService, host: string, port: number): DomainClaim => hostClaim(host, port));
-
-/** The rules of the VirtualService depend on where the client is and what it is. */
-const looksAtSource = memo((node: VirtualService): boolean => semanticsOf(node) === 'gateway' || asksForSource(node));
 
 /** Routes of the Gateway API hold for clients in their own namespace, or for services there. */
 function isForeign({ proxyClass }: ListenerInputs, node: VirtualService, services: readonly ScopedService[]): boolean {
