@@ -6,6 +6,7 @@
 
 import { fnv1a } from './hash.ts';
 import { finish, type Steps } from './steps.ts';
+import { Successors } from './successor.ts';
 
 export type Bucket<V> = ReadonlyMap<string, V>;
 
@@ -211,6 +212,42 @@ export function deriveTable2<A, C, B>(
   build: (value: A, other: C | undefined, key: string, before: B | undefined) => B | undefined,
 ): Derived2<A, C, B> {
   return finish(deriveTable2Steps(previous, left, right, shared, build));
+}
+
+/**
+ * As `deriveTable`, made once for all that come from the same by the same change. `shared` has to tell of everything that `build`
+ * reads, whoever asks.
+ */
+export const deriveTableOnce = <A, B>(
+  previous: Derived<A, B> | undefined,
+  input: Table<A>,
+  shared: readonly unknown[],
+  build: (value: A, key: string, before: B | undefined) => B | undefined,
+): Derived<A, B> => {
+  const inputs = [input, ...shared];
+  const known = previous && (derivations.find(previous, inputs) as Derived<A, B> | undefined);
+  if (known !== undefined) return known;
+  const derived = deriveTable(previous, input, shared, build);
+  if (previous !== undefined) derivations.remember(previous, inputs, derived);
+  return derived;
+};
+
+const derivations = new Successors<object, object>();
+
+/** `deriveTable2` in steps of one bucket, once as `deriveTableOnce` does. */
+export function* deriveTable2Once<A, C, B>(
+  previous: Derived2<A, C, B> | undefined,
+  left: Table<A>,
+  right: Table<C>,
+  shared: readonly unknown[],
+  build: (value: A, other: C | undefined, key: string, before: B | undefined) => B | undefined,
+): Steps<Derived2<A, C, B>> {
+  const inputs = [left, right, ...shared];
+  const known = previous && (derivations.find(previous, inputs) as Derived2<A, C, B> | undefined);
+  if (known !== undefined) return known;
+  const derived = yield* deriveTable2Steps(previous, left, right, shared, build);
+  if (previous !== undefined) derivations.remember(previous, inputs, derived);
+  return derived;
 }
 
 /** The same in steps of one bucket. */

@@ -7,7 +7,7 @@ import { TYPE_URL } from '../ir/draft.ts';
 import type { Scope } from '../ir/snapshot.ts';
 import { memo } from '../lib/memo.ts';
 import type { Steps } from '../lib/steps.ts';
-import { type Derived, deriveTable, keepList, type Table, tableFrom, tableGet } from '../lib/table.ts';
+import { type Derived, deriveTableOnce, keepList, type Table, tableFrom, tableGet } from '../lib/table.ts';
 import { type Resource, resourceFor } from '../resources/resource.ts';
 import { type ResourceTable, shardKey } from '../resources/view.ts';
 import { privateModules } from '../translate/extensions/config.ts';
@@ -32,7 +32,7 @@ export interface ClassViews {
   readonly onDemand?: OnDemandViews | undefined;
   /** Of a class whose virtual hosts travel one by one: their tables by RouteConfiguration. */
   readonly split?: SplitViews | undefined;
-  readonly derived: ReadonlyMap<string, Derived<readonly Draft[], readonly Resource[]>>;
+  readonly derived: ReadonlyMap<string, ClassStep>;
   /** Drafts of the types that are lists. */
   readonly lists: ReadonlyMap<string, readonly Draft[]>;
 }
@@ -54,16 +54,16 @@ export function* classViews(
 ): Steps<ClassViews> {
   const resources = yield* translateClass(scope, previous?.resources, kin?.resources);
   const start = previous ?? kin;
-  const derived = new Map<string, Derived<readonly Draft[], readonly Resource[]>>();
+  const derived = new Map<string, ClassStep>();
   const tables = new Map<string, ResourceTable>();
   const keyed: readonly (readonly [string, Table<readonly Draft[]>])[] = [
     [TYPE_URL.cluster, resources.clusters],
     [TYPE_URL.endpoint, resources.endpoints],
   ];
   for (const [typeUrl, drafts] of keyed) {
-    const step = deriveTable(start?.derived.get(typeUrl), drafts, [], encodeGroup);
+    const step = deriveTableOnce(start?.derived.get(typeUrl), drafts, [], encodeGroup);
     const output = pool.shared(typeUrl, step.output);
-    derived.set(typeUrl, output === step.output ? step : { ...step, output });
+    derived.set(typeUrl, output === step.output ? step : withOutput(step, output));
     tables.set(typeUrl, output);
     yield;
   }
@@ -129,6 +129,10 @@ function onDemandViews(
       : tableOf(made.routes[form], before?.routes[form]);
   return { made, clusters, routes: [inForm(0), inForm(1)] };
 }
+
+const withOutput = memo((step: ClassStep, output: ResourceTable): ClassStep => ({ ...step, output }));
+
+type ClassStep = Derived<readonly Draft[], readonly Resource[]>;
 
 const nameTableOf = memo((draft: Draft): ResourceTable => tableOf([draft]));
 

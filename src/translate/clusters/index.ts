@@ -14,7 +14,7 @@ import { compareStrings } from '../../lib/order.ts';
 import type { Steps } from '../../lib/steps.ts';
 import {
   type Derived2,
-  deriveTable2Steps,
+  deriveTable2Once,
   keepList,
   type Table,
   tableGet,
@@ -42,7 +42,7 @@ export function* outboundClusters(scope: Scope, previous: OutboundClusters | und
   const context = scopeContext(scope);
   const sniDnat = scope.gateway?.hasAutoPassthrough === true;
   const shared = [context, scope.networks, scope.peerAuthn, placed(scope.proxyClass), sniDnat];
-  const derived = yield* deriveTable2Steps(
+  const derived = yield* deriveTable2Once(
     previous?.derived,
     scope.services,
     scope.endpoints,

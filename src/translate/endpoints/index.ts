@@ -13,7 +13,7 @@ import type { ScopedService } from '../../ir/traffic.ts';
 import { exact } from '../../lib/exact.ts';
 import { memo } from '../../lib/memo.ts';
 import type { Steps } from '../../lib/steps.ts';
-import { type Derived2, deriveTable2Steps, keepList, type Table } from '../../lib/table.ts';
+import { type Derived2, deriveTable2Once, keepList, type Table } from '../../lib/table.ts';
 import type { ClusterLoadAssignment } from '../../messages/index.ts';
 import { outboundClusterName, sniClusterName } from '../clusters/names.ts';
 import { effectivePolicy, tlsModeOf } from '../clusters/policy.ts';
@@ -65,7 +65,7 @@ export function* endpointAssignments(
   const sniDnat = scope.gateway?.hasAutoPassthrough === true;
   const { mesh, networks, peerAuthn, proxyClass } = scope;
   const shared = [mesh, networks, peerAuthn, proxyClass.type, placed(proxyClass), sniDnat];
-  const derived = yield* deriveTable2Steps(
+  const derived = yield* deriveTable2Once(
     previous?.derived,
     scope.services,
     scope.endpoints,

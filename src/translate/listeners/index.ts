@@ -7,6 +7,7 @@ import type { Scope } from '../../ir/snapshot.ts';
 import type { DestinationRule, OutboundPolicy } from '../../ir/traffic.ts';
 import { memo } from '../../lib/memo.ts';
 import { carriedOver, replacedByName } from '../../lib/positions.ts';
+import { successor } from '../../lib/successor.ts';
 import {
   type Derived,
   deriveTable,
@@ -111,8 +112,7 @@ const firstPrepared = memo(
     preparedListeners(plans, undefined, withoutRoutes(catchAll, anyHost), NO_DESTINATIONS),
 );
 
-/** Kept with those before: the other way round, the newest would keep all that there ever were. */
-const preparedAfter = memo(
+const preparedAfter = successor(
   (
     previous: Derived<ListenerPlan, PreparedListener>,
     plans: Table<ListenerPlan>,
@@ -145,7 +145,7 @@ const firstMeshWide = memo(
   }),
 );
 
-const meshWideAfter = memo((previous: MeshWide, listeners: readonly PreparedListener[]): MeshWide => {
+const meshWideAfter = successor((previous: MeshWide, listeners: readonly PreparedListener[]): MeshWide => {
   const { l4 } = previous;
   const make = (each: PreparedListener, known: Draft | undefined): Draft => known ?? meshDraft(each, l4);
   return { l4, listeners, drafts: carriedOver(previous.listeners, previous.drafts, listeners, make) };
@@ -233,7 +233,7 @@ const firstSorted = memo(
   (prepared: Table<PreparedListener>): SortedListeners => sorted(undefined, emptyTable<PreparedListener>(), prepared),
 );
 
-const sortedAfter = memo(
+const sortedAfter = successor(
   (previous: SortedListeners, from: Table<PreparedListener>, prepared: Table<PreparedListener>): SortedListeners =>
     sorted(previous, from, prepared),
 );

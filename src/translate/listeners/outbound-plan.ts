@@ -10,6 +10,7 @@ import { isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
 import { commonEnds, middleOf } from '../../lib/positions.ts';
+import { successor } from '../../lib/successor.ts';
 import { emptyTable, sameList, type Table, tableGet, tableWith } from '../../lib/table.ts';
 import { isWildcardAddress, serviceAddresses } from '../addresses.ts';
 import { listenerName } from './listener.ts';
@@ -92,8 +93,7 @@ const firstPlans = memo(
   ): OutboundPlans => nextPlans({ egress: [{ ...shape, services }], place, own, endpoints }, undefined),
 );
 
-/** Kept with the plans before: the other way round, the newest would keep all that there ever were. */
-const plansAfter = memo(
+const plansAfter = successor(
   (kept: OutboundPlans, services: readonly ScopedService[], endpoints: Table<ServiceEndpoints>): OutboundPlans => {
     const { place, own, shapes } = kept;
     return nextPlans({ egress: shapes.map((shape) => ({ ...shape, services })), place, own, endpoints }, kept);

@@ -7,6 +7,7 @@ import { type HostIndex, hostIndex } from '../../lib/hosts.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareStrings, orderBy } from '../../lib/order.ts';
 import { commonEnds, middleOf } from '../../lib/positions.ts';
+import { successor } from '../../lib/successor.ts';
 import { sameList } from '../../lib/table.ts';
 
 export interface PortGroup {
@@ -43,8 +44,7 @@ const firstGroup = memo(
     groupOf(port, port === 0 ? services : services.filter((scoped) => hasPort(scoped, port))),
 );
 
-/** Kept with the group before: the other way round each would keep all that were ever there. */
-const nextGroup = memo(
+const nextGroup = successor(
   (before: PortGroup, listed: readonly ScopedService[], services: readonly ScopedService[]): PortGroup =>
     groupAfter(services, listed, before) ?? firstGroup(services, before.port),
 );
