@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hostOf, type MeshShape, meshManifests, proxyNode } from '../../bench/mesh.ts';
+import { hostOf, type MeshShape, meshManifests, proxyNode, serviceManifests } from '../../bench/mesh.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import type { ConfigObject } from '../../src/config/object.ts';
 import { refKey } from '../../src/config/object.ts';
@@ -219,6 +219,26 @@ describe('a namespace more', () => {
       'workload asked': 1,
       'workload rendered': 1,
     });
+  });
+});
+
+describe('a change that namespaces see alike', () => {
+  it('is followed once for all of them', async () => {
+    const lab = new Lab().apply(objectsOf(meshManifests(SHAPE)));
+    await lab.settle();
+    for (const each of [0, 1, 2]) {
+      lab.connect(proxyNode(SHAPE, each));
+      await lab.settle();
+    }
+    const before = counted();
+    lab.apply(objectsOf(serviceManifests(SHAPE, 7, { address: '10.99.0.1' })));
+    await lab.settle();
+    const after = counted();
+    const asked = ['cluster', 'assignment', 'service_routes'].map((kind) => {
+      const name = `${kind} asked`;
+      return [kind, (after[name] ?? 0) - (before[name] ?? 0)];
+    });
+    expect(Object.fromEntries(asked)).toEqual({ cluster: 1, assignment: 1, service_routes: 0 });
   });
 });
 
