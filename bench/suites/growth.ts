@@ -1,5 +1,5 @@
-// How the cost of one change grows with the mesh: services, proxies and endpoints are swept one after the other while the
-// rest stays small, and a power law is fitted to each counter and to CPU. Without a network: see engine.ts.
+// How the cost of one change grows with the mesh: services, proxies, endpoints and namespaces are swept one after the other while
+// the rest stays small, and a power law is fitted to each counter and to CPU. Without a network: see engine.ts.
 // A counter on the path of one change that grows is said to grow.
 
 import { CHANGES } from '../changes.ts';
@@ -14,18 +14,26 @@ export interface Sizes {
   readonly services: readonly number[];
   readonly proxies: readonly number[];
   readonly endpoints: readonly number[];
+  readonly namespaces: readonly number[];
 }
 
-export const QUICK_SIZES: Sizes = { services: [50, 100, 200], proxies: [10, 40], endpoints: [1, 10, 100] };
+export const QUICK_SIZES: Sizes = {
+  services: [50, 100, 200],
+  proxies: [10, 40],
+  endpoints: [1, 10, 100],
+  namespaces: [2, 20],
+};
 export const USUAL_SIZES: Sizes = {
   services: [50, 200, 800],
   proxies: [10, 40, 160, 640],
   endpoints: [1, 10, 100],
+  namespaces: [2, 20, 200],
 };
 export const FULL_SIZES: Sizes = {
   services: [100, 300, 1000, 3000, 10_000],
   proxies: [10, 30, 100, 300, 1000, 5000],
   endpoints: [1, 10, 100, 1000],
+  namespaces: [2, 10, 50, 200],
 };
 
 export interface GrowthOptions {
@@ -57,6 +65,12 @@ const SWEEPS: readonly Sweep[] = [
     axis: 'endpoints',
     fixed: '40 services, 20 proxies',
     at: (endpoints) => ({ shape: { ...BASE, services: 40, endpoints }, proxies: 20 }),
+  },
+  {
+    axis: 'namespaces',
+    fixed: '200 services, 200 proxies',
+    // As many classes as namespaces: each has proxies.
+    at: (namespaces) => ({ shape: { ...BASE, services: 200, namespaces }, proxies: 200 }),
   },
 ];
 

@@ -46,7 +46,7 @@ function piecesVersion(pieces: readonly Uint8Array[]): string {
 const pieceVersions = stamp<Uint8Array, string>();
 
 /** Pieces below this size, bytes, are joined with their neighbours: each would be copied for each proxy. */
-const SMALL = 16 * 1024;
+export const SMALL = 16 * 1024;
 
 /** What is written of a message in pieces. */
 export function sendable(pieces: readonly Uint8Array[]): readonly Uint8Array[] {

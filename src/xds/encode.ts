@@ -3,7 +3,7 @@
 // Called by the streams. What all streams of one step have in common (the body) is built once; a stream adds the
 // envelope with its nonce: protobuf fields may come in any order. Bytes are copied once per stream, into the gRPC frame.
 
-import type { Resource } from '../resources/resource.ts';
+import { type Resource, SMALL, sendable } from '../resources/resource.ts';
 import type { Chunk } from './step.ts';
 import { bytesField, fieldPrefix, stringField } from './wire.ts';
 
@@ -38,7 +38,8 @@ export class Message {
 }
 
 interface Body {
-  readonly bytes: Buffer;
+  /** What is small is put together; what is large stays where it is. */
+  readonly pieces: readonly Uint8Array[];
   readonly place: Place;
 }
 
@@ -53,13 +54,6 @@ interface Place {
 const LEAST_SIZE = 4096;
 
 const LEAST_PLACES = 256;
-
-/** A resource of this size, bytes, is written as it is: RouteConfigurations of large meshes, for the most part. */
-const LARGE = 16 * 1024;
-
-function standsAlone({ resources: [first, second] }: Chunk): boolean {
-  return second === undefined && first !== undefined && first.size >= LARGE;
-}
 
 /** What begins all responses of one type and version. */
 interface Preamble {
@@ -114,8 +108,8 @@ export class Encoder {
   message(mode: Mode, out: Outgoing): Message {
     const pieces: Uint8Array[] = [this.#envelope(mode, out)];
     for (const chunk of out.chunks) {
-      const body = chunk.shared && !standsAlone(chunk) ? this.#body(mode, chunk) : undefined;
-      if (body !== undefined) pieces.push(body);
+      const body = chunk.shared ? this.#body(mode, chunk) : undefined;
+      if (body !== undefined) for (const piece of body) pieces.push(piece);
       else this.#addResources(mode, chunk, pieces);
     }
     if (mode === 'delta' && out.removed.length > 0) pieces.push(this.#removed(out.removed));
@@ -151,7 +145,7 @@ export class Encoder {
   }
 
   /** Undefined when it is sent for the first time: what is one proxy's own is never sent to a second one. */
-  #body(mode: Mode, chunk: Chunk): Buffer | undefined {
+  #body(mode: Mode, chunk: Chunk): readonly Uint8Array[] | undefined {
     const known = this.#bodies[mode].get(chunk);
     if (known === undefined) {
       this.#bodies[mode].set(chunk, 'sent');
@@ -160,18 +154,19 @@ export class Encoder {
     if (known !== 'sent') {
       this.#order.delete(known.place);
       this.#order.add(known.place);
-      return known.bytes;
+      return known.pieces;
     }
     const pieces: Uint8Array[] = [];
     this.#addResources(mode, chunk, pieces);
-    const bytes = Buffer.concat(pieces);
-    this.built += bytes.length;
-    const place = { chunk: new WeakRef(chunk), mode, size: Math.max(bytes.length, LEAST_SIZE) };
-    this.#bodies[mode].set(chunk, { bytes, place });
+    const body = sendable(pieces);
+    const copied = pieces.reduce((sum, { length }) => (length < SMALL ? sum + length : sum), 0);
+    this.built += copied;
+    const place = { chunk: new WeakRef(chunk), mode, size: Math.max(copied, LEAST_SIZE) };
+    this.#bodies[mode].set(chunk, { pieces: body, place });
     this.#order.add(place);
     this.#kept += place.size;
     if (this.#order.size > this.#sweepAt || this.#kept > this.#budget) this.#shrink(place);
-    return bytes;
+    return body;
   }
 
   #addResources(mode: Mode, { resources }: Chunk, pieces: Uint8Array[]): void {

@@ -242,6 +242,19 @@ describe('what streams share', () => {
     expect(message.bytes()).toEqual(own.bytes());
   });
 
+  it.each(MODES)('large resources are not copied beside small ones, however often they are sent, %s', (mode) => {
+    const encoder = new Encoder();
+    const large = [20_000, 100_000].map((size) => resource(ROUTE, `${size}`, 'x'.repeat(size)));
+    const resources = [resource(ROUTE, 'a', 'x'), ...large, resource(ROUTE, 'b', 'y')];
+    const out = { typeUrl: ROUTE, version: 'v', nonce: 'n', removed: [], chunks: [{ resources, shared: true }] };
+    const messages = [0, 1, 2].map(() => encoder.message(mode, out));
+    for (const message of messages) {
+      expect(message.pieces).toEqual(expect.arrayContaining(large.map(({ bytes }) => bytes)));
+      expect(message.bytes()).toEqual(messages[0]?.bytes());
+    }
+    expect(encoder.built).toBeLessThan(1000);
+  });
+
   it('bodies are kept within the budget', () => {
     const encoder = new Encoder({ bodyBudget: 1000 });
     const out = { typeUrl: CLUSTER, version: 'v', nonce: 'n', removed: [] };
