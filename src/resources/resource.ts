@@ -51,20 +51,15 @@ export const SMALL = 16 * 1024;
 /** What is written of a message in pieces. */
 export function sendable(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
   const out: Uint8Array[] = [];
-  let small: Uint8Array[] = [];
-  const join = (): void => {
-    if (small.length > 0) out.push(joined(small));
-    small = [];
-  };
-  for (const piece of pieces) {
-    if (piece.length < SMALL) {
-      small.push(piece);
-      continue;
-    }
-    join();
+  let from = 0;
+  for (let at = 0; at < pieces.length; at++) {
+    const piece = pieces[at] as Uint8Array;
+    if (piece.length < SMALL) continue;
+    if (from < at) out.push(joined(pieces.slice(from, at)));
     out.push(piece);
+    from = at + 1;
   }
-  join();
+  if (from < pieces.length) out.push(joined(pieces.slice(from)));
   return out;
 }
 

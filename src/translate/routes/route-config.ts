@@ -151,8 +151,10 @@ function encodedAs(name: string, hosts: readonly VirtualHost[], before: readonly
   }
   const [front, end] = [encode(ROUTES, { name }), encode(ROUTES, { ...routeFields(name), name: undefined })];
   if (long) {
-    const pieces = hosts.flatMap((host) => fieldOf(VIRTUAL_HOSTS, host.pieces ?? [host.message.bytes]));
-    return { encoded: [front, ...pieces, end] };
+    const pieces = [front];
+    for (const host of hosts) pieces.push(...fieldOf(VIRTUAL_HOSTS, host.pieces ?? [host.message.bytes]));
+    pieces.push(end);
+    return { encoded: pieces };
   }
   const runs = hostRuns(VIRTUAL_HOSTS, hosts, before);
   return { encoded: [front, ...runs.map((run) => run.bytes), end], runs };

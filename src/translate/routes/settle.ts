@@ -64,7 +64,13 @@ function fromNothing(claimed: readonly Claimed[], explicitPorts: boolean): Settl
 }
 
 function sameClaims(before: readonly Claimed[], after: readonly Claimed[]): boolean {
-  return before.length === after.length && before.every(({ claim }, index) => claim === after[index]?.claim);
+  if (before.length !== after.length) return false;
+  for (let at = 0; at < before.length; at++) {
+    const old = before[at] as Claimed;
+    const now = after[at] as Claimed;
+    if (old !== now && old.claim !== now.claim) return false;
+  }
+  return true;
 }
 
 /** The same claims, some of which have other routes now. */
