@@ -125,7 +125,8 @@ function isObject(input: unknown): input is object {
   return (typeof input === 'object' && input !== null) || typeof input === 'function';
 }
 
-function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {
+/** `Object.is` for each, in order. */
+export function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false;
   return true;

@@ -3,6 +3,7 @@
 // In: what was there before (the anchor) and the further inputs; out: what was built of exactly these. As memo.ts does, but what
 // came of something lives no longer than somebody has it: a class that stands still would keep all that others went through since.
 
+import { sameInputs } from './memo.ts';
 import { stamp } from './stamp.ts';
 
 interface Step<V> {
@@ -45,10 +46,4 @@ export function successor<A extends object, I extends readonly unknown[], V exte
     successors.remember(before, inputs, value);
     return value;
   };
-}
-
-function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let at = 0; at < a.length; at++) if (!Object.is(a[at], b[at])) return false;
-  return true;
 }

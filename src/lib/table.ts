@@ -218,21 +218,26 @@ export function deriveTable2<A, C, B>(
  * As `deriveTable`, made once for all that come from the same by the same change. `shared` has to tell of everything that `build`
  * reads, whoever asks.
  */
-export const deriveTableOnce = <A, B>(
+export function deriveTableOnce<A, B>(
   previous: Derived<A, B> | undefined,
   input: Table<A>,
   shared: readonly unknown[],
   build: (value: A, key: string, before: B | undefined) => B | undefined,
-): Derived<A, B> => {
+): Derived<A, B> {
   const inputs = [input, ...shared];
-  const known = previous && (derivations.find(previous, inputs) as Derived<A, B> | undefined);
-  if (known !== undefined) return known;
-  const derived = deriveTable(previous, input, shared, build);
-  if (previous !== undefined) derivations.remember(previous, inputs, derived);
-  return derived;
-};
+  return known(previous, inputs) ?? remembered(previous, inputs, deriveTable(previous, input, shared, build));
+}
 
 const derivations = new Successors<object, object>();
+
+function known<D extends object>(previous: D | undefined, inputs: readonly unknown[]): D | undefined {
+  return previous && (derivations.find(previous, inputs) as D | undefined);
+}
+
+function remembered<D extends object>(previous: D | undefined, inputs: readonly unknown[], derived: D): D {
+  if (previous !== undefined) derivations.remember(previous, inputs, derived);
+  return derived;
+}
 
 /** `deriveTable2` in steps of one bucket, once as `deriveTableOnce` does. */
 export function* deriveTable2Once<A, C, B>(
@@ -243,11 +248,9 @@ export function* deriveTable2Once<A, C, B>(
   build: (value: A, other: C | undefined, key: string, before: B | undefined) => B | undefined,
 ): Steps<Derived2<A, C, B>> {
   const inputs = [left, right, ...shared];
-  const known = previous && (derivations.find(previous, inputs) as Derived2<A, C, B> | undefined);
-  if (known !== undefined) return known;
-  const derived = yield* deriveTable2Steps(previous, left, right, shared, build);
-  if (previous !== undefined) derivations.remember(previous, inputs, derived);
-  return derived;
+  const derived = known(previous, inputs);
+  if (derived !== undefined) return derived;
+  return remembered(previous, inputs, yield* deriveTable2Steps(previous, left, right, shared, build));
 }
 
 /** The same in steps of one bucket. */

@@ -9,7 +9,7 @@ import { stamp } from '../lib/stamp.ts';
 export interface Resource {
   readonly typeUrl: string;
   readonly name: string;
-  /** Hash of the bytes, or of the hashes of their parts: two replicas agree on it, and a proxy that reconnects is sent nothing that it has. */
+  /** Hash of the bytes, or of the hashes of their pieces: two replicas agree on it, and a proxy that reconnects is sent nothing that it has. */
   readonly version: string;
   /** The encoded message, without its Any. Of one in pieces they are put together whenever it is asked for. */
   readonly bytes: Uint8Array;

@@ -64,17 +64,21 @@ const NOTHING: Part = { claimed: [], taken: [], reads: [] };
 
 export function* claimsOfListener(inputs: ListenerInputs, previous: ListenerClaims | undefined): Steps<ListenerClaims> {
   const before = previous !== undefined && areKin(inputs, previous.inputs) ? previous : undefined;
-  const nodes = yield* nodeParts(inputs, before);
+  const renamed = before === undefined ? NO_HOSTS : renamedHosts(inputs, before.inputs);
+  const nodes = yield* nodeParts(inputs, renamed, before);
   const taken = takenBy(nodes, before);
-  const services = yield* serviceParts(inputs, taken, before);
+  const services = yield* serviceParts(inputs, taken, renamed, before);
   const parts = nodes === before?.nodes && services === before.services ? before.parts : nodes.concat(services);
   return { inputs, nodes, taken, services, parts, claimed: claimedBy(parts, before) };
 }
 
-function* nodeParts(inputs: ListenerInputs, before: ListenerClaims | undefined): Steps<readonly Part[]> {
+function* nodeParts(
+  inputs: ListenerInputs,
+  renamed: ReadonlySet<string>,
+  before: ListenerClaims | undefined,
+): Steps<readonly Part[]> {
   const { virtualServices } = inputs;
   const moved = before === undefined ? NO_HOSTS : movedHosts(inputs, before.inputs);
-  const renamed = before === undefined ? NO_HOSTS : renamedHosts(inputs, before.inputs);
   const elsewhere = before !== undefined && !sameSource(inputs, before.inputs);
   const parts: Part[] = [];
   const known = carriedOver<VirtualService, Part | undefined>(
@@ -144,6 +148,7 @@ function takenBy(nodes: readonly Part[], before: ListenerClaims | undefined): Re
 function* serviceParts(
   inputs: ListenerInputs,
   taken: ReadonlySet<string>,
+  renamed: ReadonlySet<string>,
   before: ListenerClaims | undefined,
 ): Steps<readonly Part[]> {
   const { group } = inputs;
@@ -152,14 +157,12 @@ function* serviceParts(
   if (before?.taken === taken) {
     const { services } = before.inputs.group;
     const parts = carriedOver(services, before.services, group.services, (scoped, known) => known ?? part(scoped));
-    const renamed = renamedHosts(inputs, before.inputs);
     if (renamed.size === 0) return parts;
     return parts.map((known, at) => {
       const scoped = group.services[at] as ScopedService;
       return renamed.has(scoped.service.hostname) ? keptClaims(known, part(scoped)) : known;
     });
   }
-  const renamed = before === undefined ? NO_HOSTS : renamedHosts(inputs, before.inputs);
   const parts: Part[] = [];
   const known = new Map(before?.inputs.group.services.map((scoped, index) => [scoped, before.services[index]]));
   for (const scoped of group.services) {

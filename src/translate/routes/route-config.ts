@@ -127,7 +127,7 @@ export function routeConfiguration(
 ): Draft {
   const parts = before?.name === name ? partsOf.get(before) : undefined;
   if (parts !== undefined && sameList(parts.hosts, hosts) && sameLosers(parts.losers, losers)) return before as Draft;
-  const { encoded, runs } = encodedAs(name, hosts, before === undefined ? undefined : partsOf.get(before)?.runs);
+  const { encoded, runs } = encodedAs(name, hosts, parts?.runs);
   const made: Parts = { hosts, losers, runs };
   // Those of thousands of virtual hosts are put in order when somebody asks for them.
   const origins = (): readonly Origin[] => [...made.hosts.flatMap((host) => host.origins), ...made.losers];
