@@ -27,6 +27,7 @@ export interface Difference<T> {
 
 /** All between their common ends, where what else they share stands in another order. */
 export function differenceOf<T>(before: readonly T[], after: readonly T[]): Difference<T> {
+  if (before === after) return { gone: [], come: [] };
   const common = commonEnds(before, after);
   const [old, now] = [middleOf(before, common), middleOf(after, common)];
   if (old.length === 0 || now.length === 0) return { gone: old, come: now };

@@ -9,7 +9,7 @@ import type { EgressListener, ScopedService } from '../../ir/traffic.ts';
 import { isIp } from '../../lib/ip.ts';
 import { memo } from '../../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../../lib/order.ts';
-import { commonEnds, middleOf } from '../../lib/positions.ts';
+import { differenceOf } from '../../lib/positions.ts';
 import { successor } from '../../lib/successor.ts';
 import { emptyTable, sameList, type Table, tableGet, tableWith } from '../../lib/table.ts';
 import { isWildcardAddress, serviceAddresses } from '../addresses.ts';
@@ -106,7 +106,7 @@ function nextPlans(inputs: PlanInputs, kept: OutboundPlans | undefined): Outboun
   const headless = new Map(kept?.headless);
   const shapes = kept?.shapes ?? egress.map((each) => egressShape(each));
   shapes.forEach((shape, index) => {
-    const { removed, added } = changes(kept?.services[index] ?? [], egress[index]?.services ?? []);
+    const { gone: removed, come: added } = differenceOf(kept?.services[index] ?? [], egress[index]?.services ?? []);
     const stale = index === catchAllIndex(shapes) ? staleHeadless(headless, endpoints, removed) : [];
     for (const scoped of [...removed, ...stale]) {
       const claims = claimsOf(scoped, shape, place, own, headless.get(scoped)?.endpoints);
@@ -139,23 +139,6 @@ function sameShapes({ shapes }: OutboundPlans, egress: readonly EgressListener[]
 
 function catchAllIndex(shapes: readonly EgressShape[]): number {
   return shapes.findIndex((shape) => shape.port === undefined);
-}
-
-interface Changes {
-  readonly removed: readonly ScopedService[];
-  readonly added: readonly ScopedService[];
-}
-
-/** What differs between two lists in the same order: the common start and end are walked by identity. */
-function changes(before: readonly ScopedService[], after: readonly ScopedService[]): Changes {
-  if (before === after) return { removed: [], added: [] };
-  const common = commonEnds(before, after);
-  const gone = middleOf(before, common);
-  const come = middleOf(after, common);
-  if (gone.length === 0 || come.length === 0) return { removed: gone, added: come };
-  const left = new Set(come);
-  const there = new Set(gone);
-  return { removed: gone.filter((each) => !left.has(each)), added: come.filter((each) => !there.has(each)) };
 }
 
 /** Headless services of which the endpoints are others now. */
