@@ -61,7 +61,8 @@ export class Generator {
   readonly #proxy: Proxy;
   readonly #mesh = parseMeshConfig(structuredClone(MESH)).mesh;
   #snapshot: LinkedSnapshot | undefined;
-  #scope: LinkedScope | undefined;
+  /** The scope of the run before: the linkage starts from it as long as somebody has it. */
+  held: LinkedScope | undefined;
   #clusters: OutboundClusters | undefined;
   #endpoints: EndpointAssignments | undefined;
   #listeners: OutboundListeners | undefined;
@@ -92,10 +93,10 @@ export class Generator {
     const [snapshot, linked] = timed(() => this.#linkage.build(this.#inputs(), this.#snapshot));
     const [{ link, scope }, scoped] = timed(() => {
       const own = this.#linkage.link(this.#session, this.#proxy, snapshot);
-      return { link: own, scope: this.#linkage.scopeOf(snapshot, own.proxyClass, this.#scope) };
+      return { link: own, scope: this.#linkage.scopeOf(snapshot, own.proxyClass) };
     });
     this.#snapshot = snapshot;
-    this.#scope = scope;
+    this.held = scope;
     const made = new Set<Draft | Resource>();
     const types: Partial<Record<GeneratedType, Generated>> = {};
     for (const type of this.#shape.types) {

@@ -158,12 +158,13 @@ export function placesApart(a: Table<unknown>, b: Table<unknown>): readonly numb
   return eitherOf(one?.places ?? NO_PLACES, other.places);
 }
 
-function eitherOf(a: readonly number[], b: readonly number[]): readonly number[] {
+/** Places of both lists, ascending. */
+export function eitherOf(a: readonly number[], b: readonly number[]): readonly number[] {
   if (a.length === 0 || sameList(a, b)) return b;
   return b.length === 0 ? a : ascending(new Set([...a, ...b]));
 }
 
-function allPlaces(count: number): readonly number[] {
+export function allPlaces(count: number): readonly number[] {
   return count === TABLE_BUCKETS ? ALL_PLACES : Array.from({ length: count }, (_, index) => index);
 }
 
@@ -293,7 +294,7 @@ function sameShape<A, C, B>(previous: Derived2<A, C, B>, left: Table<A>, right: 
 }
 
 /** A table that comes of another bucket by bucket; the array of buckets is copied with the first one that differs. */
-class BucketEdit<V> {
+export class BucketEdit<V> {
   readonly #base: Table<V>;
   #buckets: Bucket<V>[] | undefined;
   readonly #places: number[] = [];

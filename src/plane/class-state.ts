@@ -3,7 +3,6 @@
 
 import type { Finding } from '../config/object.ts';
 import type { ProxyClass } from '../ir/proxy.ts';
-import type { Scope } from '../ir/snapshot.ts';
 import type { Counter, Log } from '../lib/ports.ts';
 import type { Steps } from '../lib/steps.ts';
 import { type LinkedScope, type LinkedSnapshot, sameScopes } from '../snapshot/index.ts';
@@ -19,7 +18,7 @@ export interface ClassPorts {
   readonly links: Counter;
   readonly tables: TablePool;
   readonly kinship: Kinship;
-  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
+  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass) => LinkedScope;
 }
 
 export class ClassState {
@@ -58,7 +57,7 @@ export class ClassState {
     if (settled !== undefined && (settled === snapshot || sameScopes(settled, snapshot))) return;
     const before = this.#views;
     try {
-      const scope = this.#ports.scopeOf(snapshot, this.proxyClass, before?.scope);
+      const scope = this.#ports.scopeOf(snapshot, this.proxyClass);
       this.#scope = scope;
       if (scope === before?.scope) return;
       this.#ports.links.inc();

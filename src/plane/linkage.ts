@@ -4,7 +4,6 @@ import { featureLabels, isDualStack } from '../config/features.ts';
 import type { JwksFetchMode } from '../config/jwks-source.ts';
 import type { MeshConfig, MeshNetworks } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, Workload } from '../ir/proxy.ts';
-import type { Scope } from '../ir/snapshot.ts';
 import type { ConfigTables } from '../registry/input.ts';
 import { buildRegistry, type Registry } from '../registry/registry.ts';
 import {
@@ -23,11 +22,10 @@ import {
   parseProxy,
   partLink,
   relink,
-  scopeOf,
 } from '../snapshot/index.ts';
-import { memo } from '../lib/memo.ts';
 import { Departed } from './departed.ts';
 import { Links } from './links.ts';
+import { type ScopeAt, Scopes } from './scopes.ts';
 import type { NodeInfo } from '../xds/port.ts';
 
 /** Everything that a snapshot is built from, at one moment. */
@@ -64,53 +62,27 @@ export interface Linkage<S extends object> {
   forget(session: S, node: NodeInfo, proxy: Proxy): void;
   /** Classes, workloads and proxies that are remembered: those in use, and those of a moment ago. */
   remembered(): number;
-  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass, previous: Scope | undefined) => LinkedScope;
+  readonly scopeOf: (snapshot: LinkedSnapshot, proxyClass: ProxyClass) => LinkedScope;
   /** Begins with all that this one knows; what is built and linked there changes nothing here. */
   fork(): Linkage<S>;
 }
 
 export function linkage<S extends object>(): Linkage<S> {
-  return linkageFrom<S>(
-    newLinker(),
-    undefined,
-    () => undefined,
-    (scope) => scope,
-  );
+  return linkageFrom<S>(newLinker(), undefined, () => undefined, new Scopes());
 }
 
-/**
- * `linkOf`: what a session is linked to at first. `scopeFrom`: the scope from which another may start; `sharedOf`: the same
- * of a placeless class.
- */
+/** `linkOf`: what a session is linked to at first. */
 function linkageFrom<S extends object>(
   linker: Linker,
   from: Registry | undefined,
   linkOf: (session: S) => Link | undefined,
-  scopeFrom: (scope: LinkedScope) => LinkedScope,
-  sharedOf: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined,
+  scopes: Scopes,
 ): Linkage<S> {
   const links = new Links<S>(linker);
   let concerned: ReadonlySet<S> = new Set();
   const departed = new Departed();
   const returned = new WeakMap<Proxy, Link>();
-  const scopes = new WeakMap<
-    ProxyClass,
-    { readonly at: WeakRef<LinkedSnapshot>; readonly scope: WeakRef<LinkedScope> }
-  >();
-  const latestScope = (proxyClass: ProxyClass): ScopeAt | undefined => {
-    const known = scopes.get(proxyClass);
-    const scope = known?.scope.deref();
-    return scope === undefined ? sharedOf(proxyClass) : { snapshot: known?.at.deref(), scope };
-  };
   let registry = from;
-  /** The scope that all classes of one placeless class see. */
-  const sharedScope = (snapshot: LinkedSnapshot, proxyClass: ProxyClass): LinkedScope => {
-    const known = latestScope(proxyClass);
-    if (known?.snapshot === snapshot) return known.scope;
-    const scope = scopeOf(snapshot, proxyClass, known?.scope);
-    scopes.set(proxyClass, { at: new WeakRef(snapshot), scope: new WeakRef(scope) });
-    return scope;
-  };
   return {
     build: (inputs, previous) => {
       registry = buildRegistry(registry, inputs.tables, registryOptions(inputs));
@@ -130,6 +102,7 @@ function linkageFrom<S extends object>(
       concerned = links.concerned(concernedBy(linker, snapshot, links.namespaces));
       for (const session of concerned) partLink(links.get(session));
       carryLinks(linker, snapshot);
+      scopes.follow(previous, snapshot);
       return snapshot;
     },
     get concerned() {
@@ -164,31 +137,17 @@ function linkageFrom<S extends object>(
     },
     remembered: () =>
       linker.classes.size + linker.workloads.size + linker.configs.size + linker.namespaces.size + departed.size,
-    scopeOf: (snapshot, proxyClass, previous) =>
-      proxyClass.placeless === undefined
-        ? scopeOf(snapshot, proxyClass, previous === undefined ? undefined : scopeFrom(previous as LinkedScope))
-        : placedScope(sharedScope(snapshot, proxyClass.placeless), proxyClass),
+    scopeOf: (snapshot, proxyClass) => scopes.of(snapshot, proxyClass),
     // Links and scopes are brought up to date in place: a fork starts from copies.
     fork: () =>
       linkageFrom<S>(
         forkLinker(linker),
         registry,
         (session) => copiedLink(links.get(session)),
-        copiedScope,
-        (proxyClass) => copiedAt(latestScope(proxyClass)),
+        new Scopes((proxyClass) => copiedAt(scopes.latest(proxyClass))),
       ),
   };
 }
-
-/** A scope, and the newest snapshot in which it is what it is, while somebody has it. */
-interface ScopeAt {
-  readonly snapshot: LinkedSnapshot | undefined;
-  readonly scope: LinkedScope;
-}
-
-const placedScope = memo(
-  (placeless: LinkedScope, proxyClass: ProxyClass): LinkedScope => ({ placeless, ...placeless, proxyClass }),
-);
 
 function copiedAt(at: ScopeAt | undefined): ScopeAt | undefined {
   return at === undefined ? undefined : { ...at, scope: copiedScope(at.scope) };

@@ -53,7 +53,7 @@ export class Links<S extends object> {
     if (before?.link !== link) this.changes++;
     this.#entries.set(session, { link, keys, namespace });
     this.#named.add(places.named, session);
-    this.#addressed.add(places.addressed, session);
+    for (const place of places.addressed) this.#addressed.add(place, session);
     this.#namespaces.add(namespace, session);
     if (loose) this.#loose.add(session);
     else this.#loose.delete(session);
@@ -68,7 +68,7 @@ export class Links<S extends object> {
     releaseLink(this.#linker, keys);
     this.#entries.delete(session);
     this.#named.delete(places.named, session);
-    this.#addressed.delete(places.addressed, session);
+    for (const place of places.addressed) this.#addressed.delete(place, session);
     this.#namespaces.delete(namespace, session);
     this.#loose.delete(session);
     return link;
@@ -77,10 +77,11 @@ export class Links<S extends object> {
   /** Those of the linked sessions whose links may be different. */
   concerned(by: Concerned): ReadonlySet<S> {
     if (by === 'all') return new Set(this.#entries.keys());
-    const { pods, loose } = by;
+    const { places, namespaces, loose } = by;
     return new Set([
-      ...pods.named.flatMap((place) => [...this.#named.of(place)]),
-      ...pods.addressed.flatMap((place) => [...this.#addressed.of(place)]),
+      ...places.named.flatMap((place) => [...this.#named.of(place)]),
+      ...places.addressed.flatMap((place) => [...this.#addressed.of(place)]),
+      ...namespaces.flatMap((namespace) => [...this.#namespaces.of(namespace)]),
       ...(loose ? this.#loose : []),
     ]);
   }

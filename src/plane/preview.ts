@@ -116,7 +116,7 @@ function* sessionChanges(
   let views = proposed.views.get(proxyClass.key);
   if (views === undefined) {
     const live = classes.get(proxyClass.key)?.views;
-    const scope = linkage.scopeOf(snapshot, proxyClass, live?.scope);
+    const scope = linkage.scopeOf(snapshot, proxyClass);
     views = yield* classViews(scope, live, undefined, new TablePool());
     proposed.views.set(proxyClass.key, views);
     proposed.findings.push(...scope.findings, ...classFindings(views.scope, views.resources));

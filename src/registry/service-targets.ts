@@ -7,7 +7,7 @@ import type { WorkloadEntrySpec } from '../config/generated/types.ts';
 import type { Proxy, ServiceTarget } from '../ir/proxy.ts';
 import type { Service } from '../ir/service.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { bucketIndex, changedPlaces, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
+import { bucketIndex, changedPlaces, eitherOf, TABLE_BUCKETS, tableGet } from '../lib/table.ts';
 import { entryFacts, podFacts, type WorkloadFacts, workloadEntryLabels, workloadEntryName } from './facts.ts';
 import { isKubeService } from './host-services.ts';
 import { type KubeService, kubeHostname, type Pod, type ServiceEntry } from './input.ts';
@@ -56,35 +56,48 @@ function namedPod({ instance, namespace }: Proxy): string {
   return `${namespace}/${dot < 0 ? instance : instance.slice(0, dot)}`;
 }
 
-/** Where in their tables a proxy's Pod is looked for: by name, and by address. */
-export interface PodPlaces {
+/** Where in their tables a proxy's workload is looked for: its Pod by name, and whatever has one of its addresses. */
+export interface WorkloadPlaces {
   readonly named: number;
-  readonly addressed: number;
+  readonly addressed: readonly number[];
 }
 
-export function podPlaces(proxy: Proxy): PodPlaces {
-  const [address = ''] = proxy.addresses;
-  return { named: bucketIndex(namedPod(proxy), TABLE_BUCKETS), addressed: bucketIndex(address, TABLE_BUCKETS) };
+export function workloadPlaces(proxy: Proxy): WorkloadPlaces {
+  const addressed = new Set(proxy.addresses.map((address) => bucketIndex(address, TABLE_BUCKETS)));
+  return { named: bucketIndex(namedPod(proxy), TABLE_BUCKETS), addressed: [...addressed] };
 }
 
-/** True where no Pod has come, gone or changed in the places of a proxy. */
-export function samePods({ state: a }: Registry, { state: b }: Registry, { named, addressed }: PodPlaces): boolean {
-  return (
-    a.tables.pods.buckets[named] === b.tables.pods.buckets[named] &&
-    a.workloads.podsByIp.buckets[addressed] === b.workloads.podsByIp.buckets[addressed]
+/** True where no Pod, WorkloadEntry or written endpoint has come, gone or changed in the places of a proxy. */
+export function samePlaces(
+  { state: a }: Registry,
+  { state: b }: Registry,
+  { named, addressed }: WorkloadPlaces,
+): boolean {
+  if (a.tables.pods.buckets[named] !== b.tables.pods.buckets[named]) return false;
+  const [before, after] = [a.workloads, b.workloads];
+  return addressed.every(
+    (place) =>
+      before.podsByIp.buckets[place] === after.podsByIp.buckets[place] &&
+      before.entriesByIp.buckets[place] === after.entriesByIp.buckets[place] &&
+      before.inlineByIp.buckets[place] === after.inlineByIp.buckets[place],
   );
 }
 
-/** Places in which Pods have come, gone or changed. */
-export interface PodChanges {
+/** Places in which workloads have come, gone or changed. */
+export interface PlaceChanges {
   readonly named: readonly number[];
   readonly addressed: readonly number[];
 }
 
-export function podChanges({ state: a }: Registry, { state: b }: Registry): PodChanges {
+export function placeChanges({ state: a }: Registry, { state: b }: Registry): PlaceChanges {
+  const [before, after] = [a.workloads, b.workloads];
   return {
     named: changedPlaces(a.tables.pods, b.tables.pods),
-    addressed: changedPlaces(a.workloads.podsByIp, b.workloads.podsByIp),
+    addressed: [
+      changedPlaces(before.podsByIp, after.podsByIp),
+      changedPlaces(before.entriesByIp, after.entriesByIp),
+      changedPlaces(before.inlineByIp, after.inlineByIp),
+    ].reduce(eitherOf),
   };
 }
 

@@ -24,6 +24,8 @@ import { keepTable, mergeSorted, type Ordered, orderedFrom } from './tables.ts';
 /** One listener's share, kept for the next time. */
 export interface ListenerPart {
   readonly imported: EgressImport;
+  /** VirtualServices of which it imports some. */
+  readonly visible: readonly VirtualService[];
   readonly selected?: Derived<readonly Service[], Service> | undefined;
   readonly choices?: Choices | undefined;
   readonly services: Table<ScopedService>;
@@ -55,10 +57,13 @@ export function listenerPart(
   const old = previous?.listener;
   const listener: EgressListener = keepMembers(old, {
     services: keepList(old?.services, withSiblings(base, services, ordered.list)),
-    virtualServices: keepList(old?.virtualServices, importedVirtualServices(imported, visible)),
+    virtualServices:
+      before?.visible === visible
+        ? before.listener.virtualServices
+        : keepList(old?.virtualServices, importedVirtualServices(imported, visible)),
     ...listenerFace(spec, old),
   });
-  return keepMembers(before, { imported, ...found, services, ordered, listener });
+  return keepMembers(before, { imported, visible, ...found, services, ordered, listener });
 }
 
 type Imported = Pick<ListenerPart, 'services' | 'selected' | 'choices'>;

@@ -6,17 +6,17 @@
 
 import type { MeshConfig } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, ProxySettings, ServiceTarget, Workload } from '../ir/proxy.ts';
-import { keepList, sameList, tableGet } from '../lib/table.ts';
+import { keepList, sameList, tableDiff, tableGet } from '../lib/table.ts';
 import { localityLabel, placedLabels } from '../registry/facts.ts';
 import {
   workloadOf as knownWorkload,
-  podPlaces,
-  podChanges,
-  type PodChanges,
-  type PodPlaces,
+  type PlaceChanges,
+  placeChanges,
   type ProxyWorkload,
-  samePods,
+  samePlaces,
   serviceTargets,
+  type WorkloadPlaces,
+  workloadPlaces,
 } from '../registry/service-targets.ts';
 import { buildClass, type ClassInput, namespaceInputs, stableText, type WorkloadIdentity } from './classes.ts';
 import { advanceLinker, type Linker, type LinkKeys, type NamespaceInputs, type Standing } from './linker.ts';
@@ -43,7 +43,7 @@ interface LinkMemory {
   targets: readonly ServiceTarget[];
   /** No Service selects it: endpoints say what it is part of. */
   loose: boolean;
-  places: PodPlaces;
+  places: WorkloadPlaces;
   outbound: readonly unknown[];
   inbound: readonly unknown[];
 }
@@ -124,7 +124,7 @@ function nextMemory(
     targetInputs: targets.inputs,
     targets: targets.list,
     loose: targets.loose,
-    places: before?.places ?? podPlaces(proxy),
+    places: before?.places ?? workloadPlaces(proxy),
     outbound: inputs.outbound,
     inbound: inputs.inbound,
   };
@@ -144,7 +144,7 @@ function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot, 
   }
   return (
     step.same &&
-    samePods(from.registry, next.registry, before.places) &&
+    samePlaces(from.registry, next.registry, before.places) &&
     (!before.loose || from.registry.endpoints === next.registry.endpoints) &&
     sameServices(from, next, namespace)
   );
@@ -154,28 +154,39 @@ function sameServices({ index: a }: LinkedSnapshot, { index: b }: LinkedSnapshot
   return tableGet(a.base.byNamespace, namespace) === tableGet(b.base.byNamespace, namespace);
 }
 
+/** What is read to know any workload, but for what is found in its own places. */
 function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: LinkedSnapshot): boolean {
   const [before, after] = [from.state, to.state];
   return (
     before.placement === after.placement &&
     before.options.clusterId === after.options.clusterId &&
-    before.tables.nodes === after.tables.nodes &&
-    before.workloads.entriesByIp === after.workloads.entriesByIp &&
-    before.workloads.inlineByIp === after.workloads.inlineByIp
+    before.tables.nodes === after.tables.nodes
   );
 }
 
 function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
   const before = linker.namespaces.get(namespace);
   if (before?.snapshot === snapshot) return before;
+  const same = before !== undefined && sameForNamespaces(before.snapshot, snapshot);
   const next: NamespaceInputs = {
     snapshot,
     generation: linker.generation,
-    outbound: keepList(before?.outbound, namespaceInputs(snapshot, namespace)),
-    inbound: keepList(before?.inbound, inboundInputs(snapshot, namespace)),
+    outbound: same ? before.outbound : keepList(before?.outbound, namespaceInputs(snapshot, namespace)),
+    inbound: same ? before.inbound : keepList(before?.inbound, inboundInputs(snapshot, namespace)),
   };
   linker.namespaces.set(namespace, next);
   return next;
+}
+
+/** True where nothing is different of what namespaces' inputs are taken from. */
+function sameForNamespaces(a: LinkedSnapshot, b: LinkedSnapshot): boolean {
+  return (
+    a.settings === b.settings &&
+    a.index.universe === b.index.universe &&
+    a.index.sidecars === b.index.sidecars &&
+    a.index.policies === b.index.policies &&
+    a.registry.state.tables.namespaces === b.registry.state.tables.namespaces
+  );
 }
 
 /** True while proxies that are like this one would be given the same class and workload. */
@@ -193,29 +204,47 @@ export function partLink(link: Link | undefined): void {
   if (link !== undefined) link.memory.standing = { ...link.memory.standing };
 }
 
-/** Whose links may be different in the next snapshot. */
-export type Concerned = 'all' | { readonly pods: PodChanges; readonly loose: boolean };
+/** Whose links may be different in the next snapshot: those in these places, of these namespaces, and the loose ones. */
+export type Concerned =
+  | 'all'
+  | { readonly places: PlaceChanges; readonly namespaces: readonly string[]; readonly loose: boolean };
 
 /**
- * Compares what links are made from, but for what each has of its own: that is told apart by the places of its Pod, and by
+ * Compares what links are made from, but for what each has of its own: that is told apart by the places of its workload, and by
  * whether endpoints say what it is part of.
  */
 export function concernedBy(linker: Linker, snapshot: LinkedSnapshot, namespaces: Iterable<string>): Concerned {
   const from = linker.standing?.snapshot;
   if (from === undefined || from.mesh !== snapshot.mesh || !sameWorkloads(from, snapshot)) return 'all';
-  for (const namespace of namespaces) {
+  const { registry } = snapshot;
+  return {
+    places: placeChanges(from.registry, registry),
+    namespaces: movedNamespaces(linker, from, snapshot, namespaces),
+    loose: from.registry.endpoints !== registry.endpoints,
+  };
+}
+
+/** Namespaces of which services, or what their proxies depend on, are others. */
+function movedNamespaces(
+  linker: Linker,
+  from: LinkedSnapshot,
+  snapshot: LinkedSnapshot,
+  namespaces: Iterable<string>,
+): readonly string[] {
+  const { byNamespace } = from.index.base;
+  const services = new Set(
+    [...tableDiff(byNamespace, snapshot.index.base.byNamespace)].map(([namespace]) => namespace),
+  );
+  return [...namespaces].filter((namespace) => {
     const before = linker.namespaces.get(namespace);
     const { outbound, inbound } = inputsOf(linker, snapshot, namespace);
-    const same = before?.outbound === outbound && before.inbound === inbound;
-    if (!same || !sameServices(from, snapshot, namespace)) return 'all';
-  }
-  const { registry } = snapshot;
-  return { pods: podChanges(from.registry, registry), loose: from.registry.endpoints !== registry.endpoints };
+    return before?.outbound !== outbound || before.inbound !== inbound || services.has(namespace);
+  });
 }
 
 /** What tells a link apart from others of its namespace. */
 export interface Peculiarities {
-  readonly places: PodPlaces;
+  readonly places: WorkloadPlaces;
   readonly loose: boolean;
   readonly configKey: string;
 }

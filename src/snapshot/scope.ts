@@ -17,14 +17,14 @@ import {
 import { resolveShortName } from '../lib/hosts.ts';
 import { compareStrings } from '../lib/order.ts';
 import { keepList } from '../lib/table.ts';
-import { inNamespace } from './by-namespace.ts';
+import { compareAge, inNamespace } from './by-namespace.ts';
 import type { RuleClient } from './destination-rules.ts';
 import { IMPORT_ALL } from './egress.ts';
 import { type GatewayObject, gatewaysOf, type MergedServers, mergeGateways } from './gateways.ts';
 import { type ListenerPart, listenerPart, unitedServices } from './imports.ts';
 import { keepEqual, keepMembers } from './keep.ts';
 import { outboundPoliciesFor, policiesFor } from './policies.ts';
-import { compareScoped, endpointsFor } from './scoped-services.ts';
+import { compareScoped, endpointsFor, type ScopedEndpoints } from './scoped-services.ts';
 import { isEmptySelector, selects } from './selection.ts';
 import type { LinkedSnapshot, SidecarObject } from './snapshot.ts';
 import { type Ordered, orderedFrom } from './tables.ts';
@@ -40,7 +40,9 @@ export interface LinkedScope extends Scope {
 /** Kept up to date in place while the scope stays the same. */
 interface ScopeParts {
   sidecar: SidecarObject | undefined;
+  visible: readonly VirtualService[];
   listeners: readonly ListenerPart[];
+  endpoints: ScopedEndpoints;
   ordered: Ordered<ScopedService>;
   router: RouterPart | undefined;
 }
@@ -79,22 +81,24 @@ export function scopeOf(
   const isRouter = proxyClass.type === 'router';
   const client: RuleClient = { namespace: proxyClass.namespace, labels: proxyClass.labels };
   const sidecar = isRouter ? undefined : sidecarFor(snapshot, proxyClass);
-  const visible = isRouter ? NOTHING : visibleTo(index.virtualServices.visibleInMesh, proxyClass.namespace);
+  const seen = isRouter ? NOTHING : visibleTo(index.virtualServices.visibleInMesh, proxyClass.namespace);
+  const visible = keepList(before?.parts.visible, seen);
   const listeners = listenersOf(snapshot, client, sidecar, visible, before?.parts);
   const services = unitedServices(base, client, listeners, before?.services);
   const ordered = orderedServices(services, listeners, before?.parts);
   const router = isRouter ? routerPart(snapshot, proxyClass, before?.parts.router) : undefined;
-  const parts: ScopeParts = { sidecar, listeners, ordered, router };
+  const endpoints = endpointsFor(base, services, snapshot.endpoints, before?.parts.endpoints);
+  const parts: ScopeParts = { sidecar, visible, listeners, endpoints, ordered, router };
   const next = keepMembers(before, {
     proxyClass,
     mesh: snapshot.mesh,
     networks: snapshot.networks,
     peerAuthn: snapshot.peerAuthn,
     services,
-    endpoints: endpointsFor(base, services, snapshot.endpoints, before?.endpoints),
+    endpoints: endpoints.output,
     ordered: keepList(before?.ordered, ordered.list),
     egress: egressOf(listeners, before?.egress),
-    virtualServices: keepList(before?.virtualServices, router?.bound ?? visible),
+    virtualServices: keepList(before?.virtualServices, router?.bound ?? importedBy(listeners)),
     outboundPolicy: keepEqual(before?.outboundPolicy, outboundPolicyOf(snapshot, sidecar)),
     gateway: router?.merged,
     policies: policiesOf(snapshot, proxyClass, before?.policies),
@@ -150,6 +154,13 @@ function egressOf(
     before,
     parts.map((part) => part.listener),
   );
+}
+
+/** Those of all listeners, each once. */
+function importedBy(parts: readonly ListenerPart[]): readonly VirtualService[] {
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) return only.listener.virtualServices;
+  return [...new Set(parts.flatMap(({ listener }) => listener.virtualServices))].sort(compareAge);
 }
 
 function orderedServices(

@@ -8,10 +8,15 @@ import type { ScopedService } from '../ir/traffic.ts';
 import { hostSubsetOf, isWildcard } from '../lib/hosts.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import {
+  allPlaces,
+  type Bucket,
+  BucketEdit,
+  changedPlaces,
   type Derived,
   type Derived2,
   deriveTable,
   deriveTable2,
+  eitherOf,
   emptyTable,
   type Table,
   tableEntries,
@@ -192,26 +197,50 @@ function hostsToReview(base: ServiceBase, namespace: string): ReadonlySet<string
   return hosts;
 }
 
+/** The endpoints of a client's services, with what they were found in. */
+export interface ScopedEndpoints {
+  readonly services: Table<ScopedService>;
+  readonly all: Table<readonly ServiceEndpoints[]>;
+  readonly shared: ServiceBase['endpoints'];
+  readonly output: Table<ServiceEndpoints>;
+}
+
 /** The endpoints of the given services; buckets that the base has as well are taken from there. */
 export function endpointsFor(
-  base: ServiceBase,
+  { scoped, endpoints: shared }: ServiceBase,
   services: Table<ScopedService>,
-  endpoints: Table<readonly ServiceEndpoints[]>,
-  previous: Table<ServiceEndpoints> | undefined,
-): Table<ServiceEndpoints> {
-  if (services === base.scoped) return keepTable(previous, base.endpoints.output);
-  let size = 0;
-  const buckets = services.buckets.map((bucket, index) => {
-    const shared = base.scoped.buckets[index] === bucket ? base.endpoints.output.buckets[index] : undefined;
-    const out = shared ?? new Map<string, ServiceEndpoints>();
-    if (shared === undefined) {
-      for (const [host, scoped] of bucket) {
-        const found = endpointsOf(scoped, endpoints.buckets[index]?.get(host));
-        if (found !== undefined) (out as Map<string, ServiceEndpoints>).set(host, found);
-      }
-    }
-    size += out.size;
-    return out;
-  });
-  return keepTable(previous, { buckets, size });
+  all: Table<readonly ServiceEndpoints[]>,
+  previous: ScopedEndpoints | undefined,
+): ScopedEndpoints {
+  const inputs = { services, all, shared };
+  if (services === scoped) return { ...inputs, output: keepTable(previous?.output, shared.output) };
+  const edit = new BucketEdit(previous?.output, services.buckets.length);
+  for (const index of previous === undefined ? allPlaces(services.buckets.length) : placesTouched(previous, inputs)) {
+    const bucket = services.buckets[index];
+    const own = bucket === scoped.buckets[index] ? shared.output.buckets[index] : undefined;
+    edit.put(index, own ?? endpointsIn(bucket, all.buckets[index]));
+  }
+  return { ...inputs, output: edit.table() };
+}
+
+function placesTouched(before: ScopedEndpoints, now: Omit<ScopedEndpoints, 'output'>): readonly number[] {
+  const pairs: readonly (readonly [Table<unknown>, Table<unknown>])[] = [
+    [before.services, now.services],
+    [before.all, now.all],
+    [before.shared.left, now.shared.left],
+    [before.shared.output, now.shared.output],
+  ];
+  return pairs.map(([from, to]) => changedPlaces(from, to)).reduce(eitherOf);
+}
+
+function endpointsIn(
+  services: Bucket<ScopedService> | undefined,
+  all: Bucket<readonly ServiceEndpoints[]> | undefined,
+): Bucket<ServiceEndpoints> {
+  const out = new Map<string, ServiceEndpoints>();
+  for (const [host, scoped] of services ?? []) {
+    const found = endpointsOf(scoped, all?.get(host));
+    if (found !== undefined) out.set(host, found);
+  }
+  return out;
 }

@@ -209,7 +209,7 @@ describe('egress of a Sidecar', () => {
       'web.c.svc.cluster.local:80,9000',
     ]);
     expect(named(scope.egress[0]?.services ?? [])).toEqual(['web.a.svc.cluster.local:80,9000']);
-    expect(scope.virtualServices.map((each) => each.name)).toEqual(['u', 'v', 'w']);
+    expect(scope.virtualServices.map((each) => each.name)).toEqual(['v', 'w']);
     expect(scope.egress[0]?.virtualServices.map((each) => each.name)).toEqual(['v', 'w']);
   });
 
