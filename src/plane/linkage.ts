@@ -7,9 +7,9 @@ import type { Proxy, ProxyClass, Workload } from '../ir/proxy.ts';
 import type { ConfigTables } from '../registry/input.ts';
 import { buildRegistry, type Registry } from '../registry/registry.ts';
 import {
+  buildSnapshot,
   carryLinks,
   concernedBy,
-  buildSnapshot,
   DEFAULT_SNAPSHOT_OPTIONS,
   forkLinker,
   isCurrent,
@@ -23,10 +23,10 @@ import {
   partLink,
   relink,
 } from '../snapshot/index.ts';
+import type { NodeInfo } from '../xds/port.ts';
 import { Departed } from './departed.ts';
 import { Links } from './links.ts';
 import { type ScopeAt, Scopes } from './scopes.ts';
-import type { NodeInfo } from '../xds/port.ts';
 
 /** Everything that a snapshot is built from, at one moment. */
 export interface LinkInputs {

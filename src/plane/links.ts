@@ -18,6 +18,7 @@ interface Entry {
   readonly link: Link;
   readonly keys: LinkKeys;
   readonly namespace: string;
+  readonly nodeName: string;
 }
 
 export class Links<S extends object> {
@@ -27,6 +28,7 @@ export class Links<S extends object> {
   readonly #entries = new Map<S, Entry>();
   readonly #named = new Groups<number, S>();
   readonly #addressed = new Groups<number, S>();
+  readonly #onNodes = new Groups<string, S>();
   readonly #namespaces = new Groups<string, S>();
   readonly #loose = new Set<S>();
 
@@ -45,13 +47,16 @@ export class Links<S extends object> {
 
   set(session: S, { namespace }: Proxy, link: Link): void {
     const before = this.#entries.get(session);
-    const { places, loose, configKey } = peculiarities(link);
-    if (before?.link === link && before.keys.config === configKey && this.#loose.has(session) === loose) return;
+    const { places, loose, configKey, nodeName } = peculiarities(link);
+    const same = before?.link === link && before.nodeName === nodeName && before.keys.config === configKey;
+    if (same && this.#loose.has(session) === loose) return;
     const keys = keysOf(link);
     holdLink(this.#linker, keys);
     if (before !== undefined) releaseLink(this.#linker, before.keys);
     if (before?.link !== link) this.changes++;
-    this.#entries.set(session, { link, keys, namespace });
+    this.#entries.set(session, { link, keys, namespace, nodeName });
+    if (before !== undefined) this.#onNodes.delete(before.nodeName, session);
+    this.#onNodes.add(nodeName, session);
     this.#named.add(places.named, session);
     for (const place of places.addressed) this.#addressed.add(place, session);
     this.#namespaces.add(namespace, session);
@@ -62,13 +67,14 @@ export class Links<S extends object> {
   delete(session: S): Link | undefined {
     const entry = this.#entries.get(session);
     if (entry === undefined) return undefined;
-    const { link, keys, namespace } = entry;
+    const { link, keys, namespace, nodeName } = entry;
     this.changes++;
     const { places } = peculiarities(link);
     releaseLink(this.#linker, keys);
     this.#entries.delete(session);
     this.#named.delete(places.named, session);
     for (const place of places.addressed) this.#addressed.delete(place, session);
+    this.#onNodes.delete(nodeName, session);
     this.#namespaces.delete(namespace, session);
     this.#loose.delete(session);
     return link;
@@ -77,10 +83,11 @@ export class Links<S extends object> {
   /** Those of the linked sessions whose links may be different. */
   concerned(by: Concerned): ReadonlySet<S> {
     if (by === 'all') return new Set(this.#entries.keys());
-    const { places, namespaces, loose } = by;
+    const { places, nodes, namespaces, loose } = by;
     return new Set([
       ...places.named.flatMap((place) => [...this.#named.of(place)]),
       ...places.addressed.flatMap((place) => [...this.#addressed.of(place)]),
+      ...nodes.flatMap((name) => [...this.#onNodes.of(name)]),
       ...namespaces.flatMap((namespace) => [...this.#namespaces.of(namespace)]),
       ...(loose ? this.#loose : []),
     ]);

@@ -18,7 +18,7 @@ import { Kinship } from './kin.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
-import { type Preview, previewSteps, type ProposedChange } from './preview.ts';
+import { type Preview, type ProposedChange, previewSteps } from './preview.ts';
 import { PlaneSession } from './proxy-session.ts';
 import { OPEN_ACCESS, type SecretAccess } from './secret-access.ts';
 import { TablePool } from './table-pool.ts';

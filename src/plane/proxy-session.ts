@@ -21,8 +21,8 @@ import { composedView, SyncRecord } from './session.ts';
 import {
   type LeaseWorkloadKeys,
   provenIdentity,
-  wantsWorkloadKeys,
   type WorkloadKeysLease,
+  wantsWorkloadKeys,
   workloadSecretResources,
 } from './workload-secrets.ts';
 

@@ -9,7 +9,7 @@ import type { Service } from '../ir/service.ts';
 import type { Networks } from '../ir/snapshot.ts';
 import { deepEqual } from '../lib/equal.ts';
 import { compareStrings } from '../lib/order.ts';
-import { emptyTable, keepList, type Table, tableEntries, tableFrom } from '../lib/table.ts';
+import { type Derived, deriveTable, emptyTable, keepList, type Table, tableEntries, tableFrom } from '../lib/table.ts';
 import { type AddressState, NO_CONFLICTS, updateConflicts } from './address-conflicts.ts';
 import { type ChangeSet, changeSet } from './change-set.ts';
 import { type EndpointsState, NO_ENDPOINTS, updateEndpoints } from './endpoints.ts';
@@ -19,6 +19,7 @@ import { type Regrouped, regroup } from './groups.ts';
 import {
   type ConfigTables,
   type EndpointSlice,
+  type Node,
   type RegistryOptions,
   type RegistryTables,
   registryTables,
@@ -55,6 +56,8 @@ export interface Registry {
 interface RegistryState {
   readonly options: RegistryOptions;
   readonly tables: RegistryTables;
+  /** Those of `tables`, as they were written. */
+  readonly nodes?: Derived<Node, Node> | undefined;
   readonly placement: Placement;
   readonly slices: Table<readonly EndpointSlice[]>;
   readonly services: ServicesState;
@@ -74,14 +77,24 @@ export function buildRegistry(
   options: RegistryOptions,
   seed?: Vips,
 ): Registry {
-  const tables = registryTables(input);
+  const nodes = deriveTable(previous?.state.nodes, input.table('Node') as Table<Node>, [], keptNode);
+  const tables: RegistryTables = { ...registryTables(input), nodes: nodes.output };
   const kept = previous?.state ?? (seed === undefined ? undefined : seeded(seed));
   // Other settings: built anew, while results that come out equal are still the same objects.
   const base = previous !== undefined && deepEqual(previous.state.options, options) ? previous.state : undefined;
   const changes = changeSet(base?.tables, tables);
   if (previous !== undefined && base !== undefined && changes.empty) return previous;
   const { state, counts } = nextState(base ?? startState(options), kept, base === undefined, tables, changes);
-  return assemble(previous, state, counts);
+  return assemble(previous, { ...state, nodes }, counts);
+}
+
+/** Whoever writes notes on Nodes does so often, and nothing here reads them. */
+function keptNode(node: Node, _key: string, before: Node | undefined): Node {
+  const same =
+    before !== undefined &&
+    deepEqual(before.labels, node.labels) &&
+    deepEqual(before.status?.addresses, node.status?.addresses);
+  return same ? before : node;
 }
 
 function startState(options: RegistryOptions): RegistryState {

@@ -24,7 +24,7 @@ export {
 export { carryLinks, forkLinker, holdLink, type Linker, type LinkKeys, newLinker, releaseLink } from './linker.ts';
 export { type NodeInfo, type ProxyError, parseProxy } from './proxy.ts';
 export { type LinkedScope, sameScopes, scopeOf } from './scope.ts';
+export { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from './settings.ts';
 export { shapingObjects } from './shaping.ts';
 export { mayConcern, type SmallChange, smallChange } from './small-change.ts';
-export { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from './settings.ts';
 export { buildSnapshot, type LinkedSnapshot, type SnapshotInput } from './snapshot.ts';

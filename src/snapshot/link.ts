@@ -11,8 +11,8 @@ import { localityLabel, placedLabels } from '../registry/facts.ts';
 import {
   workloadOf as knownWorkload,
   type PlaceChanges,
-  placeChanges,
   type ProxyWorkload,
+  placeChanges,
   samePlaces,
   serviceTargets,
   type WorkloadPlaces,
@@ -145,6 +145,7 @@ function knowsTheSame(linker: Linker, before: LinkMemory, next: LinkedSnapshot, 
   return (
     step.same &&
     samePlaces(from.registry, next.registry, before.places) &&
+    sameNode(from, next, before.known) &&
     (!before.loose || from.registry.endpoints === next.registry.endpoints) &&
     sameServices(from, next, namespace)
   );
@@ -154,14 +155,16 @@ function sameServices({ index: a }: LinkedSnapshot, { index: b }: LinkedSnapshot
   return tableGet(a.base.byNamespace, namespace) === tableGet(b.base.byNamespace, namespace);
 }
 
+function sameNode(from: LinkedSnapshot, to: LinkedSnapshot, known: ProxyWorkload['facts'] | undefined): boolean {
+  const [a, b] = [from.registry.state.tables.nodes, to.registry.state.tables.nodes];
+  const key = `/${known?.nodeName ?? ''}`;
+  return a === b || tableGet(a, key) === tableGet(b, key);
+}
+
 /** What is read to know any workload, but for what is found in its own places. */
 function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: LinkedSnapshot): boolean {
   const [before, after] = [from.state, to.state];
-  return (
-    before.placement === after.placement &&
-    before.options.clusterId === after.options.clusterId &&
-    before.tables.nodes === after.tables.nodes
-  );
+  return before.placement === after.placement && before.options.clusterId === after.options.clusterId;
 }
 
 function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
@@ -204,10 +207,15 @@ export function partLink(link: Link | undefined): void {
   if (link !== undefined) link.memory.standing = { ...link.memory.standing };
 }
 
-/** Whose links may be different in the next snapshot: those in these places, of these namespaces, and the loose ones. */
+/** Whose links may be different in the next snapshot: those in these places, on these Nodes, and so on. */
 export type Concerned =
   | 'all'
-  | { readonly places: PlaceChanges; readonly namespaces: readonly string[]; readonly loose: boolean };
+  | {
+      readonly places: PlaceChanges;
+      readonly nodes: readonly string[];
+      readonly namespaces: readonly string[];
+      readonly loose: boolean;
+    };
 
 /**
  * Compares what links are made from, but for what each has of its own: that is told apart by the places of its workload, and by
@@ -217,8 +225,10 @@ export function concernedBy(linker: Linker, snapshot: LinkedSnapshot, namespaces
   const from = linker.standing?.snapshot;
   if (from === undefined || from.mesh !== snapshot.mesh || !sameWorkloads(from, snapshot)) return 'all';
   const { registry } = snapshot;
+  const nodes = tableDiff(from.registry.state.tables.nodes, registry.state.tables.nodes);
   return {
     places: placeChanges(from.registry, registry),
+    nodes: [...nodes].map(([, before, after]) => (after ?? before)?.name ?? ''),
     namespaces: movedNamespaces(linker, from, snapshot, namespaces),
     loose: from.registry.endpoints !== registry.endpoints,
   };
@@ -245,12 +255,15 @@ function movedNamespaces(
 /** What tells a link apart from others of its namespace. */
 export interface Peculiarities {
   readonly places: WorkloadPlaces;
+  /** Empty where none is known. */
+  readonly nodeName: string;
   readonly loose: boolean;
   readonly configKey: string;
 }
 
 export function peculiarities({ memory }: Link): Peculiarities {
-  return memory;
+  const { places, loose, configKey, known } = memory;
+  return { places, loose, configKey, nodeName: known?.nodeName ?? '' };
 }
 
 /** The keys under which the linker shares what the link is made of. */
