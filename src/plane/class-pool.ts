@@ -4,8 +4,8 @@
 
 import type { ProxyClass } from '../ir/proxy.ts';
 import type { Timers } from '../lib/ports.ts';
-import { type ClassPorts, ClassState } from './class-state.ts';
 import type { PlaneSession } from './proxy-session.ts';
+import { type ClassPorts, ClassState } from './class-state.ts';
 
 /** How long an unused class is kept, ms: longer than it takes proxies to reconnect. */
 const REST_MS = 30_000;

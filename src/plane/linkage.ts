@@ -67,8 +67,9 @@ export interface Linkage<S extends object> {
   fork(): Linkage<S>;
 }
 
-export function linkage<S extends object>(): Linkage<S> {
-  return linkageFrom<S>(newLinker(), undefined, () => undefined, new Scopes());
+/** `looked`: called for each scope that is made, or compared with all that it is made of. */
+export function linkage<S extends object>(looked: () => void = () => {}): Linkage<S> {
+  return linkageFrom<S>(newLinker(), undefined, () => undefined, new Scopes(looked));
 }
 
 /** `linkOf`: what a session is linked to at first. */
@@ -144,7 +145,10 @@ function linkageFrom<S extends object>(
         forkLinker(linker),
         registry,
         (session) => copiedLink(links.get(session)),
-        new Scopes((proxyClass) => copiedAt(scopes.latest(proxyClass))),
+        new Scopes(
+          () => {},
+          (proxyClass) => copiedAt(scopes.latest(proxyClass)),
+        ),
       ),
   };
 }

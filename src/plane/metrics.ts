@@ -7,6 +7,7 @@ export interface PlaneMetrics {
   readonly failures: Counter;
   readonly links: Counter;
   readonly relinks: Counter;
+  readonly scopes: Counter;
   connected(count: number): void;
   settled(seconds: number): void;
   snapshot(snapshot: Snapshot): void;
@@ -32,6 +33,10 @@ export function planeMetrics(meter: Meter): PlaneMetrics {
     ),
     links: meter.counter('meltemi_links_total', 'Classes and proxies for which linking came out differently.'),
     relinks: meter.counter('meltemi_relinks_total', 'Proxies looked at one by one, since a change might concern them.'),
+    scopes: meter.counter(
+      'meltemi_scopes_total',
+      'What classes see, made or compared with all that it is made of, since a change might concern them.',
+    ),
     connected: (count) => connected.set(count),
     settled: (seconds) => settle.observe(seconds),
     snapshot: (snapshot) => {

@@ -6,8 +6,8 @@
 // and asks again for those that requests need. Clusters to which no virtual host led for a whole term are taken away; when
 // the virtual host is asked for again, its clusters come with it.
 
-import { TYPE_URL } from '../ir/draft.ts';
 import type { OnDemand } from '../ir/proxy.ts';
+import { TYPE_URL } from '../ir/draft.ts';
 import { fnv1a } from '../lib/hash.ts';
 import { memo } from '../lib/memo.ts';
 import { compareStrings } from '../lib/order.ts';

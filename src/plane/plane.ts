@@ -18,7 +18,7 @@ import { Kinship } from './kin.ts';
 import { type Linkage, type LinkInputs, linkage } from './linkage.ts';
 import { type PlaneMetrics, planeMetrics } from './metrics.ts';
 import { NackLedger } from './nacks.ts';
-import { type Preview, type ProposedChange, previewSteps } from './preview.ts';
+import { type Preview, previewSteps, type ProposedChange } from './preview.ts';
 import { PlaneSession } from './proxy-session.ts';
 import { OPEN_ACCESS, type SecretAccess } from './secret-access.ts';
 import { TablePool } from './table-pool.ts';
@@ -58,7 +58,7 @@ export class Plane implements ViewPort {
   readonly #options: PlaneOptions;
   readonly #metrics: PlaneMetrics;
   readonly #debounce: Debounce;
-  readonly #linkage: Linkage<PlaneSession> = linkage();
+  readonly #linkage: Linkage<PlaneSession>;
   readonly #classes: ClassPool;
   readonly #sessions = new Set<PlaneSession>();
   readonly #settledListeners = new Set<(sequence: number) => void>();
@@ -91,7 +91,8 @@ export class Plane implements ViewPort {
     this.#options = options;
     this.#metrics = planeMetrics(options.meter);
     const { clock, yieldLoop, timers, log } = options;
-    const { failures, links } = this.#metrics;
+    const { failures, links, scopes } = this.#metrics;
+    this.#linkage = linkage(() => scopes.inc());
     this.#classes = new ClassPool(
       { log, failures, links, tables: new TablePool(), kinship: new Kinship(), scopeOf: this.#linkage.scopeOf },
       timers,

@@ -21,8 +21,8 @@ import { composedView, SyncRecord } from './session.ts';
 import {
   type LeaseWorkloadKeys,
   provenIdentity,
-  type WorkloadKeysLease,
   wantsWorkloadKeys,
+  type WorkloadKeysLease,
   workloadSecretResources,
 } from './workload-secrets.ts';
 

@@ -40,11 +40,16 @@ interface Step {
 
 export class Scopes {
   readonly #known = new WeakMap<ProxyClass, Known>();
+  readonly #looked: () => void;
   readonly #origin: (proxyClass: ProxyClass) => ScopeAt | undefined;
   #step: Step | undefined;
 
-  /** `origin`: the scope from which a class starts that has none here. */
-  constructor(origin: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined) {
+  /**
+   * `looked`: called for each that is made, or compared with all that it is made of. `origin`: the scope from which a class
+   * starts that has none here.
+   */
+  constructor(looked: () => void, origin: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined) {
+    this.#looked = looked;
     this.#origin = origin;
   }
 
@@ -76,6 +81,7 @@ export class Scopes {
       if (known.at.deref() === snapshot) return scope;
       if (this.#carries(known, scope, snapshot)) return scope;
     }
+    this.#looked();
     const next = scopeOf(snapshot, proxyClass, scope ?? this.#origin(proxyClass)?.scope);
     this.#known.set(proxyClass, { at: new WeakRef(snapshot), scope: new WeakRef(next), carried: 0 });
     return next;

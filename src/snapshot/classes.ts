@@ -3,10 +3,10 @@
 import type { GatewayTarget, Proxy, ProxyClass, ProxySettings, ServiceTarget } from '../ir/proxy.ts';
 import { isHttp } from '../ir/service.ts';
 import { sortedEntries } from '../lib/order.ts';
-import { namespaceChoice, onDemandOf, splitsRoutes } from './on-demand.ts';
 import { familyOf, interceptionOf, namesOf, networkViewOf, text } from './proxy.ts';
 import type { Labels } from './selection.ts';
 import type { LinkedSnapshot } from './snapshot.ts';
+import { namespaceChoice, onDemandOf, splitsRoutes } from './on-demand.ts';
 import { mentionsFor, projectLabels, projectMetadata } from './universe.ts';
 
 /** Put on a Service in front of a gateway to have its port numbers taken as they are. */

@@ -3,7 +3,7 @@
 // own cluster to fetch them through) in the rules. An object is another one only when its own keys are.
 
 import type { JWTRule, RequestAuthenticationSpec } from '../config/generated/types.ts';
-import { type JwksFetchMode, jwksSource } from '../config/jwks-source.ts';
+import { jwksSource, type JwksFetchMode } from '../config/jwks-source.ts';
 import type { ConfigObject } from '../config/object.ts';
 import type { LinkedJwtRule, RequestAuthentication } from '../ir/policy.ts';
 import type { Service } from '../ir/service.ts';

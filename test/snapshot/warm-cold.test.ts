@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConfigObject, Kind } from '../../src/config/object.ts';
 import type { Table } from '../../src/lib/table.ts';
-import { type Link, type LinkedScope, scopeOf } from '../../src/snapshot/index.ts';
+import { type Link, type LinkedScope, mayConcern, scopeOf, smallChange } from '../../src/snapshot/index.ts';
 import {
   authorizationPolicy,
   destinationRule,
@@ -320,9 +320,15 @@ interface Run {
   readonly scopes: readonly LinkedScope[];
 }
 
+/** Scopes as the plane makes them: one that a change doesn't concern is not looked at. */
 function advance(at: World, before: Run | undefined): Run {
   const links = PROXIES.map((each, n) => linkOf(at, each, before?.links[n]));
-  const scopes = links.map((link, n) => scopeOf(at.snapshot, link.proxyClass, before?.scopes[n]));
+  const change = before && smallChange(before.at.snapshot, at.snapshot);
+  const scopes = links.map((link, n) => {
+    const scope = before?.scopes[n];
+    const same = scope !== undefined && change !== undefined && scope.proxyClass === link.proxyClass;
+    return same && !mayConcern(change, scope) ? scope : scopeOf(at.snapshot, link.proxyClass, scope);
+  });
   return { at, links, scopes };
 }
 
