@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { type MeshShape, meshManifests, proxyNode, serviceManifests, trafficManifests } from '../../bench/mesh.ts';
-import { Lab, objectsOf } from './lab.ts';
+import type { PlaneSession } from '../../src/plane/proxy-session.ts';
+import { CLUSTER, Lab, objectsOf } from './lab.ts';
 
 const NAMESPACES = 12;
 const SHAPE: MeshShape = { services: 48, endpoints: 2, namespaces: NAMESPACES, routed: 0.5, flavour: 'kubernetes' };
@@ -84,6 +85,24 @@ describe('in a mesh with Sidecars', () => {
     expect(relinks).toBeLessThanOrEqual(3);
   });
 
+  it('a service that comes is seen where a VirtualService leads to it', async () => {
+    const mesh = await lab();
+    const route = {
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'VirtualService',
+      metadata: { name: 'late', namespace: 'ns-0' },
+      spec: { hosts: ['svc-0'], http: [{ route: [{ destination: { host: 'svc-49.ns-1.svc.cluster.local' } }] }] },
+    };
+    mesh.apply(objectsOf([route]));
+    await mesh.settle();
+    const { scopes } = await costOf(mesh, serviceManifests({ ...SHAPE, services: 50 }, 49));
+    expect(scopes).toBe(2);
+    const seeing = mesh.proxies.filter((proxy) =>
+      [...proxy.held(CLUSTER).keys()].some((name) => name.includes('svc-49.')),
+    );
+    expect(seeing.map(({ id }) => id.split('~')[3])).toEqual(['ns-0.svc.cluster.local', 'ns-1.svc.cluster.local']);
+  });
+
   it('a policy of a namespace is looked at for its own proxies', async () => {
     const mesh = await lab();
     const policy = {
@@ -93,6 +112,32 @@ describe('in a mesh with Sidecars', () => {
       spec: { rules: [{ to: [{ operation: { methods: ['GET'] } }] }] },
     };
     expect(await costOf(mesh, [policy])).toEqual({ scopes: 0, relinks: 1, responses: 1 });
+  });
+
+  it.each([
+    ['EnvoyFilter', 'networking.istio.io/v1alpha3', {}],
+    ['Telemetry', 'telemetry.istio.io/v1', { accessLogging: [{ disabled: true }] }],
+    ['WasmPlugin', 'extensions.istio.io/v1alpha1', { url: 'oci://x/y:v1' }],
+    ['PeerAuthentication', 'security.istio.io/v1', { mtls: { mode: 'STRICT' } }],
+    ['Sidecar', 'networking.istio.io/v1', { egress: [{ hosts: ['./*', 'ns-1/*'] }] }],
+    [
+      'DestinationRule',
+      'networking.istio.io/v1',
+      { host: '*.svc.cluster.local', trafficPolicy: { loadBalancer: { simple: 'RANDOM' } } },
+    ],
+  ])('a %s of the root namespace is looked at for all', async (kind, apiVersion, spec) => {
+    const mesh = await lab();
+    const object = { apiVersion, kind, metadata: { name: 'x', namespace: 'istio-system' }, spec };
+    expect((await costOf(mesh, [object])).scopes).toBe(NAMESPACES);
+  });
+
+  it('a Sidecar with another listener of its own is told to the proxies of its namespace', async () => {
+    const mesh = await lab();
+    const [own] = SIDECARS;
+    const ingress = [{ port: { number: 7000, protocol: 'HTTP', name: 'http' }, defaultEndpoint: '127.0.0.1:8080' }];
+    const { relinks, responses } = await costOf(mesh, [{ ...own, spec: { ...own?.spec, ingress } }]);
+    expect(relinks).toBe(1);
+    expect(responses).toBeGreaterThanOrEqual(1);
   });
 
   it('a scope is looked at again when many changes have passed it by', async () => {
@@ -138,5 +183,31 @@ describe('a WorkloadEntry', () => {
     expect(relinks).toBeLessThan(NAMESPACES / 2);
     const [session] = [...mesh.plane.sessions].filter(({ proxy }) => proxy.namespace === 'ns-4');
     expect(session?.workload?.labels['version']).toBe('of-vm');
+  });
+});
+
+describe('an endpoint that is written into a ServiceEntry', () => {
+  it('concerns proxies with its address', async () => {
+    const mesh = await lab();
+    const session = (): PlaneSession => mesh.sessionOf(mesh.proxies[4] as (typeof mesh.proxies)[number]);
+    const [own = ''] = session().proxy.addresses;
+    const entry = (address: string) => ({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'ServiceEntry',
+      metadata: { name: 'written', namespace: 'ns-4' },
+      spec: {
+        hosts: ['written.example.com'],
+        ports: [{ number: 9000, name: 'http', protocol: 'HTTP' }],
+        resolution: 'STATIC',
+        endpoints: [{ address }],
+      },
+    });
+    mesh.apply(objectsOf([entry('10.99.9.9')]));
+    await mesh.settle();
+    const targets = (): readonly string[] => session().workload?.targets.map(({ service }) => service.hostname) ?? [];
+    expect(targets()).not.toContain('written.example.com');
+    const { relinks } = await costOf(mesh, [entry(own)]);
+    expect(targets()).toContain('written.example.com');
+    expect(relinks).toBeLessThan(NAMESPACES / 2);
   });
 });

@@ -280,6 +280,7 @@ const PROXIES = [
   proxy({ namespace: 'a', labels: { app: 'x' } }),
   proxy({ namespace: 'b', labels: { app: 'y' }, name: 'p-10.2.0.1', ip: '10.2.0.1' }),
   proxy({ namespace: 'istio-system' }),
+  proxy({ namespace: 'd' }),
   proxy({ type: 'router', namespace: 'istio-system', labels: { app: 'x' }, name: 'p-10.2.0.2', ip: '10.2.0.2' }),
 ];
 
@@ -320,6 +321,9 @@ interface Run {
   readonly scopes: readonly LinkedScope[];
 }
 
+/** Of a namespace that random objects aren't of: what it sees differs little from change to change. */
+const NARROW = sidecar('narrow', { egress: [{ hosts: ['b/*'] }] }, { namespace: 'd' });
+
 /** Scopes as the plane makes them: one that a change doesn't concern is not looked at. */
 function advance(at: World, before: Run | undefined): Run {
   const links = PROXIES.map((each, n) => linkOf(at, each, before?.links[n]));
@@ -348,7 +352,7 @@ describe('linking step by step', () => {
     fc.assert(
       fc.property(fc.array(change, { minLength: 1, maxLength: 40, size: 'max' }), (changes) => {
         const interned = new Map<string, ConfigObject>();
-        let run = advance(world([]), undefined);
+        let run = advance(world([NARROW]), undefined);
         for (const { remove, object } of changes) {
           const text = JSON.stringify(object);
           const kept = interned.get(text) ?? object;
