@@ -1,6 +1,5 @@
 // What a route does: forward to one or several clusters, redirect, or answer by itself.
 
-import { constantTemplate, slot, type Template } from '../../codec/index.ts';
 import type {
   Destination,
   HTTPDirectResponse,
@@ -9,10 +8,10 @@ import type {
   HTTPRouteDestination,
   Percent,
 } from '../../config/generated/types.ts';
-import type { Dialect } from '../../ir/proxy.ts';
 import { protoDuration } from '../../lib/duration.ts';
-import { Encoded, type Messages } from '../../messages/index.ts';
+import type { Encoded, Messages } from '../../messages/index.ts';
 import { escapeRegex } from '../envoy.ts';
+import { filledAction } from './filled-action.ts';
 import { hashPolicy } from './hash-policy.ts';
 import { type HeaderChanges, headerEdit, joinChanges, NO_EDIT } from './headers.ts';
 import { fractionOf, hundredths } from './percent.ts';
@@ -93,8 +92,7 @@ function unusable(field: string, why: string): ActionResult {
 }
 
 function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string | undefined): ActionResult {
-  const { rule, settings } = inputs;
-  const destinations = rule.route ?? [];
+  const destinations = inputs.rule.route ?? [];
   const [only] = destinations;
   if (only === undefined) return unusable('route', 'the rule has no destination');
   if (destinations.length > 1) return forwardToSeveral(inputs, changes, authority, destinations);
@@ -102,11 +100,34 @@ function forward(inputs: ActionInputs, changes: HeaderChanges, authority: string
   const target = targetOf(inputs, only);
   const all = own === NO_EDIT ? changes : joinChanges(changes, own.changes);
   const host = authority ?? own.authority;
-  const { cluster, hash, session } = target;
-  if (host === undefined && hash === undefined && cluster !== '' && isPlain(rule, settings)) {
-    return forwarded(all, plainAction(cluster, settings), cluster, session);
-  }
-  return forwarded(all, forwardAction(inputs, host, target, undefined), cluster, session);
+  const route = filledForward(inputs, host, target) ?? forwardAction(inputs, host, target, undefined);
+  return forwarded(all, route, target.cluster, target.session);
+}
+
+/** Undefined where more than texts tells the rule from others. */
+function filledForward(inputs: ActionInputs, host: string | undefined, target: Target): Encoded | undefined {
+  const { rule, settings } = inputs;
+  if (target.hash !== undefined || rule.mirror !== undefined || rule.mirrors !== undefined) return undefined;
+  const { prefixRewrite, regexRewrite } = pathRewrite(inputs);
+  if (regexRewrite !== undefined) return undefined;
+  const authority = nonEmpty(rule.rewrite?.authority) ?? host;
+  const { semantics, dialect, forwardedHost, defaultRetries } = settings;
+  const marked = rule.rewrite !== undefined && forwardedHost ? 'f' : '-';
+  const kind = {
+    timeout: rule.timeout,
+    retries: rule.retries ?? defaultRetries,
+    mark: `${dialect}${semantics === 'gateway' ? 'g' : '-'}${marked}`,
+  };
+  return filledAction(kind, { cluster: target.cluster, prefixRewrite, authority }, (texts) => {
+    const uri = texts.prefixRewrite;
+    const standIn: HTTPRoute = {
+      ...(rule.rewrite && { rewrite: { uri } }),
+      timeout: kind.timeout,
+      retries: kind.retries,
+    };
+    const to: Target = { cluster: texts.cluster, hash: undefined, session: undefined };
+    return forwardAction({ ...inputs, rule: standIn }, texts.authority, to, undefined);
+  });
 }
 
 function forwardToSeveral(
@@ -149,40 +170,6 @@ function forwardAction(
     appendXForwardedHost: rule.rewrite !== undefined && settings.forwardedHost ? true : undefined,
   };
 }
-
-/** A rule that leads somewhere, and that is all. */
-function isPlain(
-  { timeout, retries, rewrite, mirror, mirrors }: HTTPRoute,
-  { defaultRetries }: RouteSettings,
-): boolean {
-  return (
-    timeout === undefined &&
-    retries === undefined &&
-    rewrite === undefined &&
-    mirror === undefined &&
-    mirrors === undefined &&
-    defaultRetries === undefined
-  );
-}
-
-function plainAction(cluster: string, { semantics, dialect }: RouteSettings): Encoded {
-  const templates = semantics === 'gateway' ? PLAIN_OF_GATEWAY_API : PLAIN;
-  return new Encoded(templates[dialect].fill(cluster));
-}
-
-function plainTemplates(clusterNotFoundResponseCode: RouteAction['clusterNotFoundResponseCode']) {
-  const of = (dialect: Dialect): Template =>
-    constantTemplate('envoy.config.route.v3.RouteAction', () => ({
-      cluster: slot(0),
-      clusterNotFoundResponseCode,
-      retryPolicy: retryPolicy(undefined, false),
-      ...timeouts('0s', dialect),
-    }));
-  return { classic: of('classic'), current: of('current'), latest: of('latest') };
-}
-
-const PLAIN = plainTemplates(undefined);
-const PLAIN_OF_GATEWAY_API = plainTemplates('INTERNAL_SERVER_ERROR');
 
 /** A destination without host stands for a backend that could not be resolved: no cluster has this name. */
 const UNKNOWN: Target = { cluster: 'UnknownService', hash: undefined, session: undefined };

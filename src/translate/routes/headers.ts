@@ -1,10 +1,12 @@
 // Header operations of routes and of their destinations.
 
+import { constantTemplate, slot } from '../../codec/index.ts';
 import type { HeaderOperations, Headers } from '../../config/generated/types.ts';
 import { sortedKeys } from '../../lib/order.ts';
-import type { Messages } from '../../messages/index.ts';
+import type { Encoded, Messages } from '../../messages/index.ts';
+import { TextPairs } from './text-pairs.ts';
 
-type HeaderValueOption = Messages['envoy.config.core.v3.HeaderValueOption'];
+type HeaderValueOption = Messages['envoy.config.core.v3.HeaderValueOption'] | Encoded;
 
 export interface HeaderChanges {
   readonly requestHeadersToAdd?: readonly HeaderValueOption[] | undefined;
@@ -53,21 +55,38 @@ function join<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): read
 function additions(operations: HeaderOperations | undefined): readonly HeaderValueOption[] {
   if (operations?.set === undefined && operations?.add === undefined) return NO_OPTIONS;
   const options: HeaderValueOption[] = [];
-  addAll(options, operations.set, 'OVERWRITE_IF_EXISTS_OR_ADD');
-  addAll(options, operations.add, undefined);
+  addAll(options, operations.set, SET);
+  addAll(options, operations.add, ADD);
   return options;
 }
 
-function addAll(
-  options: HeaderValueOption[],
-  values: HeaderOperations['set'],
-  appendAction: HeaderValueOption['appendAction'],
-): void {
+function addAll(options: HeaderValueOption[], values: HeaderOperations['set'], { how, pairs }: Adding): void {
   if (values === undefined) return;
   for (const key of sortedKeys(values)) {
-    if (!isInternal(key)) options.push({ header: { key, value: values[key] }, appendAction });
+    if (isInternal(key)) continue;
+    const value = values[key];
+    options.push(value ? pairs.of(key, value) : option(key, value, how));
   }
 }
+
+type Added = Messages['envoy.config.core.v3.HeaderValueOption'];
+
+function option(key: string, value: string | undefined, appendAction: Added['appendAction']): Added {
+  return { header: { key, value }, appendAction };
+}
+
+interface Adding {
+  readonly how: Added['appendAction'];
+  readonly pairs: TextPairs;
+}
+
+function adding(how: Added['appendAction']): Adding {
+  const message = (): Added => option(slot(0), slot(1), how);
+  return { how, pairs: new TextPairs(constantTemplate('envoy.config.core.v3.HeaderValueOption', message)) };
+}
+
+const SET = adding('OVERWRITE_IF_EXISTS_OR_ADD');
+const ADD = adding(undefined);
 
 const NO_OPTIONS: readonly HeaderValueOption[] = [];
 const NO_NAMES: readonly string[] = [];

@@ -1,11 +1,12 @@
 // HTTPMatchRequest to RouteMatch.
 
-import { lasting } from '../../codec/index.ts';
+import { constantTemplate, lasting, slot } from '../../codec/index.ts';
 import type { HTTPMatchRequest, StringMatch } from '../../config/generated/types.ts';
 import { compareStrings, sortedEntries, sortedKeys } from '../../lib/order.ts';
-import type { Messages } from '../../messages/index.ts';
+import type { Encoded, Messages } from '../../messages/index.ts';
 import { JWT_METADATA_FILTER, routingClaim } from './claims.ts';
 import { stringMatcher } from './string-match.ts';
+import { TextPairs } from './text-pairs.ts';
 
 export type RouteMatch = Messages['envoy.config.route.v3.RouteMatch'];
 type HeaderMatcher = Messages['envoy.config.route.v3.HeaderMatcher'];
@@ -51,27 +52,52 @@ function pathMatch(uri: StringMatch | undefined, prefixes: PrefixForm): RouteMat
   return elements === '' ? ANY_PATH : { pathSeparatedPrefix: elements };
 }
 
-function headerMatchers(match: HTTPMatchRequest): HeaderMatcher[] {
+type Matchers = (HeaderMatcher | Encoded)[];
+
+function headerMatchers(match: HTTPMatchRequest): Matchers {
+  const matchers: Matchers = match.withoutHeaders === undefined ? [] : mixedMatchers(match);
+  if (match.withoutHeaders === undefined && match.headers !== undefined) {
+    for (const name of sortedKeys(match.headers))
+      if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, match.headers[name]));
+  }
+  if (match.method !== undefined) matchers.push(headerMatcher(':method', match.method));
+  if (match.authority !== undefined) matchers.push(headerMatcher(':authority', match.authority));
+  if (match.scheme !== undefined) matchers.push(headerMatcher(':scheme', match.scheme));
+  return matchers;
+}
+
+/** Headers that have to be there and those that must not be, in the order of their names. */
+function mixedMatchers(match: HTTPMatchRequest): HeaderMatcher[] {
   const matchers: HeaderMatcher[] = [];
   addMatchers(matchers, match.headers, false);
-  if (match.withoutHeaders !== undefined) {
-    addMatchers(matchers, match.withoutHeaders, true);
-    matchers.sort((a, b) => compareStrings(a.name ?? '', b.name ?? ''));
-  }
-  if (match.method !== undefined) matchers.push(headerMatcher(':method', match.method, false));
-  if (match.authority !== undefined) matchers.push(headerMatcher(':authority', match.authority, false));
-  if (match.scheme !== undefined) matchers.push(headerMatcher(':scheme', match.scheme, false));
-  return matchers;
+  addMatchers(matchers, match.withoutHeaders, true);
+  return matchers.sort((a, b) => compareStrings(a.name ?? '', b.name ?? ''));
 }
 
 function addMatchers(matchers: HeaderMatcher[], values: HTTPMatchRequest['headers'], absent: boolean): void {
   if (values === undefined) return;
   for (const name of sortedKeys(values)) {
-    if (routingClaim(name) === undefined) matchers.push(headerMatcher(name, values[name], absent));
+    if (routingClaim(name) === undefined) matchers.push(composedMatcher(name, values[name], absent));
   }
 }
 
-function headerMatcher(name: string, value: StringMatch | undefined, absent: boolean): HeaderMatcher {
+/** What most rules match by are two texts, which are filled in. */
+function headerMatcher(name: string, value: StringMatch | undefined): HeaderMatcher | Encoded {
+  if (name === '') return composedMatcher(name, value, false);
+  if (value?.exact !== undefined && value.exact !== '') return EXACT.of(name, value.exact);
+  if (value?.exact === undefined && value?.prefix) return PREFIX.of(name, value.prefix);
+  return composedMatcher(name, value, false);
+}
+
+const EXACT = matchersBy({ exact: slot(1) });
+const PREFIX = matchersBy({ prefix: slot(1) });
+
+function matchersBy(value: StringMatch): TextPairs {
+  const message = (): HeaderMatcher => composedMatcher(slot(0), value, false);
+  return new TextPairs(constantTemplate('envoy.config.route.v3.HeaderMatcher', message));
+}
+
+function composedMatcher(name: string, value: StringMatch | undefined, absent: boolean): HeaderMatcher {
   const matcher = stringMatcher(value);
   const what = matcher === undefined ? { presentMatch: true } : { stringMatch: matcher };
   if (!absent) return { name, ...what };

@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
+import { decode, Encoded } from '../../../src/codec/index.ts';
 import type { HTTPMatchRequest } from '../../../src/config/generated/types.ts';
 import { isCatchAll, type PrefixForm, type RouteMatch, routeMatch } from '../../../src/translate/routes/match.ts';
 
-/** Without fields that hold undefined. */
+/** Without fields that hold undefined, and with what is encoded already in words. */
 function clean(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value));
+  return JSON.parse(
+    JSON.stringify(value, (_key, each: unknown) =>
+      each instanceof Encoded ? decode('envoy.config.route.v3.HeaderMatcher', each.bytes) : each,
+    ),
+  );
 }
 
 interface Case {
