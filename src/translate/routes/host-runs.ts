@@ -23,8 +23,8 @@ const ONE_IN = 32;
 /** Where no name ends it. */
 const MOST = 64 * 1024;
 
-/** Runs with the same beginning that are remembered: classes make the same one, one class after the other. */
-const MAX_RECENT = 4;
+/** Runs with the same beginning that are remembered: classes make the same one, between others that are their own. */
+const MAX_RECENT = 16;
 
 /** `field`: the number under which the hosts stand. Where a run ends depends on nothing in front of it. */
 export function hostRuns(
@@ -43,13 +43,16 @@ export function hostRuns(
   return runs;
 }
 
-/** By the first of their hosts. */
+/** By the first of their hosts; the one that was asked for last comes first. */
 const recent = stamp<VirtualHost, readonly WeakRef<HostRun>[]>();
 
 function recentRun(first: VirtualHost, hosts: readonly VirtualHost[], from: number): HostRun | undefined {
-  for (const ref of recent.get(first) ?? []) {
+  const refs = recent.get(first) ?? [];
+  for (const [at, ref] of refs.entries()) {
     const run = standing(ref.deref(), hosts, from);
-    if (run !== undefined) return run;
+    if (run === undefined) continue;
+    if (at > 0) recent.set(first, [ref, ...refs.filter((each) => each !== ref)]);
+    return run;
   }
   return undefined;
 }
@@ -76,6 +79,7 @@ function newRun(field: number, hosts: readonly VirtualHost[], from: number): Hos
   const messages = own.map((host) => host.message.bytes);
   const run = { hosts: own, bytes: asField(field, messages), closed };
   const first = hosts[from] as VirtualHost;
-  recent.set(first, [new WeakRef(run), ...(recent.get(first) ?? []).slice(0, MAX_RECENT - 1)]);
+  const others = (recent.get(first) ?? []).filter((ref) => ref.deref() !== undefined);
+  recent.set(first, [new WeakRef(run), ...others.slice(0, MAX_RECENT - 1)]);
   return run;
 }

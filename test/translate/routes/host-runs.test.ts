@@ -48,6 +48,18 @@ describe('virtual hosts in runs', () => {
     );
   });
 
+  it('are found again behind many of others that begin alike, while they are asked for', () => {
+    const [first, shared, last] = [1, 2, 3].map((at) => hostOf(at, 9_000)) as [VirtualHost, VirtualHost, VirtualHost];
+    const whole = [first, shared, last];
+    const [run] = hostRuns(2, whole, undefined);
+    const kept: unknown[] = [];
+    for (let other = 0; other < 100; other++) {
+      kept.push(hostRuns(2, [first, hostOf(100 + other, 9_000), last], undefined));
+      if (other % 10 === 0) expect(hostRuns(2, whole, undefined)[0]).toBe(run);
+    }
+    expect(kept).toHaveLength(100);
+  });
+
   it('are no shorter than what is worth to be sent where it lies, but for the last', () => {
     fc.assert(
       fc.property(sizes, (all) => {
