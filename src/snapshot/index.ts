@@ -6,13 +6,13 @@
 //   buildSnapshot  once per settled change;
 //   concernedBy  once per settled change: whose links may be different;
 //   relink       for each of those, and for every connection: class and workload, or the same link when nothing differs;
-//   scopeOf      for every class in use after each change: the same scope when nothing differs.
+//   smallChange  once per settled change: what it is about, where that is little; mayConcern asks it for every class;
+//   scopeOf      for the classes that it may concern: the same scope when nothing differs.
 //
 // All of it is pure but for the Linker, the tables of classes and workloads in use, which the plane owns.
 
+export { type Concerned, concernedBy } from './concerned.ts';
 export {
-  type Concerned,
-  concernedBy,
   isCurrent,
   isKept,
   keysOf,

@@ -6,13 +6,11 @@
 
 import type { MeshConfig } from '../config/mesh.ts';
 import type { Proxy, ProxyClass, ProxySettings, ServiceTarget, Workload } from '../ir/proxy.ts';
-import { keepList, sameList, tableDiff, tableGet } from '../lib/table.ts';
+import { keepList, sameList, tableGet } from '../lib/table.ts';
 import { localityLabel, placedLabels } from '../registry/facts.ts';
 import {
   workloadOf as knownWorkload,
-  type PlaceChanges,
   type ProxyWorkload,
-  placeChanges,
   samePlaces,
   serviceTargets,
   type WorkloadPlaces,
@@ -162,12 +160,13 @@ function sameNode(from: LinkedSnapshot, to: LinkedSnapshot, known: ProxyWorkload
 }
 
 /** What is read to know any workload, but for what is found in its own places. */
-function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: LinkedSnapshot): boolean {
+export function sameWorkloads({ registry: from }: LinkedSnapshot, { registry: to }: LinkedSnapshot): boolean {
   const [before, after] = [from.state, to.state];
   return before.placement === after.placement && before.options.clusterId === after.options.clusterId;
 }
 
-function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
+/** What links of a namespace were made from in the snapshot; lists of before where they are the same. */
+export function inputsOf(linker: Linker, snapshot: LinkedSnapshot, namespace: string): NamespaceInputs {
   const before = linker.namespaces.get(namespace);
   if (before?.snapshot === snapshot) return before;
   const same = before !== undefined && sameForNamespaces(before.snapshot, snapshot);
@@ -205,51 +204,6 @@ export function isKept(linker: Linker, { proxyClass, workload, memory }: Link): 
 /** From now on the link stays where it is, and is compared with the next snapshot by itself. */
 export function partLink(link: Link | undefined): void {
   if (link !== undefined) link.memory.standing = { ...link.memory.standing };
-}
-
-/** Whose links may be different in the next snapshot: those in these places, on these Nodes, and so on. */
-export type Concerned =
-  | 'all'
-  | {
-      readonly places: PlaceChanges;
-      readonly nodes: readonly string[];
-      readonly namespaces: readonly string[];
-      readonly loose: boolean;
-    };
-
-/**
- * Compares what links are made from, but for what each has of its own: that is told apart by the places of its workload, and by
- * whether endpoints say what it is part of.
- */
-export function concernedBy(linker: Linker, snapshot: LinkedSnapshot, namespaces: Iterable<string>): Concerned {
-  const from = linker.standing?.snapshot;
-  if (from === undefined || from.mesh !== snapshot.mesh || !sameWorkloads(from, snapshot)) return 'all';
-  const { registry } = snapshot;
-  const nodes = tableDiff(from.registry.state.tables.nodes, registry.state.tables.nodes);
-  return {
-    places: placeChanges(from.registry, registry),
-    nodes: [...nodes].map(([, before, after]) => (after ?? before)?.name ?? ''),
-    namespaces: movedNamespaces(linker, from, snapshot, namespaces),
-    loose: from.registry.endpoints !== registry.endpoints,
-  };
-}
-
-/** Namespaces of which services, or what their proxies depend on, are others. */
-function movedNamespaces(
-  linker: Linker,
-  from: LinkedSnapshot,
-  snapshot: LinkedSnapshot,
-  namespaces: Iterable<string>,
-): readonly string[] {
-  const { byNamespace } = from.index.base;
-  const services = new Set(
-    [...tableDiff(byNamespace, snapshot.index.base.byNamespace)].map(([namespace]) => namespace),
-  );
-  return [...namespaces].filter((namespace) => {
-    const before = linker.namespaces.get(namespace);
-    const { outbound, inbound } = inputsOf(linker, snapshot, namespace);
-    return before?.outbound !== outbound || before.inbound !== inbound || services.has(namespace);
-  });
 }
 
 /** What tells a link apart from others of its namespace. */
