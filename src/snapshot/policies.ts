@@ -10,6 +10,7 @@ import type {
 } from '../config/generated/types.ts';
 import type { ConfigObject } from '../config/object.ts';
 import type { PolicySet, RequestAuthentication, TelemetrySelection } from '../ir/policy.ts';
+import { memo } from '../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
 import { keepList } from '../lib/table.ts';
 import { type Aged, inNamespace, inRootAndOwn, type NamespacedIndex } from './by-namespace.ts';
@@ -79,11 +80,19 @@ function attached<S extends Selecting>(
       found.push(object);
     }
   }
-  return found ?? NOTHING;
+  return found === undefined ? NOTHING : shared(found);
 }
 
-function sorted<T>(list: readonly T[], compare: (a: T, b: T) => number): readonly T[] {
-  return list.length < 2 ? list : list.toSorted(compare);
+/** One list for all workloads to which the same objects apply: what follows from it is made once for them. */
+function shared<T extends object>(list: readonly T[]): readonly T[] {
+  const [first, ...rest] = list;
+  return first === undefined ? list : (listFrom(first, ...rest) as readonly T[]);
+}
+
+const listFrom = memo((first: object, ...rest: readonly object[]): readonly object[] => [first, ...rest]);
+
+function sorted<T extends object>(list: readonly T[], compare: (a: T, b: T) => number): readonly T[] {
+  return list.length < 2 ? list : shared(list.toSorted(compare));
 }
 
 /** Lower priority first, then the root namespace, then age, then `NAME.NAMESPACE`. */

@@ -25,7 +25,7 @@ export type InternalAddresses =
   Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig'];
 type HttpFilter = Messages['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'];
 
-/** What chains without HTTP read: one object for all classes that agree on it, so that they share rendered listeners. */
+/** What chains read beside names: one object for all classes that agree on it, so that they share rendered listeners. */
 export interface L4Context {
   readonly logs: AccessLogs;
   readonly authorization: AuthorizationFilters;
@@ -34,6 +34,10 @@ export interface L4Context {
   readonly idleTimeout: string | undefined;
   /** Outbound listeners spread connections over the proxy's threads one by one. */
   readonly exactBalance: boolean;
+  /** Of tokens in requests. */
+  readonly jwt: readonly HttpFilter[];
+  /** Telemetry says something of traces, in which a workload is called by its names. */
+  readonly traced: boolean;
   /** Policies that are on every chain. */
   readonly origins: readonly Origin[];
 }
@@ -44,7 +48,6 @@ export interface ChainContext extends L4Context {
   readonly mesh: MeshSettings;
   /** Made when it is asked for: of most contexts it never is. */
   readonly tracing: () => TracingSettings;
-  readonly jwt: readonly HttpFilter[];
   /** Clients at these addresses are believed what their headers say of a request. */
   readonly internalAddresses: InternalAddresses | undefined;
   /** This context without what HTTP adds. */
@@ -105,16 +108,14 @@ const contextOf = memo(
     providers: Providers,
     internal: InternalAddresses | undefined,
   ): ChainContext => {
-    const secured = role !== 'sidecar-outbound';
     const l4 = l4Context(proxyClass, role, mesh, policies, providers);
     const { telemetry } = policies;
     const tracing = () => tracingSettings({ role, mesh, proxyClass, telemetry, providers });
-    const jwt = secured ? jwtFilter({ policies: policies.requestAuthn, clearRouteCache: role === 'gateway' }) : NONE;
-    return joined(l4, { role, proxyClass, mesh, tracing, jwt, internalAddresses: internal });
+    return joined(l4, { role, proxyClass, mesh, tracing, internalAddresses: internal });
   },
 );
 
-/** A context that no policy and no provider has a part in. */
+/** A context in whose traces no policy and no provider has a part. */
 export function plainContext(
   l4: L4Context,
   proxyClass: ProxyClass,
@@ -123,12 +124,12 @@ export function plainContext(
   internal: InternalAddresses | undefined,
 ): ChainContext {
   const tracing = () => tracingSettings({ role, mesh, proxyClass, telemetry: NO_TELEMETRY, providers: NO_PROVIDERS });
-  return joined(l4, { role, proxyClass, mesh, tracing, jwt: NONE, internalAddresses: internal });
+  return joined(l4, { role, proxyClass, mesh, tracing, internalAddresses: internal });
 }
 
 function joined(l4: L4Context, own: Omit<ChainContext, keyof L4Context | 'l4'>): ChainContext {
-  const { logs, authorization, extensions, idleTimeout, exactBalance, origins } = l4;
-  return { logs, authorization, extensions, idleTimeout, exactBalance, origins, l4, ...own };
+  const { logs, authorization, extensions, idleTimeout, exactBalance, jwt, traced, origins } = l4;
+  return { logs, authorization, extensions, idleTimeout, exactBalance, jwt, traced, origins, l4, ...own };
 }
 
 const NO_TELEMETRY: TelemetrySelection = { mesh: undefined, namespace: undefined, workload: undefined };
@@ -205,6 +206,8 @@ const sharedContext = memo(
       extensions: extensionSlots(role, plugins, extensions),
       idleTimeout,
       exactBalance,
+      jwt: jwtFilter({ policies: requestAuthn, clearRouteCache: role === 'gateway' }),
+      traced: [meshTelemetry, namespaceTelemetry, workloadTelemetry].some((each) => each?.spec.tracing !== undefined),
       origins: objects.flatMap((object) => (object === undefined ? [] : [originOf(object)])),
     };
   },

@@ -5,6 +5,7 @@
 import { slot } from '../codec/index.ts';
 import type { Dialect, InterceptionMode, IpFamily, ProxyClass, ProxySettings, ProxyType } from '../ir/proxy.ts';
 import { memo } from '../lib/memo.ts';
+import { stamp } from '../lib/stamp.ts';
 import {
   type ChainContext,
   type InternalAddresses,
@@ -27,9 +28,9 @@ export const FREE_SLOT = 3;
 export const frameOf = memo((context: ChainContext): Frame => {
   const { mesh, proxyClass, role, l4, internalAddresses } = context;
   const { settings, namespace, clusterId, type, family, dialect, interception } = proxyClass;
-  // Policies are of few workloads; tracers name them in ways of their own.
-  const own = context.origins.length > 0 || context.jwt.length > 0 || namespace === '';
-  if (own || (mesh.defaultProviders?.tracing ?? []).length > 0) return { context, names: UNUSED };
+  // Tracers name workloads in ways of their own.
+  const own = context.traced || (mesh.defaultProviders?.tracing ?? []).length > 0 || namespace === '';
+  if (own || !isShared(context)) return { context, names: UNUSED };
   const { proxyConfig } = settings;
   const shared = standIn(
     l4,
@@ -65,6 +66,20 @@ export const frameOf = memo((context: ChainContext): Frame => {
     names: [settings.canonicalRevision || 'latest', settings.canonicalService || 'unknown', namespace],
   };
 });
+
+const firstOf = stamp<L4Context, ChainContext>();
+
+/**
+ * Policies may be of a single workload: the first that has them is rendered by itself, and a frame begins with the second. Without any,
+ * there will be a second.
+ */
+function isShared(context: ChainContext): boolean {
+  const { l4 } = context;
+  if (l4.origins.length === 0) return true;
+  const first = firstOf.get(l4);
+  if (first === undefined) firstOf.set(l4, context);
+  return first !== undefined && first !== context;
+}
 
 const UNUSED = ['-', '-', '-'] as const;
 

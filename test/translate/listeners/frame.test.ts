@@ -16,6 +16,7 @@ import {
   authorizationPolicy,
   gateway,
   peerAuthentication,
+  requestAuthentication,
   service,
   serviceEntry,
   telemetry,
@@ -35,8 +36,26 @@ const OBJECTS = [
   }),
 ];
 
-/** Says nothing, but is a policy, with which listeners are rendered for their workload alone. */
-const SILENT = telemetry('silent', {}, { namespace: 'istio-system' });
+/** Says nothing, but speaks of traces, with which listeners are rendered for their workload alone. */
+const silent = (spec: Parameters<typeof telemetry>[1] = {}) =>
+  telemetry('all', { ...spec, tracing: [] }, { namespace: 'istio-system' });
+
+const root = { namespace: 'istio-system' };
+const LOGS = { accessLogging: [{ providers: [{ name: 'envoy' }] }] };
+const RULES = [{ from: [{ source: { namespaces: ['a'] } }], to: [{ operation: { methods: ['GET'] } }] }];
+
+/** What a mesh says of all workloads, and the same with what has each rendered by itself. */
+const POLICIES: readonly { readonly said: readonly ConfigObject[]; readonly alone: readonly ConfigObject[] }[] = [
+  { said: [], alone: [silent()] },
+  ...[
+    [authorizationPolicy('all', { rules: RULES }, root)],
+    [
+      authorizationPolicy('all', { action: 'DENY', rules: RULES }, root),
+      requestAuthentication('all', { jwtRules: [{ issuer: 'i', jwks: '{"keys":[]}' }] }, root),
+    ],
+  ].map((said) => ({ said, alone: [...said, silent()] })),
+  { said: [telemetry('all', LOGS, root)], alone: [silent(LOGS)] },
+];
 
 const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
 const flag = optional(fc.constantFrom('true', '1'));
@@ -104,10 +123,10 @@ const gateways = [
 ];
 
 const worlds = MESHES.flatMap((mesh) =>
-  [undefined, 'STRICT', 'DISABLE'].map((mode) => {
+  [undefined, 'STRICT', 'DISABLE'].flatMap((mode) => {
     const own = mode === undefined ? [] : [peerAuthentication('p', { mtls: { mode: mode as 'STRICT' } })];
-    const at = (...more: readonly ConfigObject[]) => world([...OBJECTS, ...own, ...gateways, ...more], { mesh });
-    return { framed: at(), alone: at(SILENT) };
+    const at = (more: readonly ConfigObject[]) => world([...OBJECTS, ...own, ...gateways, ...more], { mesh });
+    return POLICIES.map(({ said, alone }) => ({ framed: at(said), alone: at(alone) }));
   }),
 );
 
@@ -119,13 +138,17 @@ describe('a workload that differs from others by names alone', () => {
     fc.assert(
       fc.property(fc.nat(worlds.length - 1), proxies, (index, options) => {
         const { framed, alone } = worlds[index] as (typeof worlds)[number];
+        // Frames of workloads with policies begin with the second of them.
+        const other = { ...options, namespace: 'other', labels: { app: 'other' } };
+        listening(framed, other);
+        gatewayListeners(scopeFor(framed, { ...other, type: 'router', labels: options.labels ?? {} }));
         expect(bytesByName(listening(framed, options).drafts)).toEqual(bytesByName(listening(alone, options).drafts));
         const router = { ...options, type: 'router' as const };
         expect(bytesByName(gatewayListeners(scopeFor(framed, router)))).toEqual(
           bytesByName(gatewayListeners(scopeFor(alone, router))),
         );
       }),
-      { numRuns: 40 },
+      { numRuns: 120 },
     );
   });
 
@@ -145,6 +168,23 @@ describe('a workload that differs from others by names alone', () => {
     expect(runs()).toBe(before);
     of('fourth', { protocolDetectionTimeout: '7s' });
     expect(runs()).toBeGreaterThan(before);
+  });
+});
+
+describe('workloads of one policy', () => {
+  it('have their listeners from one template, from the second on', () => {
+    const policy = authorizationPolicy('all', { rules: RULES }, { namespace: 'shop' });
+    const names = ['one', 'two', 'three', 'four'];
+    const at = world([
+      ...names.map((name) => service(name, { namespace: 'shop', selector: { app: name }, ports: ['http:8124'] })),
+      policy,
+    ]);
+    const runs = names.map((name) => {
+      const before = inboundTemplate.counts.runs;
+      listening(at, { namespace: 'shop', labels: { app: name, 'service.istio.io/canonical-name': name } });
+      return inboundTemplate.counts.runs - before;
+    });
+    expect(runs).toEqual([0, 1, 0, 0]);
   });
 });
 
