@@ -5,6 +5,7 @@ import { copyOf } from './blocks.ts';
 import { encodeJson } from './encode.ts';
 import { CodecError } from './error.ts';
 import { WireReader } from './reader.ts';
+import { type Sharer, Share } from './share.ts';
 import { type FieldInfo, type MessageInfo, messageInfo, typeNameOf } from './table.ts';
 import { ReverseWriter } from './writer.ts';
 
@@ -101,7 +102,7 @@ const MAX_IMAGES = 128;
 /** Bytes of all images of a template: those of small messages are bounded by their number, of large ones there are few. */
 const MAX_IMAGED = 524_288;
 
-class Filler implements Template {
+class Filler implements Template, Sharer {
   private readonly bytes: Uint8Array;
   /** Of each part: what it is, or the slot's number. */
   private readonly kinds: readonly number[];
@@ -110,8 +111,7 @@ class Filler implements Template {
   private readonly slots: number;
   /** By the lengths of all texts. */
   private readonly images = new Map<number, Image>();
-  /** Bytes of all images. */
-  private imaged = 0;
+  private readonly share = new Share(this);
 
   constructor(bytes: Uint8Array, parts: readonly Part[]) {
     this.bytes = bytes;
@@ -145,15 +145,17 @@ class Filler implements Template {
     const positions: number[] = [];
     const written = this.written(texts, positions);
     if (written.length > MAX_IMAGED) return written;
-    if (this.images.size >= MAX_IMAGES || this.imaged + written.length > MAX_IMAGED) {
-      this.images.clear();
-      this.imaged = 0;
-    }
-    this.imaged += written.length;
+    const full = this.images.size >= MAX_IMAGES || this.share.bytes + written.length > MAX_IMAGED;
+    if (full) this.images.clear();
+    this.share.become((full ? 0 : this.share.bytes) + written.length);
     const slots = this.kinds.filter((kind) => kind >= 0).reverse();
     const image = { bytes: written.slice(), positions: positions.map((at) => written.length - at), slots };
     this.images.set(lengths, image);
     return written;
+  }
+
+  forget(): void {
+    this.images.clear();
   }
 
   /** `positions`: those of the slots are added, counted from the end. */

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { anyOf, constantTemplate, encode, lasting, slot, template } from '../../src/codec/index.ts';
+import { MAX_SHARED, sharedBytes } from '../../src/codec/share.ts';
 import type { Cluster, Messages } from '../../src/messages/index.ts';
 
 const CLUSTER = 'envoy.config.cluster.v3.Cluster';
@@ -75,6 +76,23 @@ describe('a template', () => {
         expect(same).toBe(0);
       }
     }
+  });
+
+  it('forgets what it remembers when all of them together remember too much', () => {
+    const templates = Array.from({ length: 40 }, (_, at) =>
+      template('envoy.config.cluster.v3.Cluster', { name: slot(0), altStatName: `${at}`.padEnd(30_000, 'x') }),
+    );
+    for (let round = 0; round < 2; round++) {
+      for (const [at, each] of templates.entries()) {
+        for (let length = 1; length <= 16; length++) {
+          const name = 'n'.repeat(length);
+          const message = { name, altStatName: `${at}`.padEnd(30_000, 'x') };
+          expect(Buffer.from(each.fill(name)).equals(encode('envoy.config.cluster.v3.Cluster', message))).toBe(true);
+          expect(sharedBytes()).toBeLessThanOrEqual(MAX_SHARED);
+        }
+      }
+    }
+    expect(sharedBytes()).toBeGreaterThan(MAX_SHARED / 2);
   });
 
   it('takes as many texts as there are slots, of lengths that differ and are the same', () => {
