@@ -26,7 +26,7 @@ import {
 import type { NodeInfo } from '../xds/port.ts';
 import { Departed } from './departed.ts';
 import { Links } from './links.ts';
-import { type ScopeAt, Scopes } from './scopes.ts';
+import { Scopes } from './scopes.ts';
 
 /** Everything that a snapshot is built from, at one moment. */
 export interface LinkInputs {
@@ -147,14 +147,10 @@ function linkageFrom<S extends object>(
         (session) => copiedLink(links.get(session)),
         new Scopes(
           () => {},
-          (proxyClass) => copiedAt(scopes.latest(proxyClass)),
+          (proxyClass) => copiedScope(scopes.latest(proxyClass)),
         ),
       ),
   };
-}
-
-function copiedAt(at: ScopeAt | undefined): ScopeAt | undefined {
-  return at === undefined ? undefined : { ...at, scope: copiedScope(at.scope) };
 }
 
 function copiedLink(link: Link | undefined): Link | undefined {
@@ -164,8 +160,8 @@ function copiedLink(link: Link | undefined): Link | undefined {
   return copy;
 }
 
-function copiedScope(scope: LinkedScope): LinkedScope {
-  return { ...scope, parts: { ...scope.parts } };
+function copiedScope(scope: LinkedScope | undefined): LinkedScope | undefined {
+  return scope && { ...scope, parts: { ...scope.parts } };
 }
 
 function registryOptions({

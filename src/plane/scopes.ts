@@ -12,12 +12,6 @@ import {
   smallChange,
 } from '../snapshot/index.ts';
 
-/** A scope, and the newest snapshot in which it is what it is, while somebody has it. */
-export interface ScopeAt {
-  readonly snapshot: LinkedSnapshot | undefined;
-  readonly scope: LinkedScope;
-}
-
 /**
  * A scope keeps the tables that it was made from. It is carried no further than this, and then looked at in full, so that no
  * class of which nothing ever changes keeps a mesh of long ago.
@@ -41,14 +35,14 @@ interface Step {
 export class Scopes {
   readonly #known = new WeakMap<ProxyClass, Known>();
   readonly #looked: () => void;
-  readonly #origin: (proxyClass: ProxyClass) => ScopeAt | undefined;
+  readonly #origin: (proxyClass: ProxyClass) => LinkedScope | undefined;
   #step: Step | undefined;
 
   /**
    * `looked`: called for each that is made, or compared with all that it is made of. `origin`: the scope from which a class
    * starts that has none here.
    */
-  constructor(looked: () => void, origin: (proxyClass: ProxyClass) => ScopeAt | undefined = () => undefined) {
+  constructor(looked: () => void, origin: (proxyClass: ProxyClass) => LinkedScope | undefined = () => undefined) {
     this.#looked = looked;
     this.#origin = origin;
   }
@@ -68,10 +62,9 @@ export class Scopes {
       : placedScope(this.#brought(snapshot, placeless), proxyClass);
   }
 
-  latest(proxyClass: ProxyClass): ScopeAt | undefined {
-    const known = this.#known.get(proxyClass);
-    const scope = known?.scope.deref();
-    return scope === undefined ? this.#origin(proxyClass) : { snapshot: known?.at.deref(), scope };
+  /** While somebody has it. */
+  latest(proxyClass: ProxyClass): LinkedScope | undefined {
+    return this.#known.get(proxyClass)?.scope.deref() ?? this.#origin(proxyClass);
   }
 
   #brought(snapshot: LinkedSnapshot, proxyClass: ProxyClass): LinkedScope {
@@ -82,7 +75,7 @@ export class Scopes {
       if (this.#carries(known, scope, snapshot)) return scope;
     }
     this.#looked();
-    const next = scopeOf(snapshot, proxyClass, scope ?? this.#origin(proxyClass)?.scope);
+    const next = scopeOf(snapshot, proxyClass, scope ?? this.#origin(proxyClass));
     this.#known.set(proxyClass, { at: new WeakRef(snapshot), scope: new WeakRef(next), carried: 0 });
     return next;
   }

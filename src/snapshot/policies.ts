@@ -12,7 +12,6 @@ import type { ConfigObject } from '../config/object.ts';
 import type { PolicySet, RequestAuthentication, TelemetrySelection } from '../ir/policy.ts';
 import { memo } from '../lib/memo.ts';
 import { compareNumbers, compareStrings, orderBy } from '../lib/order.ts';
-import { keepList } from '../lib/table.ts';
 import { type Aged, inNamespace, inRootAndOwn, type NamespacedIndex } from './by-namespace.ts';
 import { DEFAULT_PEER_AUTHN, type PeerAuthnObject, peerAuthnOf } from './peer-authn.ts';
 import { attaches, isWide, type Selecting, type Subject } from './selection.ts';
@@ -35,8 +34,8 @@ const NO_TELEMETRY: TelemetrySelection = {};
 export function policiesFor(index: PolicyIndex, subject: Subject, previous: PolicySet | undefined): PolicySet {
   return keepSet(previous, {
     peerAuthn: peerAuthnOf(index.peerAuthn, index.rootNamespace, subject),
-    authorization: keepList(previous?.authorization, attached(index.authorization, index, subject)),
-    requestAuthn: keepList(previous?.requestAuthn, attached(index.requestAuthn, index, subject)),
+    authorization: attached(index.authorization, index, subject),
+    requestAuthn: attached(index.requestAuthn, index, subject),
     ...clientPolicies(index, subject, previous),
   });
 }
@@ -60,9 +59,9 @@ function clientPolicies(index: PolicyIndex, subject: Subject, previous: PolicySe
   const extensions = sorted(attached(index.trafficExtensions, index, subject), compareExtensions);
   return {
     telemetry: keepTelemetry(previous?.telemetry, telemetryFor(index, subject)),
-    envoyFilters: keepList(previous?.envoyFilters, filters),
-    wasmPlugins: keepList(previous?.wasmPlugins, plugins),
-    trafficExtensions: keepList(previous?.trafficExtensions, extensions),
+    envoyFilters: filters,
+    wasmPlugins: plugins,
+    trafficExtensions: extensions,
   };
 }
 

@@ -82,7 +82,6 @@ const hostsRouted = memo(
 /** Differences, one more than are few at most. */
 function firstOf<V>(from: Table<V>, to: Table<V>): readonly (readonly [string, V | undefined, V | undefined])[] {
   const found: (readonly [string, V | undefined, V | undefined])[] = [];
-  if (from === to) return found;
   for (const each of tableDiff(from, to)) {
     found.push(each);
     if (found.length > MAX_HOSTS) break;

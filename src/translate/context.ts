@@ -137,11 +137,6 @@ const NO_PROVIDERS: Providers = new Map();
 
 const NONE: readonly never[] = [];
 
-/** Lists are made anew for each class; empty ones have to be the same for classes to share. */
-function orNone<T>(list: readonly T[]): readonly T[] {
-  return list.length === 0 ? NONE : list;
-}
-
 function l4Context(
   { settings, dialect }: ProxyClass,
   role: ListenerRole,
@@ -162,10 +157,10 @@ function l4Context(
     telemetry.mesh,
     telemetry.namespace,
     telemetry.workload,
-    orNone(wasmPlugins),
-    orNone(trafficExtensions),
-    secured ? orNone(authorization) : NONE,
-    secured ? orNone(requestAuthn) : NONE,
+    wasmPlugins,
+    trafficExtensions,
+    secured ? authorization : NONE,
+    secured ? requestAuthn : NONE,
   );
 }
 

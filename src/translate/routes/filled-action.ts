@@ -49,15 +49,10 @@ export function filledAction(
     templates.set(key, found);
     if (found === undefined) return undefined;
   }
-  const bytes =
-    prefixRewrite === undefined
-      ? authority === undefined
-        ? found.fill(cluster)
-        : found.fill(cluster, authority)
-      : authority === undefined
-        ? found.fill(cluster, prefixRewrite)
-        : found.fill(cluster, prefixRewrite, authority);
-  return new Encoded(bytes);
+  const filled = [cluster];
+  if (prefixRewrite !== undefined) filled.push(prefixRewrite);
+  if (authority !== undefined) filled.push(authority);
+  return new Encoded(found.fill(...filled));
 }
 
 function madeTemplate(
