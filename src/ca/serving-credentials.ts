@@ -2,7 +2,9 @@
 // In: where the certificate is, and who says that there is another. Out: credentials. Called by the serving certificate, and by
 // workers, which are told of it.
 
-import { experimental, type ServerCredentials } from '@grpc/grpc-js';
+import { constants } from 'node:crypto';
+import type { SecureContextOptions } from 'node:tls';
+import { ServerCredentials } from '@grpc/grpc-js';
 
 export interface ServingPair {
   readonly certificatePem: string;
@@ -17,33 +19,27 @@ export interface PairSource {
   onChange(listener: (pair: ServingPair) => void): () => void;
 }
 
-type CaListener = (update: { caCertificate: Buffer } | null) => void;
-type IdentityListener = (update: { certificate: Buffer; privateKey: Buffer } | null) => void;
-
 /** Clients may show a certificate; it is verified against the roots, and one that does not verify counts as none. */
 export function servingCredentials(source: PairSource): ServerCredentials {
-  const caListeners = new Set<CaListener>();
-  const identityListeners = new Set<IdentityListener>();
-  source.onChange((pair) => {
-    for (const listener of caListeners) listener({ caCertificate: Buffer.from(pair.rootsPem) });
-    for (const listener of identityListeners) listener(identityOf(pair));
-  });
-  // grpc-js registers its own watcher after it has added its listeners: answering in the same tick would be missed.
-  const provider = {
-    addCaCertificateListener: (listener: CaListener) => {
-      caListeners.add(listener);
-      queueMicrotask(() => listener({ caCertificate: Buffer.from(source.current.rootsPem) }));
-    },
-    removeCaCertificateListener: (listener: CaListener) => void caListeners.delete(listener),
-    addIdentityCertificateListener: (listener: IdentityListener) => {
-      identityListeners.add(listener);
-      queueMicrotask(() => listener(identityOf(source.current)));
-    },
-    removeIdentityCertificateListener: (listener: IdentityListener) => void identityListeners.delete(listener),
-  };
-  return experimental.createCertificateProviderServerCredentials(provider, provider, false);
+  return new ServingCredentials(source);
 }
 
-function identityOf({ certificatePem, keyPem }: ServingPair): { certificate: Buffer; privateKey: Buffer } {
-  return { certificate: Buffer.from(certificatePem), privateKey: Buffer.from(keyPem) };
+/** Each listening server has a watcher, which sets the context that new connections get. */
+class ServingCredentials extends ServerCredentials {
+  constructor(source: PairSource) {
+    super({ requestCert: true, rejectUnauthorized: false }, contextOf(source.current));
+    source.onChange((pair) => this.updateSecureContextOptions(contextOf(pair)));
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return this === other;
+  }
+}
+
+/**
+ * Without tickets that hold the session: OpenSSL would encode and decode the client's certificates for each of the two that it
+ * sends, which is a third of a handshake. Agents don't resume sessions, and nobody could after five minutes or a restart.
+ */
+function contextOf({ certificatePem, keyPem, rootsPem }: ServingPair): SecureContextOptions {
+  return { ca: rootsPem, cert: certificatePem, key: keyPem, secureOptions: constants.SSL_OP_NO_TICKET };
 }

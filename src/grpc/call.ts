@@ -6,6 +6,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import type { Timers } from '../lib/ports.ts';
 import { encodedMessage, FrameReader, framed, type Payload, timeoutOf } from './frames.ts';
 import type { MessageMemory } from './message-memory.ts';
+import { WriteQueue } from './write-queue.ts';
 
 export interface CallOptions {
   readonly timers: Timers;
@@ -42,10 +43,10 @@ export class ServerCall {
   protected readonly headers: IncomingHttpHeaders;
   readonly #options: CallOptions;
   readonly #reader: FrameReader;
+  readonly #queue: WriteQueue;
   #listener: CallListener | undefined;
   #pending = 0;
   #full = false;
-  #corked = false;
   /** A status is sent, or on its way. */
   #done = false;
   #over = false;
@@ -57,6 +58,7 @@ export class ServerCall {
     this.stream = stream;
     this.headers = headers;
     this.#options = options;
+    this.#queue = new WriteQueue(stream);
     this.#reader = new FrameReader(options.maxMessage, textOf(headers['grpc-encoding']) ?? 'identity', options.memory);
     // Errors of the transport end in 'close'; without a listener they would end the process.
     stream.on('error', () => {});
@@ -125,25 +127,10 @@ export class ServerCall {
     if (!stream.headersSent) stream.respond(HEADERS, { waitForTrailers: true });
     this.#pending += message.byteLength;
     this.#options.unsent.add(message.byteLength);
-    const buffers = framed(message);
-    const last = buffers.length - 1;
-    if (last > 0) this.#cork();
-    for (let i = 0; i < last; i++) stream.write(buffers[i]);
     const size = message.byteLength;
-    stream.write(buffers[last], () => this.#taken(size));
+    this.#queue.write(framed(message), () => this.#taken(size));
     this.#full = this.#pending > this.#options.highWater;
     return !this.#full;
-  }
-
-  /** What is written in one turn of the loop then goes out in one piece. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.stream.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      this.stream.uncork();
-    });
   }
 
   #taken(size: number): void {
@@ -165,7 +152,7 @@ export class ServerCall {
     else if (!stream.destroyed && !stream.closed) {
       if (stream.headersSent) {
         stream.once('wantTrailers', () => stream.sendTrailers(status));
-        stream.end();
+        this.#queue.whenEmpty(() => stream.end());
       } else stream.respond({ ...CONTENT, ...status }, { endStream: true });
       // What the client still sends is read and dropped: left alone it would use up the connection's window.
       if (this.#listener === undefined) stream.on('data', () => {});
