@@ -48,7 +48,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   cni: { imports: ['lib'] },
   inject: { imports: ['lib', 'config'], pure: true },
   registration: { imports: ['lib', 'config'] },
-  workers: { imports: ['lib', 'resources', 'xds'] },
+  workers: { imports: ['lib', 'grpc', 'resources', 'xds'] },
   console: {
     imports: ['lib', 'config', 'ir', 'messages', 'codec', 'resources', 'xds', 'plane', 'telemetry'],
     packages: ['fastify'],

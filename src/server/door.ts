@@ -10,7 +10,7 @@ import type { Authority } from '../ca/authority.ts';
 import { credentialsOf } from '../ca/credentials.ts';
 import { certificateService } from '../ca/service.ts';
 import { collectYoung } from './collect.ts';
-import { formatListen, type ListenAddress } from '../lib/listen.ts';
+import type { ListenAddress } from '../lib/listen.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import type { CallPeer } from '../xds/grpc-call.ts';
 import type { Peer, Refusal, ViewPort } from '../xds/port.ts';
@@ -83,7 +83,7 @@ export class Door {
   /** Listens; resolves to the port. */
   listen(entrance: Entrance, address: ListenAddress): Promise<number> {
     const { server, credentials, peerOf } = this.#entrance(entrance);
-    return this.#xds.bind(server, formatListen(address), credentials, peerOf);
+    return this.#xds.bind(server, address, credentials, peerOf);
   }
 
   /** Doesn't listen: what it returns takes connections that others have accepted. */

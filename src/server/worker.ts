@@ -84,8 +84,7 @@ function startWorker(settings: WorkerSettings, channel: Channel<Told, FromWorker
     serving: { credentials: () => servingCredentials(pair) },
   });
   const injectors = new Map(settings.entrances.map((entrance) => [entrance, door.injector(entrance)]));
-  // gRPC hears of its certificate a turn later, and drops connections before.
-  setImmediate(() => channel.send({ kind: 'ready' }));
+  channel.send({ kind: 'ready' });
   return {
     take: (message) => {
       if (message.kind === 'views') port.take(message);

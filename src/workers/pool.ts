@@ -3,8 +3,9 @@
 // Called by server/workers.ts. A connection goes to the worker that has the fewest, and stays there: streams last for hours.
 
 import type { ChildProcess } from 'node:child_process';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { accept, type Acceptor } from '../grpc/accept.ts';
 import type { ListenAddress } from '../lib/listen.ts';
 import type { Clock, Counter, Gauge, Log, Meter, Timers } from '../lib/ports.ts';
 import type { ViewPort } from '../xds/port.ts';
@@ -62,7 +63,7 @@ export class WorkerPool<Settings, Pair> {
   readonly #workers = new Map<number, Worker<Settings, Pair>>();
   readonly #delays = new Map<number, number>();
   readonly #waiting = new Set<() => void>();
-  readonly #listeners: Server[] = [];
+  readonly #acceptors: Acceptor[] = [];
   readonly #absorbed: Absorbed;
   readonly #restarts: Counter;
   readonly #living: Gauge;
@@ -99,18 +100,13 @@ export class WorkerPool<Settings, Pair> {
   }
 
   /** Accepts connections; resolves to the port. `entrance` goes with each to the worker. */
-  listen(entrance: string, { host, port }: ListenAddress): Promise<number> {
-    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#give(entrance, socket));
-    this.#listeners.push(server);
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(port, host, () => {
-        server.off('error', reject);
-        server.on('error', (error) => this.#log.error({ error: error.message }, 'connections cannot be accepted'));
-        const address = server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
-      });
+  async listen(entrance: string, address: ListenAddress): Promise<number> {
+    const acceptor = await accept(address, (socket) => this.#give(entrance, socket), {
+      paused: true,
+      failed: (error) => this.#log.error({ error: error.message }, 'connections cannot be accepted'),
     });
+    this.#acceptors.push(acceptor);
+    return acceptor.port;
   }
 
   tell(message: ToWorker<Settings, Pair>): void {
@@ -143,7 +139,7 @@ export class WorkerPool<Settings, Pair> {
       cancel();
     });
     await Promise.all(killed);
-    for (const server of this.#listeners) server.close();
+    for (const acceptor of this.#acceptors) acceptor.close();
   }
 
   #start(number: number): void {

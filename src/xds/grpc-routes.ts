@@ -5,7 +5,9 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { accept } from '../grpc/accept.ts';
 import { isGrpc, refuse } from '../grpc/refuse.ts';
+import type { ListenAddress } from '../lib/listen.ts';
 
 const HIDDEN = 'the gRPC server hides its HTTP/2 server';
 
@@ -19,23 +21,18 @@ export interface Routes {
 
 type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
 
-/** Binds a server to `host:port`; resolves to the port. Streams whose `:path` is among the routes go there. */
+/** Binds a server to an address; resolves to the port. Streams whose `:path` is among the routes go there. */
 export async function bindWithRoutes(
   server: Server,
-  address: string,
+  address: ListenAddress,
   credentials: ServerCredentials,
   routes: Routes,
 ): Promise<number> {
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(error);
-    });
-  });
-  const bound = http2ServersOf(server);
-  if (bound.length === 0) throw new Error(HIDDEN);
-  for (const http2 of bound) route(http2, routes);
-  return port;
+  const { http2, inject } = routed(server, credentials, routes);
+  const acceptor = await accept(address, inject);
+  // The gRPC server is what is shut down.
+  http2.once('close', () => acceptor.close());
+  return acceptor.port;
 }
 
 /** As `bindWithRoutes`, for connections that others have accepted and hand over, before TLS. */
@@ -44,12 +41,21 @@ export function injectorWithRoutes(
   credentials: ServerCredentials,
   routes: Routes,
 ): (connection: Socket) => void {
+  return routed(server, credentials, routes).inject;
+}
+
+interface Routed {
+  readonly http2: Http2Server;
+  readonly inject: (connection: Socket) => void;
+}
+
+function routed(server: Server, credentials: ServerCredentials, routes: Routes): Routed {
   const before = new Set(http2ServersOf(server));
   const injector = server.createConnectionInjector(credentials);
-  const made = http2ServersOf(server).filter((http2) => !before.has(http2));
-  if (made.length === 0) throw new Error(HIDDEN);
-  for (const http2 of made) route(http2, routes);
-  return (connection) => injector.injectConnection(connection);
+  const http2 = http2ServersOf(server).find((each) => !before.has(each));
+  if (http2 === undefined) throw new Error(HIDDEN);
+  route(http2, routes);
+  return { http2, inject: (connection) => injector.injectConnection(connection) };
 }
 
 /**

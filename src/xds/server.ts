@@ -7,6 +7,7 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import { SharedMemory } from '../grpc/message-memory.ts';
+import type { ListenAddress } from '../lib/listen.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
 import { Admission } from './admission.ts';
 import { Encoder, type Mode } from './encode.ts';
@@ -60,10 +61,10 @@ export interface XdsOptions {
 
 export interface XdsServer {
   /**
-   * Binds a gRPC server to `host:port` with the service on it; resolves to the port. Several servers (ports) may share the
+   * Binds a gRPC server to an address with the service on it; resolves to the port. Several servers (ports) may share the
    * service, and tell callers each in its own way.
    */
-  bind(server: Server, address: string, credentials: ServerCredentials, peerOf?: PeerOf): Promise<number>;
+  bind(server: Server, address: ListenAddress, credentials: ServerCredentials, peerOf?: PeerOf): Promise<number>;
   /** The same for a server that doesn't listen: what it returns takes connections that others have accepted, before TLS. */
   injector(server: Server, credentials: ServerCredentials, peerOf?: PeerOf): (connection: Socket) => void;
   streams(): readonly StreamStatus[];
@@ -173,7 +174,7 @@ class AggregatedDiscovery implements XdsServer {
 
   bind(
     server: Server,
-    address: string,
+    address: ListenAddress,
     credentials: ServerCredentials,
     peerOf = this.#options.peerOf,
   ): Promise<number> {

@@ -30,7 +30,7 @@ export async function debugServer(port: ConsolePort): Promise<DebugServer> {
     identifier: formatControlPlaneId({ component: 'meltemi', id: 'meltemi-0', version: port.version }),
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  const bound = await xds.bind(server, '127.0.0.1:0', ServerCredentials.createInsecure());
+  const bound = await xds.bind(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
   return {
     address: `127.0.0.1:${bound}`,
     close: async () => {

@@ -115,7 +115,7 @@ async function listen(
     peerOf: () => ({ address: 'envoy', plaintext: true, identities: [] }),
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  const bound = await xds.bind(server, `127.0.0.1:${port}`, ServerCredentials.createInsecure());
+  const bound = await xds.bind(server, { host: '127.0.0.1', port }, ServerCredentials.createInsecure());
   cleanups.push(() => server.forceShutdown());
   return { xds, server, port: bound };
 }

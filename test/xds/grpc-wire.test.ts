@@ -63,7 +63,7 @@ async function rig(
     { Say: echo },
     { Say: (call: { request: Buffer }, reply: (e: null, b: Buffer) => void) => reply(null, call.request) },
   );
-  const port = await xds.bind(server, '127.0.0.1:0', certificates);
+  const port = await xds.bind(server, { host: '127.0.0.1', port: 0 }, certificates);
   cleanups.push(() => server.forceShutdown());
   const address = `127.0.0.1:${port}`;
   return { world, metrics, address, session: sessionTo(address) };

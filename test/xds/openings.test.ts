@@ -289,7 +289,7 @@ it('of many that come back few are read from together, and none is sent what it 
     maxOpenings: 2,
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  const port = await xds.bind(server, '127.0.0.1:0', ServerCredentials.createInsecure());
+  const port = await xds.bind(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
   cleanups.push(() => server.forceShutdown());
   const updates: number[] = [];
   const clients = Array.from({ length: 20 }, (_, i) => {

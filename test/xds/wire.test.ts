@@ -100,7 +100,7 @@ async function rig(options: Partial<XdsOptions> = {}): Promise<Rig> {
     ...options,
   });
   const server = new Server(XDS_CHANNEL_OPTIONS);
-  const port = await xds.bind(server, '127.0.0.1:0', ServerCredentials.createInsecure());
+  const port = await xds.bind(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
   cleanups.push(() => server.forceShutdown());
   const address = `127.0.0.1:${port}`;
   const connect = (client?: Partial<AdsClientOptions>): Probe => {
