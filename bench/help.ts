@@ -22,6 +22,7 @@ Sizes
   --mode both           delta, sotw or both; quick: delta
   --rate N --seconds N  of churn: 10 a second for 8 s, quick 2 s
   --minutes N           of the soak, 30
+  --tls                 proxies connect over TLS with certificates of their own, as agents do
   --shape NAME          one shape of the suite shapes; may be repeated
   --istiod FILE         what istiod's own benchmarks printed on this machine, for shapes to be held beside
 

@@ -14,6 +14,8 @@ export interface Options {
   readonly minutes: number;
   readonly quick: boolean;
   readonly full: boolean;
+  /** Proxies connect over TLS. */
+  readonly tls: boolean;
   /** Names of suites; undefined: the usual ones. */
   readonly only: readonly string[] | undefined;
   readonly shapes: readonly string[] | undefined;
@@ -34,6 +36,7 @@ const FLAGS = {
   only: { type: 'string' },
   quick: { type: 'boolean' },
   full: { type: 'boolean' },
+  tls: { type: 'boolean' },
   services: { type: 'string' },
   endpoints: { type: 'string' },
   namespaces: { type: 'string' },
@@ -93,6 +96,7 @@ function optionsOf(values: Values, positionals: readonly string[]): Options {
     minutes: numberOf('minutes', values.minutes, 30),
     quick,
     full: values.full === true,
+    tls: values.tls === true,
     only: only.length === 0 ? undefined : only,
     shapes: values.shape,
     istiod: values.istiod,

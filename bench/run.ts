@@ -43,13 +43,13 @@ function chosen({ only }: Options): readonly Suite[] {
 }
 
 function reportOf(options: Options, figures: readonly Figure[], notes: readonly string[]): Report {
-  const { shape, proxies, rounds, quick, full } = options;
+  const { shape, proxies, rounds, quick, full, tls } = options;
   const all = cpus();
   return {
     version: 1,
     node: process.version,
     machine: { platform: platform(), cpus: all.length, model: all[0]?.model ?? 'unknown' },
-    settings: { ...shape, proxies, rounds, quick, full, modes: options.modes.join(' and ') },
+    settings: { ...shape, proxies, rounds, quick, full, tls, modes: options.modes.join(' and ') },
     figures,
     notes,
   };

@@ -84,7 +84,7 @@ export const SUITES: readonly Suite[] = [
     name: 'memory',
     about: 'what a proxy and a service take: heap after a collection, and RSS',
     usual: true,
-    run: ({ shape, proxies, rounds }, notes) => memory({ shape, proxies, rounds, mode: 'delta' }, notes),
+    run: ({ shape, proxies, rounds, tls }, notes) => memory({ shape, proxies, rounds, tls, mode: 'delta' }, notes),
   },
   {
     name: 'certificates',
@@ -103,8 +103,11 @@ export const SUITES: readonly Suite[] = [
     name: 'soak',
     about: 'churn and reconnects for --minutes; fails when memory does not come back to its floor',
     usual: false,
-    run: ({ shape, proxies, rounds, rate, minutes }, notes) =>
-      soak({ shape, proxies, rounds, rate, minutes, mode: 'delta', progress: (text) => console.error(text) }, notes),
+    run: ({ shape, proxies, rounds, rate, minutes, tls }, notes) =>
+      soak(
+        { shape, proxies, rounds, rate, minutes, tls, mode: 'delta', progress: (text) => console.error(text) },
+        notes,
+      ),
   },
   {
     name: 'ondemand',
@@ -125,8 +128,8 @@ function anchorsIn(file: string | undefined): Anchors {
 
 /** Delta, and the state of the world unless it has to be quick. */
 async function eachMode(
-  { shape, proxies, rounds, modes }: Options,
+  { shape, proxies, rounds, modes, tls }: Options,
   run: (session: SessionOptions) => Promise<void>,
 ): Promise<void> {
-  for (const mode of modes) await run({ shape, proxies, rounds, mode });
+  for (const mode of modes) await run({ shape, proxies, rounds, mode, tls });
 }

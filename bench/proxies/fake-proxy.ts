@@ -1,7 +1,7 @@
 // One fake proxy over real gRPC: asks in the order in which Envoy does, acknowledges, follows what it was given, and comes
 // back with all that it holds. Clusters first, then their endpoints; listeners once all of those are there; then routes.
 
-import { ChannelCredentials } from '@grpc/grpc-js';
+import type { ChannelCredentials } from '@grpc/grpc-js';
 import { encode } from '../../src/codec/index.ts';
 import { TYPE_URL } from '../../src/ir/draft.ts';
 import { AdsClient } from '../../src/xds/client.ts';
@@ -18,6 +18,17 @@ export interface ProxyPorts {
   readonly lost: () => void;
 }
 
+export interface Caller {
+  readonly node: object;
+  readonly credentials: ChannelCredentials;
+}
+
+/** The name in the server's certificate, and what an agent lets a server send before it has read: a megabyte. */
+const CHANNEL = {
+  'grpc.ssl_target_name_override': 'istiod.istio-system.svc',
+  'grpc-node.flow_control_window': 1024 * 1024,
+};
+
 /** Back-off of a stream that was lost, ms: from, and as much more at most. */
 const RETRY = 200;
 
@@ -31,13 +42,14 @@ export class FakeProxy {
   #retry: NodeJS.Timeout | undefined;
 
   /** `synced` is called once, when it has everything that it asked for. */
-  constructor(address: string, node: object, mode: Mode, ports: ProxyPorts, synced: () => void) {
+  constructor(address: string, { node, credentials }: Caller, mode: Mode, ports: ProxyPorts, synced: () => void) {
     this.#ports = ports;
     this.#mode = mode;
     this.#synced = synced;
     this.#client = new AdsClient({
       address,
-      credentials: ChannelCredentials.createInsecure(),
+      credentials,
+      channel: CHANNEL,
       mode,
       node: Buffer.from(encode('envoy.config.core.v3.Node', node)),
       keep: (resource) => ports.contents.of(resource),

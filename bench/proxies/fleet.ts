@@ -1,12 +1,14 @@
 // Many fake proxies and what they saw. Lives in a process of its own, so that the server's figures are the server's alone.
 // In: commands (see remote.ts). Out: moments and counts.
 
+import { ChannelCredentials } from '@grpc/grpc-js';
 import type { Update } from '../../src/xds/client-state.ts';
 import type { Mode } from '../../src/xds/encode.ts';
 import { machineMs, pause } from '../clock.ts';
-import { type MeshShape, proxyNode } from '../mesh.ts';
+import { type BenchNode, type MeshShape, proxyNode } from '../mesh.ts';
 import { Contents } from './contents.ts';
 import { FakeProxy } from './fake-proxy.ts';
+import { Identities } from './identities.ts';
 import { Marks, type Tracked } from './marks.ts';
 
 export interface Crowd {
@@ -16,6 +18,8 @@ export interface Crowd {
   readonly from: number;
   readonly count: number;
   readonly mode: Mode;
+  /** Where the server keeps its authority: over TLS, each with a certificate of its own. */
+  readonly stateDir?: string | undefined;
 }
 
 export interface Counts {
@@ -28,6 +32,7 @@ export interface Counts {
   readonly lost: number;
 }
 
+const PLAIN = ChannelCredentials.createInsecure();
 const NOTHING: Counts = { proxies: 0, bytes: 0, responses: 0, resources: 0, needlessBytes: 0, lost: 0 };
 
 export class Fleet {
@@ -38,7 +43,9 @@ export class Fleet {
   #heardAt = 0;
 
   /** Connects all at once; resolves with how long each took until it had everything, ms. */
-  async connect({ address, shape, from, count, mode }: Crowd): Promise<readonly number[]> {
+  async connect({ address, shape, from, count, mode, stateDir }: Crowd): Promise<readonly number[]> {
+    const nodes = Array.from({ length: count }, (_, index) => proxyNode(shape, from + index));
+    const credentials = await credentialsOf(nodes, stateDir);
     const started = machineMs();
     const ports = {
       contents: this.#contents,
@@ -46,13 +53,12 @@ export class Fleet {
       lost: () => this.#count({ lost: 1 }),
     };
     return Promise.all(
-      Array.from(
-        { length: count },
-        (_, index) =>
+      nodes.map(
+        (node, index) =>
           new Promise<number>((resolve) => {
             const synced = (): void => resolve(machineMs() - started);
-            const node = proxyNode(shape, from + index);
-            this.#proxies.push(new FakeProxy(address, node, mode, ports, synced));
+            const caller = { node, credentials: credentials[index] ?? PLAIN };
+            this.#proxies.push(new FakeProxy(address, caller, mode, ports, synced));
           }),
       ),
     );
@@ -112,4 +118,18 @@ export class Fleet {
     for (const key of Object.keys(more) as (keyof Counts)[]) sum[key] += more[key] ?? 0;
     this.#counts = sum;
   }
+}
+
+/** What each of them shows; nothing in plaintext. */
+async function credentialsOf(
+  nodes: readonly BenchNode[],
+  stateDir: string | undefined,
+): Promise<readonly ChannelCredentials[]> {
+  if (stateDir === undefined) return [];
+  const identities = await Identities.open(stateDir);
+  return Promise.all(
+    nodes.map(({ metadata }) =>
+      identities.credentials(String(metadata['NAMESPACE']), String(metadata['SERVICE_ACCOUNT'])),
+    ),
+  );
 }

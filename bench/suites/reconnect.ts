@@ -11,7 +11,10 @@ export async function reconnect(options: SessionOptions, notes: Notebook): Promi
     await settled(session);
     await storm(session, 'the same server');
     await session.server.stop();
-    const restarted = await ServerProcess.start(session.folder.path, { ports: session.server.ports });
+    const restarted = await ServerProcess.start(session.folder.path, {
+      ...session.settings,
+      ports: session.server.ports,
+    });
     try {
       notes.cost(`${session.mode}, restarted: server ready`, 'ms', [restarted.readyMs]);
       await storm({ ...session, server: restarted }, 'a restarted server');

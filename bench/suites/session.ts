@@ -1,5 +1,8 @@
 // A built server that serves a folder, and fake proxies in a process of their own: what most suites begin with.
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { machineMs } from '../clock.ts';
 import { CHANGES } from '../changes.ts';
 import type { Notebook } from '../figures.ts';
@@ -14,6 +17,8 @@ export interface SessionOptions {
   readonly proxies: number;
   readonly rounds: number;
   readonly mode: Mode;
+  /** Proxies connect over TLS, as agents do. */
+  readonly tls: boolean;
 }
 
 export interface Session extends SessionOptions {
@@ -21,6 +26,10 @@ export interface Session extends SessionOptions {
   readonly fleet: RemoteFleet;
   readonly server: ServerProcess;
   readonly notes: Notebook;
+  /** With which the server was started. */
+  readonly settings: ServerSettings;
+  /** Where the server keeps its authority; only with TLS. */
+  readonly stateDir: string | undefined;
 }
 
 /** All that is started is stopped again, whatever happens. */
@@ -35,10 +44,13 @@ export async function inSession(
     if (change !== undefined) folder.write(change.file, change.manifests);
   }
   const fleet = startFleet();
+  const stateDir = options.tls ? mkdtempSync(join(tmpdir(), 'meltemi-bench-')) : undefined;
+  const settings =
+    stateDir === undefined ? (options.settings ?? {}) : withFlags(options.settings, ['--stateDir', stateDir]);
   try {
-    const server = await ServerProcess.start(folder.path, options.settings);
+    const server = await ServerProcess.start(folder.path, settings);
     try {
-      await work({ ...options, folder, fleet, server, notes });
+      await work({ ...options, folder, fleet, server, notes, settings, stateDir });
     } finally {
       await fleet.disconnect();
       await server.stop();
@@ -46,12 +58,19 @@ export async function inSession(
   } finally {
     await fleet.stop();
     folder.delete();
+    if (stateDir !== undefined) rmSync(stateDir, { recursive: true, force: true });
   }
 }
 
+function withFlags(settings: ServerSettings | undefined, flags: readonly string[]): ServerSettings {
+  return { ...settings, flags: [...(settings?.flags ?? []), ...flags] };
+}
+
 /** Connects proxies, all at once; how long each took, ms. */
-export function connect({ fleet, server, shape, mode }: Session, count: number, from = 0): Promise<readonly number[]> {
-  return fleet.connect({ address: server.grpc, shape, from, count, mode });
+export function connect(session: Session, count: number, from = 0): Promise<readonly number[]> {
+  const { fleet, server, shape, mode, stateDir } = session;
+  const address = stateDir === undefined ? server.grpc : server.secure;
+  return fleet.connect({ address, shape, from, count, mode, stateDir });
 }
 
 /** Nothing has come for so long, ms: it is over. */

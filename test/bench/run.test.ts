@@ -40,6 +40,17 @@ describe('npm run bench', () => {
     for (const { values } of report.figures) for (const each of values) expect(Number.isFinite(each)).toBe(true);
   }, 120_000);
 
+  it('lets the proxies connect over TLS, each with a certificate', async () => {
+    const file = join(folder, 'tls.json');
+    const sizes = ['--quick', '--tls', '--services', '8', '--endpoints', '2', '--proxies', '4'];
+    await run(process.execPath, [...BENCH, ...sizes, 'sync', '--json', file], { timeout: 110_000 });
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+    expect(report.settings).toMatchObject({ tls: true });
+    const value = (name: string) => report.figures.find((each) => each.name === name)?.values;
+    expect(value('delta, cold: responses per proxy')).toEqual([4]);
+    expect(value('delta, cold: streams lost')).toEqual([0]);
+  }, 120_000);
+
   it('says what is wrong with its arguments', () => {
     expect(() => readCommand(['--services', 'many'])).toThrow('--services many: expected a number above 0');
     expect(() => readCommand(['--mode', 'x'])).toThrow('--mode x: expected delta, sotw or both');
