@@ -19,7 +19,7 @@ interface Waiting {
 
 export class WriteQueue {
   readonly #stream: ServerHttp2Stream;
-  readonly #burst: number;
+  readonly #encrypted: boolean;
   /** From `#first` on they wait. */
   #waiting: Waiting[] = [];
   #first = 0;
@@ -32,60 +32,62 @@ export class WriteQueue {
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
-    this.#burst = stream.session?.encrypted === true ? ENCRYPTED_BURST : Number.POSITIVE_INFINITY;
+    this.#encrypted = stream.session?.encrypted === true;
   }
 
   /** A message in one or more buffers; `taken` is called once, when the connection has taken the last byte of it. */
   write(buffers: readonly Uint8Array[], taken: Taken): void {
     const last = buffers.length - 1;
-    const [only] = buffers;
-    if (last === 0 && only !== undefined && this.#hasRoomFor(only.length)) return this.#hand(only, taken);
-    for (const [at, buffer] of buffers.entries())
-      this.#waiting.push({ buffer, taken: at === last ? taken : undefined });
-    this.#handAll();
+    if (last > 0) this.#cork();
+    for (const [at, buffer] of buffers.entries()) {
+      const told = at === last ? taken : undefined;
+      if (this.#encrypted) this.#waiting.push({ buffer, taken: told });
+      else this.#stream.write(buffer, told);
+    }
+    this.#handOver();
   }
 
   /** Calls back once all is handed over, at once if it is. */
   whenEmpty(then: () => void): void {
-    if (this.#first === this.#waiting.length) then();
-    else this.#whenEmpty = then;
-  }
-
-  #hasRoomFor(size: number): boolean {
-    return this.#first === this.#waiting.length && this.#underWay + size <= this.#burst;
+    this.#whenEmpty = then;
+    this.#handOver();
   }
 
   /** As much as may be on its way. */
-  #handAll(): void {
-    while (this.#underWay < this.#burst) {
+  #handOver(): void {
+    while (this.#underWay < ENCRYPTED_BURST) {
       const next = this.#waiting[this.#first];
       if (next === undefined) break;
-      this.#cork();
-      const end = Math.min(next.buffer.length, this.#cut + this.#burst - this.#underWay);
-      const piece = this.#cut === 0 && end === next.buffer.length ? next.buffer : next.buffer.subarray(this.#cut, end);
-      const whole = end === next.buffer.length;
-      this.#cut = whole ? 0 : end;
-      if (whole) this.#first++;
-      this.#hand(piece, whole ? next.taken : undefined);
+      this.#hand(next);
     }
     if (this.#first < this.#waiting.length) return;
-    this.#waiting = [];
+    if (this.#first > 0) this.#waiting = [];
     this.#first = 0;
     this.#whenEmpty?.();
     this.#whenEmpty = undefined;
   }
 
-  #hand(piece: Uint8Array, taken: Taken | undefined): void {
-    if (this.#burst === Number.POSITIVE_INFINITY) {
-      this.#stream.write(piece, taken);
-      return;
+  /** The next piece of the first that waits. */
+  #hand({ buffer, taken }: Waiting): void {
+    const piece = buffer.subarray(this.#cut, this.#cut + ENCRYPTED_BURST - this.#underWay);
+    this.#cut += piece.length;
+    const whole = this.#cut === buffer.length;
+    if (whole) {
+      this.#cut = 0;
+      this.#first++;
     }
     this.#underWay += piece.length;
     this.#stream.write(piece, () => {
       this.#underWay -= piece.length;
-      taken?.();
-      if (this.#underWay === 0 && !this.#stream.destroyed) this.#handAll();
+      if (whole) taken?.();
+      if (this.#underWay === 0) this.#handMore();
     });
+  }
+
+  #handMore(): void {
+    if (this.#first === this.#waiting.length || this.#stream.destroyed) return;
+    this.#cork();
+    this.#handOver();
   }
 
   /** What is written in one turn of the loop then goes out in one piece. */

@@ -21,18 +21,27 @@ export interface Routes {
 
 type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
 
-/** Binds a server to an address; resolves to the port. Streams whose `:path` is among the routes go there. */
+/**
+ * Binds a server to an address; resolves to the port. Streams whose `:path` is among the routes go there. `failed` hears of
+ * connections that could not be accepted.
+ */
 export async function bindWithRoutes(
   server: Server,
   address: ListenAddress,
   credentials: ServerCredentials,
   routes: Routes,
+  failed: (error: Error) => void,
 ): Promise<number> {
   const { http2, inject } = routed(server, credentials, routes);
-  const acceptor = await accept(address, inject);
-  // The gRPC server is what is shut down.
-  http2.once('close', () => acceptor.close());
-  return acceptor.port;
+  const accepting = accept(address, inject, { failed });
+  // The gRPC server is what is shut down, maybe before it listens.
+  http2.once('close', () => {
+    void accepting.then(
+      (acceptor) => acceptor.close(),
+      () => undefined,
+    );
+  });
+  return (await accepting).port;
 }
 
 /** As `bindWithRoutes`, for connections that others have accepted and hand over, before TLS. */

@@ -178,7 +178,10 @@ class AggregatedDiscovery implements XdsServer {
     credentials: ServerCredentials,
     peerOf = this.#options.peerOf,
   ): Promise<number> {
-    return bindWithRoutes(server, address, credentials, this.#routes(peerOf));
+    const { log } = this.#shared;
+    return bindWithRoutes(server, address, credentials, this.#routes(peerOf), (error) =>
+      log.error({ error: error.message }, 'connections cannot be accepted'),
+    );
   }
 
   injector(
