@@ -234,6 +234,8 @@ function watch(session: ClientHttp2Session, { everyMs, timeoutMs }: typeof KEEPA
     timer.unref();
   };
   const ping = (): void => {
+    // It is gone before it says so, and would throw.
+    if (session.destroyed) return;
     timer = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${timeoutMs} ms`)), timeoutMs);
     session.ping((error) => {
       clearTimeout(timer);
