@@ -1,5 +1,5 @@
 // What fake proxies show over TLS: a certificate for each workload, from the authority that the server keeps in a folder, as
-// agents have one. All share one key: making keys is the agents' work.
+// agents have one. In: a folder, workloads. Out: credentials. Called by the fleet, before its clock runs.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -9,8 +9,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 /** Bytes on their way to an encrypted connection, of one stream. */
 export const ENCRYPTED_BURST = 64 * 1024;
 
-/** The connection has taken something, or it is gone. */
-export type Taken = () => void;
+type Taken = () => void;
 
 interface Waiting {
   readonly buffer: Uint8Array;
@@ -20,9 +19,7 @@ interface Waiting {
 export class WriteQueue {
   readonly #stream: ServerHttp2Stream;
   readonly #encrypted: boolean;
-  /** From `#first` on they wait. */
-  #waiting: Waiting[] = [];
-  #first = 0;
+  readonly #waiting: Waiting[] = [];
   /** Bytes of the first that were handed over. */
   #cut = 0;
   /** Bytes that were handed over and not taken yet. */
@@ -56,13 +53,11 @@ export class WriteQueue {
   /** As much as may be on its way. */
   #handOver(): void {
     while (this.#underWay < ENCRYPTED_BURST) {
-      const next = this.#waiting[this.#first];
+      const next = this.#waiting[0];
       if (next === undefined) break;
       this.#hand(next);
     }
-    if (this.#first < this.#waiting.length) return;
-    if (this.#first > 0) this.#waiting = [];
-    this.#first = 0;
+    if (this.#waiting.length > 0) return;
     this.#whenEmpty?.();
     this.#whenEmpty = undefined;
   }
@@ -74,7 +69,7 @@ export class WriteQueue {
     const whole = this.#cut === buffer.length;
     if (whole) {
       this.#cut = 0;
-      this.#first++;
+      this.#waiting.shift();
     }
     this.#underWay += piece.length;
     this.#stream.write(piece, () => {
@@ -85,7 +80,7 @@ export class WriteQueue {
   }
 
   #handMore(): void {
-    if (this.#first === this.#waiting.length || this.#stream.destroyed) return;
+    if (this.#waiting.length === 0 || this.#stream.destroyed) return;
     this.#cork();
     this.#handOver();
   }

@@ -5,7 +5,7 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
-import { accept, type Acceptor } from '../grpc/accept.ts';
+import { accept } from '../grpc/accept.ts';
 import { isGrpc, refuse } from '../grpc/refuse.ts';
 import type { ListenAddress } from '../lib/listen.ts';
 
@@ -22,8 +22,8 @@ export interface Routes {
 type Forward = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void;
 
 /**
- * Binds a server to an address. Streams whose `:path` is among the routes go there. `failed` hears of connections that could
- * not be accepted.
+ * Binds a server to an address; resolves to the port. Streams whose `:path` is among the routes go there. `failed` hears of
+ * connections that could not be accepted.
  */
 export async function bindWithRoutes(
   server: Server,
@@ -31,18 +31,13 @@ export async function bindWithRoutes(
   credentials: ServerCredentials,
   routes: Routes,
   failed: (error: Error) => void,
-): Promise<Acceptor> {
+): Promise<number> {
   const { http2, inject } = routed(server, credentials, routes);
-  let over = false;
-  let close = (): void => {
-    over = true;
-  };
-  // A gRPC server that is shut down, maybe before it listens, takes no connections.
-  http2.once('close', () => close());
   const acceptor = await accept(address, inject, { failed });
-  close = () => acceptor.close();
-  if (over) close();
-  return acceptor;
+  // The gRPC server is what is shut down, maybe while this began to listen.
+  http2.once('close', () => acceptor.close());
+  if (!http2ServersOf(server).includes(http2)) acceptor.close();
+  return acceptor.port;
 }
 
 /** As `bindWithRoutes`, for connections that others have accepted and hand over, before TLS. */

@@ -6,7 +6,6 @@ import { randomInt } from 'node:crypto';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
-import type { Acceptor } from '../grpc/accept.ts';
 import { SharedMemory } from '../grpc/message-memory.ts';
 import type { ListenAddress } from '../lib/listen.ts';
 import type { Clock, Log, Meter, Timers } from '../lib/ports.ts';
@@ -126,7 +125,6 @@ class AggregatedDiscovery implements XdsServer {
   readonly #backlog = new Backlog();
   readonly #keepalive: Keepalive;
   readonly #streams = new Set<XdsStream>();
-  readonly #acceptors: Acceptor[] = [];
   readonly #seed: string;
   #serial = 0;
   #closing = false;
@@ -174,18 +172,16 @@ class AggregatedDiscovery implements XdsServer {
     port.paced?.(() => this.#shared.scheduler.idle());
   }
 
-  async bind(
+  bind(
     server: Server,
     address: ListenAddress,
     credentials: ServerCredentials,
     peerOf = this.#options.peerOf,
   ): Promise<number> {
     const { log } = this.#shared;
-    const acceptor = await bindWithRoutes(server, address, credentials, this.#routes(peerOf), (error) =>
+    return bindWithRoutes(server, address, credentials, this.#routes(peerOf), (error) =>
       log.error({ error: error.message }, 'connections cannot be accepted'),
     );
-    this.#acceptors.push(acceptor);
-    return acceptor.port;
   }
 
   injector(
@@ -334,8 +330,6 @@ class AggregatedDiscovery implements XdsServer {
         stream.close(UNAVAILABLE, 'this server is shutting down', grace <= 0);
       if (step + 1 < steps) await new Promise<void>((resolve) => timers.setTimeout(resolve, grace / steps));
     }
-    // Until now whoever came was told to go elsewhere.
-    for (const acceptor of this.#acceptors) acceptor.close();
     this.#memory.close();
     this.#keepalive.stop();
     if (this.#streams.size === 0) return;

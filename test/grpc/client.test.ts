@@ -219,6 +219,25 @@ describe('a call', () => {
     expect(await end).toEqual({ code: 14, details: 'no answer to a ping within 200 ms' });
   });
 
+  it('asks no connection for a sign of life that is gone and has not said so yet', async () => {
+    const { port } = await http2((stream) => {
+      stream.respond({ ':status': 200 });
+      // The client ends its connection for it.
+      setTimeout(() => stream.session?.goaway(2), 50);
+    });
+    const tunnel = connect(port, '127.0.0.1');
+    const destroy = tunnel._destroy.bind(tunnel);
+    // As on a busy machine: it takes a while until the connection says that it is closed.
+    tunnel._destroy = (error, closed) => void setTimeout(() => destroy(error, closed), 150);
+    closers.push(() => tunnel.destroy());
+    const closed = once(tunnel, 'close').catch(() => undefined);
+    const { connected, end } = talk({ ...plain(port), tunnel }, { keepalive: { everyMs: 20, timeoutMs: 5_000 } });
+    await connected;
+    expect((await end).code).toBe(14);
+    // What is thrown for a ping ends the process, and this run.
+    await closed;
+  });
+
   it('is not begun with metadata that would break out of its line', () => {
     expect(() => talk(plain(1), { metadata: { authorization: 'Bearer secret\nx: y' } })).toThrow(
       /^(?!.*secret).*authorization/s,
